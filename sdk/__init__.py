@@ -1,0 +1,1 @@
+"""On-device mobile packaging: plan, lower, verify."""

@@ -1,0 +1,93 @@
+"""The data that passes between the planner, the quantizer and a target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdk.models import Model
+from sdk.rounding import Grid
+from sdk.schemes import Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """One measured row: how a target's kernels treat a scheme on kinds of layers.
+
+    `supported` with `relative_error` (artifact against the same-quantization torch layer) and `speed`
+    (float latency / scheme latency on the machine that measured; above 1 is faster than float).
+    `min_os` is the least OS version whose runtime holds the scheme. `input_multiple`: the flattened inputs per
+    channel must be a multiple of it. `reason` says why a row is refused, or what to mind.
+    """
+
+    kinds: tuple[str, ...]
+    scheme: str
+    supported: bool
+    relative_error: float | None = None
+    speed: float | None = None
+    min_os: float | None = None
+    input_multiple: int = 1
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """What of a target's toolchain is installed: package → version (None: missing), and the mend."""
+
+    packages: Mapping[str, str | None]
+    install: str
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the packages that are absent."""
+        return tuple(name for name, version in self.packages.items() if version is None)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Calibrated range of one tensor for static 8-bit activations: asymmetric int8, zero exactly on the grid.
+
+    value = (code - zero_point) * scale with code in [-128, 127].
+    """
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """A model with every planned weight on its grid: what `Target.lower` turns into an artifact.
+
+    `grids`: layer name → grid of its weight(s), in the order of `Layer.weights`. `ranges`: name of a
+    tensor (graph node) → its static range, for the inputs and outputs of static layers.
+    """
+
+    model: Model
+    schemes: Mapping[str, Scheme]
+    grids: Mapping[str, tuple[Grid, ...]] = field(repr=False)
+    ranges: Mapping[str, Range] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Bytes of the finished artifact: `base` (graph, metadata, everything unplanned) plus one price per layer."""
+
+    base: int
+    layers: Mapping[str, Mapping[str, int]]
+    """Layer name → scheme name → bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Realised:
+    """What an artifact's own bytes say of one layer."""
+
+    scheme: str
+    bytes: int
+
+
+Site = str
+"""Where a target finds a layer in its artifact (opaque to everyone else; kept in the manifest)."""
+
+Arrays = list[Any]
+"""numpy arrays in the order of the model's inputs or outputs."""

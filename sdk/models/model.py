@@ -1,0 +1,52 @@
+"""The model as every later stage sees it: a normalised inference graph with named parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sdk.models.inventory import LayerInventory
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output: its name as the model has it, dtype (`float32`, `int64`, …) and shape."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model in inference form.
+
+    `program` is a `torch.export.ExportedProgram` in float32: training-IR ATen operators (`aten.linear`,
+    `aten.conv2d`, …, not decomposed), dropout removed, batch norm folded into the convolution before it, flat tensor inputs
+    and outputs. Parameter names are those of the user's model. `example` is one input tuple of the
+    exported shapes. `digest` is a sha256 over graph, parameters and shapes.
+    """
+
+    name: str
+    source: str
+    program: Any
+    inventory: LayerInventory
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    example: tuple[Any, ...] = field(repr=False)
+    digest: str
+
+    def module(self) -> Any:
+        """Return a fresh `torch.fx.GraphModule` of the program with its own copy of the parameters.
+
+        Its parameters keep their qualified names (`get_parameter(name)`), its nodes the names that
+        `Layer.input` and `Layer.output` refer to.
+        """
+        import copy
+
+        module = self.program.module(check_guards=False)
+        copied: torch.nn.Module = copy.deepcopy(module)
+        return copied

@@ -1,0 +1,48 @@
+"""A quantized weight: the exact codes, scales and tables that a target has to store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sdk.schemes import Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """One weight on the grid of its scheme.
+
+    `codes` (int8 for int, uint8 for lut) has the weight's own shape; symmetric int codes lie in
+    [-(2^(bits-1)-1), 2^(bits-1)-1]. For int schemes `scale` (float32) is [channels, groups] over the weight with its channel axis
+    moved to the front and the rest flattened (per channel: one group; per tensor: [1, 1]) and `zero_point`
+    is all zero for symmetric schemes (None). For palettes `table` (float32, values exact in float16) is
+    [tables, 2^bits], table t serving `group` consecutive output channels, and `scale` is [channels, 1]
+    (values exact in float16) or None. For float schemes only `value` is set.
+    """
+
+    scheme: Scheme
+    shape: tuple[int, ...]
+    channel_axis: int
+    codes: Any = None
+    scale: Any = None
+    zero_point: Any = None
+    table: Any = None
+    value: Any = None
+
+    def dequantize(self) -> Any:
+        """Return the weight (float32, original shape) that the codes stand for."""
+        import torch
+
+        if self.scheme.format == "float":
+            return self.value
+        rows = self.codes.movedim(self.channel_axis, 0)
+        moved, flat = rows.shape, rows.reshape(rows.shape[0], -1)
+        if self.scheme.format == "lut":
+            tables = self.table.repeat_interleave(flat.shape[0] // self.table.shape[0], dim=0)
+            out = torch.gather(tables, 1, flat.long())
+            out = out if self.scale is None else out * self.scale
+        else:
+            blocks = flat.float().reshape(flat.shape[0], self.scale.shape[1], -1)
+            scale = self.scale.expand(flat.shape[0], -1).unsqueeze(-1)
+            out = (blocks * scale).reshape(flat.shape)
+        return out.reshape(moved).movedim(0, self.channel_axis).contiguous()

@@ -1,0 +1,51 @@
+"""What a quantization scheme is: pure data, free of torch and of every toolchain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Format = Literal["float", "int", "lut"]
+Granularity = Literal["tensor", "channel", "group"]
+Activations = Literal["float", "dynamic", "static"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """How one layer's weight is stored and how its input is computed with.
+
+    `bits` is the width of one stored weight in bits. `format` says what a code means: a float, an
+    integer times a scale, or an index into a lookup table (palette). `granularity` is the part of the
+    weight that shares one scale (int) or one table (lut). `group` counts weights along the input
+    dimension that share a scale (int), or output channels that share a table (lut); 0 where it does
+    not apply. `channel_scale` multiplies a palette by one scale per output channel. `activations`: the
+    layer computes with float inputs, with inputs quantized to 8 bits per token at run time (dynamic),
+    or with calibrated per-tensor 8-bit inputs and outputs (static).
+    """
+
+    name: str
+    bits: int
+    format: Format
+    granularity: Granularity = "tensor"
+    group: int = 0
+    symmetric: bool = True
+    channel_scale: bool = False
+    activations: Activations = "float"
+    summary: str = ""
+
+
+def fits(scheme: Scheme, shape: tuple[int, ...], channel_axis: int) -> str | None:
+    """Say why a weight of `shape` cannot hold `scheme`, or None when it can.
+
+    `channel_axis` is the axis of the output channels. Groups of an int scheme run along the flattened
+    rest of the weight and must divide it; groups of a palette divide the output channels.
+    """
+    if scheme.granularity != "group":
+        return None
+    channels = shape[channel_axis]
+    if scheme.format == "lut":
+        return None if channels % scheme.group == 0 else f"{channels} output channels / {scheme.group}"
+    inputs = 1
+    for axis, size in enumerate(shape):
+        inputs *= 1 if axis == channel_axis else size
+    return None if inputs % scheme.group == 0 else f"{inputs} inputs per channel / group {scheme.group}"
