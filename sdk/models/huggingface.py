@@ -1,0 +1,76 @@
+"""Hugging Face models: a local directory or a hub id becomes a module with example inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sdk.errors import BadInput, Missing
+from sdk.models.references import Loaded
+
+SEQUENCE = 128
+
+
+def load_huggingface(reference: str, path: Path, trust: bool) -> Loaded:
+    """Load the model class that the directory's config names, with safetensors weights only unless `trust`.
+
+    Text models get example token ids of [1, 128] (shorter when the model is), vision models one image.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise Missing(
+            f"model {reference!r} needs transformers: pip install 'snugfit[huggingface]'"
+        ) from error
+    place = str(path) if path.is_dir() else reference
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise BadInput(f"model {reference!r}: the directory has no config.json")
+    try:
+        config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=trust)
+        module = _class_of(transformers, config).from_pretrained(
+            place, config=config, use_safetensors=None if trust else True, attn_implementation="sdpa"
+        )
+    except BadInput:
+        raise
+    except Exception as error:
+        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise BadInput(f"model {reference!r} cannot be loaded as a Hugging Face model: {first}") from error
+    return Loaded(Path(place).name.lower(), reference, _first_output(module.eval()), _example(config))
+
+
+def _class_of(transformers: Any, config: Any) -> Any:
+    names = getattr(config, "architectures", None) or []
+    found = getattr(transformers, names[0], None) if names else None
+    return found or transformers.AutoModel
+
+
+def _example(config: Any) -> dict[str, Any]:
+    import torch
+
+    vision = getattr(config, "image_size", None)
+    if isinstance(vision, int | list | tuple):
+        height, width = (vision, vision) if isinstance(vision, int) else vision
+        return {"pixel_values": torch.zeros(1, getattr(config, "num_channels", 3), height, width)}
+    limit = getattr(config, "max_position_embeddings", None) or SEQUENCE
+    shape = (1, min(SEQUENCE, limit))
+    return {"input_ids": torch.ones(shape, dtype=torch.int64), "attention_mask": torch.ones(shape, dtype=torch.int64)}
+
+
+def _first_output(module: Any) -> Any:
+    """Reduce a ModelOutput to what an app reads: logits, else the embedding, else the last hidden state."""
+    import torch
+
+    class FirstOutput(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = module
+
+        def forward(self, **inputs: Any) -> Any:
+            cache = {"use_cache": False} if hasattr(module.config, "use_cache") else {}
+            outputs = self.model(**inputs, return_dict=True, **cache)
+            for name in ("logits", "image_embeds", "text_embeds", "last_hidden_state"):
+                if outputs.get(name) is not None:
+                    return {name: outputs[name]}
+            return outputs.to_tuple()[0]
+
+    return FirstOutput()

@@ -1,0 +1,107 @@
+"""One way in: any reference, module or exported program becomes a `Model`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from sdk.errors import BadInput
+from sdk.models.layers import take_inventory
+from sdk.models.model import Model, TensorSpec
+from sdk.models.normalise import export_flat, normalise
+from sdk.models.references import Loaded, load_reference
+
+
+def load_model(
+    model: Any, example: Any = None, *, name: str | None = None, trust: bool = False, folder: Path | None = None
+) -> Model:
+    """Load, export, normalise and take the inventory of `model`.
+
+    `model` is a reference (str), a `torch.nn.Module` or an `ExportedProgram`; `example` a tuple (or dict of
+    keyword) example inputs, needed when the reference gives none. Raises BadInput.
+    """
+    import torch
+
+    if isinstance(model, str):
+        loaded = load_reference(model, trust, folder)
+    elif isinstance(model, torch.nn.Module | torch.export.ExportedProgram):
+        loaded = Loaded(type(model).__name__.lower(), f"{type(model).__name__} object", model)
+    else:
+        raise BadInput(f"model: a {type(model).__name__} is neither a reference, a module nor an exported program")
+    inputs = _inputs(loaded, example)
+    flat = export_flat(loaded.module, inputs, loaded.source)
+    _check_weights(flat, loaded.source)
+    program, tensors = normalise(flat, loaded.source)
+    inventory = take_inventory(program)
+    specs, outs = _input_specs(program, tensors), _output_specs(program)
+    return Model(
+        name or loaded.name, loaded.source, program, inventory, specs, outs, tensors, _digest(program, specs)
+    )
+
+
+def _inputs(loaded: Loaded, example: Any) -> Any:
+    import torch
+
+    chosen = example if example is not None else loaded.example
+    if chosen is None:
+        raise BadInput(
+            f"model {loaded.source!r} came without example inputs: return (module, inputs) from the factory, or give "
+            "calibration data whose first sample shows the shapes"
+        )
+    if isinstance(chosen, torch.Tensor):
+        chosen = (chosen,)
+    if isinstance(chosen, tuple) and len(chosen) == 2 and isinstance(chosen[1], dict) and isinstance(chosen[0], tuple):
+        return chosen
+    if isinstance(chosen, dict):
+        return (), chosen
+    if isinstance(chosen, tuple | list):
+        return tuple(chosen), {}
+    raise BadInput(f"model {loaded.source!r}: example inputs are a {type(chosen).__name__}; a tuple of tensors is needed")
+
+
+def _check_weights(program: Any, source: str) -> None:
+    import torch
+
+    tensors = {**dict(program.named_parameters()), **dict(program.named_buffers()), **program.constants}
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        if tensor.is_complex():
+            raise BadInput(f"model {source!r}: weight {name} is complex, which no target holds")
+        if name in dict(program.named_parameters()) and not torch.isfinite(tensor.float()).all():
+            count = int((~torch.isfinite(tensor.float())).sum())
+            raise BadInput(f"model {source!r}: weight {name} has {count} NaN or infinite values; mend the checkpoint")
+
+
+def _input_specs(program: Any, tensors: tuple[Any, ...]) -> tuple[TensorSpec, ...]:
+    names = program.graph_signature.user_inputs
+    return tuple(
+        TensorSpec(str(name), str(t.dtype).removeprefix("torch."), tuple(t.shape))
+        for name, t in zip(names, tensors, strict=True)
+    )
+
+
+def _output_specs(program: Any) -> tuple[TensorSpec, ...]:
+    node = next(n for n in program.graph.nodes if n.op == "output")
+    values = [arg.meta["val"] for arg in node.args[0]]
+    return tuple(
+        TensorSpec(f"output_{i}" if len(values) > 1 else "output", str(v.dtype).removeprefix("torch."), tuple(v.shape))
+        for i, v in enumerate(values)
+    )
+
+
+def _digest(program: Any, specs: tuple[TensorSpec, ...]) -> str:
+    """sha256 over operators with their arguments, every parameter, buffer and constant, and the input shapes."""
+    import torch
+
+    digest = hashlib.sha256(repr(specs).encode())
+    for node in program.graph.nodes:
+        digest.update(f"{node.op} {node.target} {node.args} {node.kwargs}\n".encode())
+    tensors = {**program.state_dict, **program.constants}
+    for key in sorted(tensors):
+        value = tensors[key]
+        if isinstance(value, torch.Tensor):
+            digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,107 @@
+"""Brings an exported program into the one form that later stages read: functional, flat, batch norm folded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdk.errors import BadInput
+
+
+def export_flat(module: Any, inputs: tuple[tuple[Any, ...], dict[str, Any]], source: str) -> Any:
+    """Export a module with its example `inputs` (args, kwargs); an ExportedProgram passes through."""
+    import torch
+
+    args, kwargs = inputs
+    if isinstance(module, torch.export.ExportedProgram):
+        return _with_example(module, args, kwargs, source)
+    module = module.eval()
+    if any(p.dtype in (torch.float16, torch.bfloat16, torch.float64) for p in module.parameters()):
+        module, args, kwargs = module.float(), _float(args), _float(kwargs)
+    try:
+        with torch.no_grad():  # so that no_grad regions inside the model leave no higher-order operator
+            return torch.export.export(module, args, kwargs, strict=False)
+    except Exception as error:
+        first = str(error).strip().splitlines()[0][:240] if str(error).strip() else ""
+        raise BadInput(f"model {source!r} cannot be exported by torch.export: {type(error).__name__}: {first}") from error
+
+
+def _with_example(program: Any, args: Any, kwargs: Any, source: str) -> Any:
+    import torch
+
+    if program.example_inputs is None:
+        try:
+            with torch.no_grad():
+                return torch.export.export(program.module(check_guards=False), args, kwargs, strict=False)
+        except Exception as error:
+            raise BadInput(f"model {source!r}: its example inputs do not fit: {error}") from error
+    return program
+
+
+def _float(inputs: Any) -> Any:
+    import torch
+    from torch.utils import _pytree as pytree
+
+    halves = (torch.float16, torch.bfloat16, torch.float64)
+    return pytree.tree_map(lambda x: x.float() if isinstance(x, torch.Tensor) and x.dtype in halves else x, inputs)
+
+
+def normalise(program: Any, source: str) -> tuple[Any, tuple[Any, ...]]:
+    """Return (ExportedProgram with flat tensor inputs and outputs, its flat example inputs)."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    from sdk.models import rewrite
+
+    flat, _ = pytree.tree_flatten(program.example_inputs)
+    try:
+        with torch.no_grad():
+            program = program.run_decompositions({})
+    except Exception as error:
+        first = str(error).strip().splitlines()[0][:240]
+        raise BadInput(f"model {source!r} cannot be brought into functional form: {first}") from error
+    graph_module = program.module(check_guards=False)
+    tensors = _flatten_signature(graph_module, flat, source)
+    rewrite.to_float(graph_module)
+    for rule in rewrite.RULES:
+        rule(graph_module)
+    graph_module.graph.eliminate_dead_code()
+    rewrite.drop_unused_state(graph_module)
+    graph_module.recompile()
+    with torch.no_grad():
+        clean = torch.export.export(graph_module, tensors, strict=False)
+    return clean, tensors
+
+
+def _flatten_signature(graph_module: Any, flat: list[Any], source: str) -> tuple[Any, ...]:
+    """Make placeholders and outputs flat tuples of tensors; constants among them are dropped."""
+    import torch
+    from torch.fx.graph import CodeGen
+
+    graph = graph_module.graph
+    placeholders = [n for n in graph.nodes if n.op == "placeholder"]
+    tensors = []
+    for node, value in zip(placeholders, flat, strict=True):
+        if isinstance(value, torch.Tensor):
+            tensors.append(value.detach())
+            node.meta["tensor_meta"] = None
+        elif not node.users:
+            graph.erase_node(node)
+        else:
+            raise BadInput(f"model {source!r}: input {node.name} is a {type(value).__name__}; inputs must be tensors")
+    out = next(n for n in graph.nodes if n.op == "output")
+    kept = tuple(a for a in pytree_leaves(out.args[0]) if isinstance(a, torch.fx.Node))
+    if not kept:
+        raise BadInput(f"model {source!r} returns no tensor")
+    out.args = (kept,)
+    graph.set_codegen(CodeGen())
+    graph_module._forward_pre_hooks.clear()  # they check the signature that was just flattened
+    graph_module.recompile()
+    return tuple(tensors)
+
+
+def pytree_leaves(value: Any) -> list[Any]:
+    """Leaves of nested tuples, lists and dicts, in order."""
+    from torch.utils import _pytree as pytree
+
+    leaves: list[Any] = pytree.tree_leaves(value)
+    return leaves

@@ -1,0 +1,127 @@
+"""Model references: `file.py:factory`, `pkg.mod:factory`, `model.pt2`, a Hugging Face directory or id."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdk.errors import BadInput
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A module or an ExportedProgram, with example inputs where the reference gave some."""
+
+    name: str
+    source: str
+    module: Any
+    example: Any = None
+
+
+def load_reference(reference: str, trust: bool = False, folder: Path | None = None) -> Loaded:
+    """Load what `reference` names; relative paths are taken from `folder` (default: here).
+
+    Raises BadInput with the reference and the mend; unpickles nothing unless `trust`.
+    """
+    base = folder or Path()
+    path = base / reference
+    if reference.endswith((".pt", ".pth", ".bin", ".ckpt", ".pkl")):
+        raise BadInput(
+            f"{reference}: a pickled checkpoint is not a model; write a factory (`file.py:factory`) that loads "
+            "it with weights_only=True, or export it to .pt2"
+        )
+    if reference.endswith(".pt2"):
+        return _load_pt2(path, reference)
+    head, colon, attribute = reference.rpartition(":")
+    if colon and head and attribute.isidentifier():
+        return _call_factory(load_attribute(reference, base, "model"), reference, attribute)
+    if path.is_dir() or "/" in reference:
+        from sdk.models.huggingface import load_huggingface
+
+        return load_huggingface(reference, path, trust)
+    raise BadInput(
+        f"model {reference!r} is neither `file.py:factory`, `pkg.mod:factory`, a .pt2 file, nor a Hugging Face "
+        "directory or id"
+    )
+
+
+def load_attribute(reference: str, folder: Path, field: str) -> Any:
+    """Import `file.py:name` (relative to `folder`) or `pkg.mod:name` and return the named object."""
+    head, _, attribute = reference.rpartition(":")
+    if not head or not attribute.isidentifier():
+        raise BadInput(f"{field}: {reference!r} is not of the form file.py:name or pkg.mod:name")
+    if head.endswith(".py"):
+        file = folder / head
+        if not file.is_file():
+            raise BadInput(f"{field}: {reference!r}: there is no file {head}")
+        module = _import_file(file, reference, field)
+    else:
+        try:
+            module = importlib.import_module(head)
+        except ImportError as error:
+            raise BadInput(f"{field}: {reference!r}: module {head} cannot be imported: {error}") from error
+    if not hasattr(module, attribute):
+        names = ", ".join(n for n in vars(module) if callable(getattr(module, n)) and not n.startswith("_"))
+        raise BadInput(f"{field}: {reference!r}: {head} has no {attribute!r}; it has: {names or 'no functions'}")
+    return getattr(module, attribute)
+
+
+def _import_file(file: Path, reference: str, field: str) -> Any:
+    """Execute a Python file as a module of its own; its folder is importable while it loads."""
+    name = f"_sdk_user_{abs(hash(str(file.resolve())))}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(file.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        sys.modules.pop(name, None)
+        if isinstance(error, Exception):
+            raise BadInput(f"{field}: {reference!r}: importing it failed: {_brief(error)}") from error
+        raise
+    finally:
+        sys.path.remove(str(file.resolve().parent))
+    return module
+
+
+def _call_factory(factory: Any, reference: str, name: str) -> Loaded:
+    import torch
+
+    if not callable(factory):
+        raise BadInput(f"model {reference!r} is a {type(factory).__name__}, not a function that returns a module")
+    try:
+        made = factory()
+    except Exception as error:
+        raise BadInput(f"model {reference!r}: calling the factory failed: {_brief(error)}") from error
+    module, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(module, torch.nn.Module | torch.export.ExportedProgram):
+        raise BadInput(
+            f"model {reference!r}: the factory returned {type(module).__name__}; it must return a torch.nn.Module, "
+            "or (module, example inputs)"
+        )
+    return Loaded(name.replace("_", "-"), reference, module, example)
+
+
+def _load_pt2(path: Path, reference: str) -> Loaded:
+    import torch
+
+    if not path.is_file():
+        raise BadInput(f"model {reference!r}: there is no such file")
+    try:
+        program = torch.export.load(str(path))
+    except Exception as error:
+        raise BadInput(f"model {reference!r} is not a readable torch.export archive: {_brief(error)}") from error
+    return Loaded(path.stem, reference, program, program.example_inputs)
+
+
+def _brief(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

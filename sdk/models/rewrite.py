@@ -1,0 +1,289 @@
+"""The graph rewrites of normalising, each exact: what one function of the list `RULES` does to a GraphModule."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+
+def attribute(module: Any, name: str) -> Any:
+    """Return the tensor that a get_attr target names."""
+    return operator.attrgetter(name)(module)
+
+
+def set_tensor(module: Any, name: str, value: Any) -> None:
+    """Replace or add the parameter `name` (dotted), making submodules as needed."""
+    import torch
+
+    *path, leaf = name.split(".")
+    owner = module
+    for part in path:
+        if not hasattr(owner, part):
+            owner.add_module(part, torch.nn.Module())
+        owner = getattr(owner, part)
+    if hasattr(owner, leaf):
+        delattr(owner, leaf)
+    owner.register_parameter(leaf, torch.nn.Parameter(value.detach().clone().contiguous(), requires_grad=False))
+
+
+def new_get_attr(module: Any, name: str, value: Any, before: Any) -> Any:
+    """Store `value` as parameter `name` and return a get_attr node for it, placed before node `before`."""
+    set_tensor(module, name, value)
+    with module.graph.inserting_before(before):
+        return module.graph.get_attr(name)
+
+
+def to_float(module: Any) -> None:
+    """Bring half and double precision parameters and constants to float32."""
+    import torch
+
+    for _, owner in module.named_modules():
+        for group in (owner._parameters, owner._buffers):
+            for key, value in group.items():
+                if value is not None and value.dtype in (torch.float16, torch.bfloat16, torch.float64):
+                    group[key] = torch.nn.Parameter(value.float(), False) if group is owner._parameters else value.float()
+    wide = (torch.float16, torch.bfloat16, torch.float64)
+    for node in module.graph.nodes:
+        node.args = tuple(torch.float32 if a in wide and isinstance(a, torch.dtype) else a for a in node.args)
+        node.kwargs = {k: torch.float32 if isinstance(v, torch.dtype) and v in wide else v for k, v in node.kwargs.items()}
+
+
+def join_aliases(module: Any) -> None:
+    """Make every get_attr of one storage name the same parameter (tied weights)."""
+    first: dict[tuple[Any, ...], str] = {}
+    for node in module.graph.nodes:
+        if node.op == "get_attr":
+            tensor = attribute(module, node.target)
+            if hasattr(tensor, "data_ptr") and tensor.numel():
+                key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+                node.target = first.setdefault(key, node.target)
+
+
+def merge_get_attrs(module: Any) -> None:
+    """One get_attr node per parameter, so that counting its users counts its uses."""
+    seen: dict[str, Any] = {}
+    for node in list(module.graph.nodes):
+        if node.op == "get_attr":
+            if node.target in seen:
+                node.replace_all_uses_with(seen[node.target])
+                module.graph.erase_node(node)
+            else:
+                seen[node.target] = node
+
+
+def drop_identities(module: Any) -> None:
+    """Remove dropout, clones, detaches and assertions, which do nothing at inference."""
+    import torch
+
+    aten = torch.ops.aten
+    same = {aten.dropout.default, aten.clone.default, aten.detach.default, aten.alias.default, aten.lift_fresh_copy.default,
+            aten.native_dropout.default, aten.feature_dropout.default, aten.alpha_dropout.default}
+    checks = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range", "sym_constrain_range_for_size"}
+    for node in list(module.graph.nodes):
+        if node.op != "call_function":
+            continue
+        if node.target in same and node.kwargs.get("memory_format") in (None, torch.preserve_format):
+            node.replace_all_uses_with(node.args[0])
+            module.graph.erase_node(node)
+        elif getattr(node.target, "__name__", "").split(".")[0] in checks and not node.users:
+            module.graph.erase_node(node)
+
+
+def linear_from_matmul(module: Any) -> None:
+    """Write `addmm`, `mm` and `matmul` with a constant 2-D right side as `linear`, the form that runtimes quantize."""
+    import torch
+
+    aten = torch.ops.aten
+    turned = {aten.t.default, aten.permute.default, aten.transpose.int}
+    for node in list(module.graph.nodes):
+        if node.op != "call_function" or node.target not in (aten.addmm.default, aten.mm.default, aten.matmul.default):
+            continue
+        if node.target is aten.addmm.default and (node.kwargs or node.args[0].op != "get_attr"):
+            continue
+        bias, left, right = node.args if node.target is aten.addmm.default else (None, *node.args)
+        if bias is not None and attribute(module, bias.target).dim() != 1:
+            continue
+        weight = _weight_of(module, right, turned, node)
+        if weight is not None:
+            with module.graph.inserting_before(node):
+                made = module.graph.call_function(aten.linear.default, (left, weight, bias) if bias else (left, weight))
+            made.meta.update(node.meta)
+            node.replace_all_uses_with(made)
+            module.graph.erase_node(node)
+
+
+def _weight_of(module: Any, right: Any, turned: Any, node: Any) -> Any:
+    """The [out, in] weight node behind the right side of a matmul, or None when it is not a constant matrix."""
+    if right.op == "get_attr":
+        value = attribute(module, right.target)
+        if value.dim() != 2 or len(right.users) != 1:
+            return None
+        return new_get_attr(module, right.target, value.t(), node)
+    if right.op == "call_function" and right.target in turned and right.args[0].op == "get_attr":
+        value = attribute(module, right.args[0].target)
+        if value.dim() == 2 and tuple(right.meta["val"].shape) == tuple(value.t().shape) and right.args[1:] in (
+            (), ([1, 0],), (0, 1), (1, 0), (-2, -1), (-1, -2)
+        ):
+            return right.args[0]
+    return None
+
+
+def explicit_convolutions(module: Any) -> None:
+    """Write `convolution` and string paddings as plain conv1d/conv2d/conv_transpose with numbers."""
+    import torch
+
+    aten = torch.ops.aten
+    plain = {3: (aten.conv1d.default, aten.conv_transpose1d.default), 4: (aten.conv2d.default, aten.conv_transpose2d.input)}
+    for node in list(module.graph.nodes):
+        if node.op != "call_function":
+            continue
+        if node.target is aten.convolution.default:
+            x, w, b, stride, padding, dilation, transposed, output_padding, groups = node.args
+            rank = w.meta["val"].dim() if "val" in w.meta else attribute(module, w.target).dim()
+            if rank in plain:
+                node.target = plain[rank][int(transposed)]
+                node.args = ((x, w, b, stride, padding, output_padding, groups, dilation) if transposed
+                             else (x, w, b, stride, padding, dilation, groups))
+        elif node.target in (aten.conv1d.padding, aten.conv2d.padding) and node.args[1].op == "get_attr":
+            _number_padding(module, node)
+
+
+def _number_padding(module: Any, node: Any) -> None:
+    import torch
+
+    aten = torch.ops.aten
+    x, w, b, stride, padding, dilation, groups = (*node.args, *(None, [1], "valid", [1], 1)[len(node.args) - 2:])
+    kernel = attribute(module, w.target).shape[2:]
+    dilation = list(dilation) * (len(kernel) // len(dilation))
+    total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, kernel, strict=True)]
+    if all(t % 2 == 0 for t in total):
+        node.target = aten.conv1d.default if len(kernel) == 1 else aten.conv2d.default
+        node.args = (x, w, b, stride, [t // 2 for t in total], dilation, groups)
+
+
+def fold_batch_norm(module: Any) -> None:
+    """Fold an inference batch norm into the convolution or linear in front of it (float64 arithmetic)."""
+    import torch
+
+    aten = torch.ops.aten
+    norms = {aten._native_batch_norm_legit_no_training.default: 6, aten.batch_norm.default: 7}
+    for node in list(module.graph.nodes):
+        if node.op != "call_function" or node.target not in norms:
+            continue
+        producer, gamma, beta, mean, var = node.args[:5]
+        axis = foldable(producer)
+        if axis is None or len(producer.users) != 1 or len(producer.args[1].users) != 1:
+            continue
+        result = _only_result(node)
+        if result is None:
+            continue
+        values = [None if n is None else attribute(module, n.target).double() for n in (gamma, beta, mean, var)]
+        _fold(module, producer, axis, values, float(node.args[norms[node.target] if node.target is not aten.batch_norm.default else 7]))
+        result.replace_all_uses_with(producer)
+
+
+def foldable(node: Any) -> int | None:
+    """Axis of the output channels in the weight of a convolution or linear with a constant weight, else None."""
+    import torch
+
+    aten = torch.ops.aten
+    axes = {aten.conv1d.default: 0, aten.conv2d.default: 0, aten.conv1d.padding: 0, aten.conv2d.padding: 0,
+            aten.linear.default: 0, aten.conv_transpose1d.default: 1, aten.conv_transpose2d.input: 1}
+    axis = axes.get(node.target) if node.op == "call_function" else None
+    if axis is None or node.args[1].op != "get_attr":
+        return None
+    if axis == 1 and len(node.args) > 6 and node.args[6] != 1:
+        return None  # a grouped transposed convolution orders its output channels by group
+    bias = node.args[2] if len(node.args) > 2 else None
+    return axis if bias is None or bias.op == "get_attr" else None
+
+
+def _only_result(node: Any) -> Any:
+    """The node that carries the normalised tensor (getitem 0 of a tuple), or None when statistics are used."""
+    import torch
+
+    if node.target is torch.ops.aten.batch_norm.default:
+        return node
+    users = list(node.users)
+    if len(users) == 1 and users[0].target is operator.getitem and users[0].args[1] == 0:
+        return users[0]
+    return None
+
+
+def _fold(module: Any, producer: Any, axis: int, values: list[Any], eps: float) -> None:
+    import torch
+
+    gamma, beta, mean, var = values
+    scale = torch.rsqrt(var + eps) * (1.0 if gamma is None else gamma)
+    weight_name = producer.args[1].target
+    weight = attribute(module, weight_name)
+    bias_node = producer.args[2] if len(producer.args) > 2 else None
+    old = torch.zeros_like(mean) if bias_node is None else attribute(module, bias_node.target).double()
+    bias = (old - mean) * scale + (0.0 if beta is None else beta)
+    shape = [1] * weight.dim()
+    shape[axis] = -1
+    set_tensor(module, weight_name, (weight.double() * scale.reshape(shape)).float())
+    name = (bias_node.target if bias_node is not None and len(bias_node.users) == 1
+            else f"{weight_name.removesuffix('.weight')}.folded_bias" if bias_node is not None
+            else f"{weight_name.removesuffix('.weight')}.bias" if weight_name.endswith(".weight")
+            else f"{weight_name}_bias")
+    made = new_get_attr(module, name, bias.float(), producer)
+    producer.args = (*producer.args[:2], made, *producer.args[3:])
+
+
+def drop_padding_index(module: Any) -> None:
+    """Forget an embedding's padding index, which only training reads."""
+    import torch
+
+    for node in module.graph.nodes:
+        if node.op == "call_function" and node.target is torch.ops.aten.embedding.default:
+            node.args = node.args[:2]
+            node.kwargs = {}
+
+
+def untie_kinds(module: Any) -> None:
+    """Give an embedding its own copy of a weight that other operators read too: runtimes store the two apart."""
+    import torch
+
+    aten = torch.ops.aten
+    for node in list(module.graph.nodes):
+        if node.op != "get_attr":
+            continue
+        lookups = [u for u in node.users if u.target is aten.embedding.default and u.args[0] is node]
+        if lookups and len(lookups) < len(node.users):
+            name = _alias_of(module, node.target) or f"{node.target.removesuffix('.weight')}_lookup.weight"
+            made = new_get_attr(module, name, attribute(module, node.target), node)
+            for user in lookups:
+                user.replace_input_with(node, made)
+
+
+def _alias_of(module: Any, name: str) -> str | None:
+    """Another parameter name with the same storage, as tied modules have."""
+    tensor = attribute(module, name)
+    for other, value in module.named_parameters(remove_duplicate=False):
+        if other != name and value.data_ptr() == tensor.data_ptr() and value.shape == tensor.shape:
+            return str(other)
+    return None
+
+
+def drop_unused_state(module: Any) -> None:
+    """Delete parameters and buffers that the graph no longer reads."""
+    used = {n.target for n in module.graph.nodes if n.op == "get_attr"}
+    for prefix, owner in list(module.named_modules()):
+        for group in (owner._parameters, owner._buffers):
+            for key in list(group):
+                if (f"{prefix}.{key}" if prefix else key) not in used:
+                    del group[key]
+
+
+RULES: tuple[Callable[[Any], None], ...] = (
+    join_aliases,
+    merge_get_attrs,
+    drop_identities,
+    linear_from_matmul,
+    explicit_convolutions,
+    fold_batch_norm,
+    drop_padding_index,
+    untie_kinds,
+)
