@@ -1,0 +1,87 @@
+"""Rounds a float weight onto the grid of a scheme, with the scales and tables that lose least."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdk.rounding.grid import Grid
+from sdk.schemes import Scheme
+
+SEARCH = {8: (1.0, 0.97, 0.94, 0.9), 4: tuple(1.0 - 0.035 * i for i in range(18)), 2: tuple(1.0 - 0.04 * i for i in range(20))}
+"""Clipping ratios tried for the scale, by width in bits: fewer bits gain more from clipping outliers."""
+
+LEAST_SCALE = 2.0**-24
+"""Smallest positive float16: no scale is stored as zero."""
+
+
+def round_weight(weight: Any, scheme: Scheme, channel_axis: int, importance: Any = None) -> Grid:
+    """Return `weight` (float tensor) on the grid of `scheme`.
+
+    `importance` (same shape, non-negative) weighs the squared error of each element, as the diagonal of the
+    Fisher information does (Dong et al. 2019, HAWQ; Kim et al. 2023, SqueezeLLM); None: all equal.
+    """
+    import torch
+
+    weight = weight.detach().float()
+    shape = tuple(weight.shape)
+    if scheme.format == "float":
+        kept = weight.half().float() if scheme.bits == 16 else weight.clone()
+        return Grid(scheme, shape, channel_axis, value=kept)
+    rows = weight.movedim(channel_axis, 0)
+    moved = rows.shape
+    flat = rows.reshape(moved[0], -1)
+    cost = torch.ones_like(flat) if importance is None else _damp(importance.movedim(channel_axis, 0).reshape(flat.shape))
+    if scheme.format == "lut":
+        from sdk.rounding.palettes import fit_palette
+
+        codes, table, scale = fit_palette(flat, cost, scheme)
+    else:
+        codes, scale = _fit_integers(flat, cost, scheme)
+        table = None
+    codes = codes.reshape(moved).movedim(0, channel_axis).contiguous()
+    zero = torch.zeros_like(scale, dtype=torch.int32) if scheme.format == "int" else None
+    return Grid(scheme, shape, channel_axis, codes=codes, scale=scale, zero_point=zero, table=table)
+
+
+def _damp(importance: Any) -> Any:
+    """Mix the importance with its mean, so that a few noisy estimates do not decide alone."""
+    cost = importance.float()
+    mean = cost.mean()
+    return cost + 0.2 * mean if float(mean) > 0 else cost + 1.0
+
+
+def exact_scale(scale: Any, grouped: bool) -> Any:
+    """Round scales to what formats store exactly: float16, and bfloat16's eight bits for group scales."""
+    import torch
+
+    kept = scale.to(torch.bfloat16).float() if grouped else scale
+    return kept.half().float().clamp(min=LEAST_SCALE)
+
+
+def _fit_integers(flat: Any, cost: Any, scheme: Scheme) -> tuple[Any, Any]:
+    """Symmetric integers: per block the clipping ratio of least weighted squared error."""
+    import torch
+    from torchao.quantization.quant_primitives import MappingType, choose_qparams_affine
+
+    size = {"tensor": flat.numel(), "channel": flat.shape[1], "group": scheme.group}[scheme.granularity]
+    blocks, costs = (flat.reshape(1, -1), cost.reshape(1, -1)) if scheme.granularity == "tensor" else (
+        flat.reshape(-1, size), cost.reshape(-1, size))
+    most = 2 ** (scheme.bits - 1) - 1
+    full, _ = choose_qparams_affine(
+        blocks, MappingType.SYMMETRIC_NO_CLIPPING_ERR, (1, size), torch.int8, quant_min=-most, quant_max=most,
+        eps=LEAST_SCALE, scale_dtype=torch.float32,
+    )
+    full = torch.where(blocks.abs().amax(1, keepdim=True) > 0, full.reshape(-1, 1), torch.ones_like(full.reshape(-1, 1)))
+    best_error, best_scale = None, None
+    for ratio in SEARCH[scheme.bits]:
+        scale = exact_scale(full * ratio, scheme.granularity == "group")
+        codes = torch.round(blocks / scale).clamp_(-most, most)
+        error = ((codes * scale - blocks).square_().mul_(costs)).sum(1, keepdim=True)
+        if best_error is None:
+            best_error, best_scale = error, scale
+        else:
+            better = error < best_error
+            best_error, best_scale = torch.where(better, error, best_error), torch.where(better, scale, best_scale)
+    codes = torch.round(blocks / best_scale).clamp_(-most, most).to(torch.int8).reshape(flat.shape)
+    assert best_scale is not None
+    return codes, best_scale.reshape(1, 1) if scheme.granularity == "tensor" else best_scale.reshape(flat.shape[0], -1)
