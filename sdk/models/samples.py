@@ -1,0 +1,138 @@
+"""Calibration samples: any iterable of inputs, checked and cut to the model's example shapes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdk.errors import BadInput
+from sdk.models.model import Model
+
+SYNTHETIC = 8
+"""Samples that stand in for calibration data when there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Input tuples with the model's shapes and dtypes; `origin` is `given` or `synthetic`."""
+
+    inputs: tuple[tuple[Any, ...], ...] = field(repr=False)
+    origin: str
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+def take_samples(model: Model, data: Iterable[Any] | None, limit: int | None = None) -> Samples:
+    """Check `data` against the model's inputs; batches larger than the model's are split along the first axis.
+
+    Without data: seeded random inputs, labelled `synthetic`. Raises BadInput naming sample and input.
+    """
+    import torch
+
+    if data is None:
+        inputs = tuple(_synthetic(model, seed) for seed in range(SYNTHETIC))
+        return Samples(inputs, "synthetic", _digest(inputs))
+    found: list[tuple[Any, ...]] = []
+    for index, sample in enumerate(data):
+        found.extend(_rows(model, _as_tuple(model, sample, index), index))
+        if limit is not None and len(found) >= limit:
+            break
+    if not found:
+        raise BadInput("calibration: it yields no sample; give at least one input tuple, or none for synthetic data")
+    inputs = tuple(found[:limit])
+    for index, sample in enumerate(inputs):
+        for spec, tensor in zip(model.inputs, sample, strict=True):
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise BadInput(f"calibration: sample {index}: input {spec.name} holds NaN or infinite values")
+    return Samples(inputs, "given", _digest(inputs))
+
+
+def _as_tuple(model: Model, sample: Any, index: int) -> tuple[Any, ...]:
+    import numpy as np
+    import torch
+
+    if isinstance(sample, dict):
+        missing = [s.name for s in model.inputs if s.name not in sample]
+        if missing:
+            raise BadInput(f"calibration: sample {index} has no {missing[0]!r}; the model takes {_names(model)}")
+        sample = tuple(sample[s.name] for s in model.inputs)
+    if isinstance(sample, torch.Tensor | np.ndarray):
+        sample = (sample,)
+    if not isinstance(sample, tuple | list):
+        raise BadInput(f"calibration: sample {index} is a {type(sample).__name__}; a tuple of {_names(model)} is needed")
+    if len(sample) != len(model.inputs):
+        raise BadInput(
+            f"calibration: sample {index} has {len(sample)} inputs; the model takes {len(model.inputs)}: {_names(model)}"
+        )
+    try:
+        return tuple(torch.as_tensor(value) for value in sample)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"calibration: sample {index} cannot be read as tensors: {error}") from error
+
+
+def _rows(model: Model, sample: tuple[Any, ...], index: int) -> list[tuple[Any, ...]]:
+    """The sample as tuples of exactly the model's shapes."""
+    import torch
+
+    batches = set()
+    for spec, tensor in zip(model.inputs, sample, strict=True):
+        want = getattr(torch, spec.dtype)
+        if tensor.is_floating_point() != want.is_floating_point:
+            raise BadInput(f"calibration: sample {index}: input {spec.name} is {tensor.dtype}; the model takes {spec.dtype}")
+        shape = tuple(tensor.shape)
+        if shape == spec.shape:
+            batches.add(1)
+        elif len(shape) == len(spec.shape) and shape[1:] == spec.shape[1:] and shape[0] % spec.shape[0] == 0 and shape[0]:
+            batches.add(shape[0] // spec.shape[0])
+        elif shape == spec.shape[1:] and spec.shape[0] == 1:
+            batches.add(0)
+        else:
+            raise BadInput(
+                f"calibration: sample {index}: input {spec.name} has shape {list(shape)}; the model takes {list(spec.shape)}"
+            )
+    if len(batches) > 1:
+        raise BadInput(f"calibration: sample {index}: its inputs differ in batch size")
+    count = batches.pop() if batches else 1
+    tensors = [t.to(getattr(torch, s.dtype)) for s, t in zip(model.inputs, sample, strict=True)]
+    if count == 0:
+        return [tuple(t.unsqueeze(0) for t in tensors)]
+    return [
+        tuple(t[i * s.shape[0] : (i + 1) * s.shape[0]] if count > 1 else t for s, t in zip(model.inputs, tensors, strict=True))
+        for i in range(count)
+    ]
+
+
+def _synthetic(model: Model, seed: int) -> tuple[Any, ...]:
+    """Random inputs: normal floats, integers below the example's largest value (at least 2)."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    limit = min((layer.shape[0] for layer in model.inventory.layers if layer.kind == "embedding"), default=2)
+    made = []
+    for spec, example in zip(model.inputs, model.example, strict=True):
+        if example.is_floating_point():
+            made.append(torch.randn(spec.shape, generator=generator, dtype=example.dtype))
+        elif example.dtype == torch.bool or "mask" in spec.name:
+            made.append(torch.ones(spec.shape, dtype=example.dtype))
+        elif "type" in spec.name or "position" in spec.name:
+            made.append(example.clone())
+        else:
+            made.append(torch.randint(0, max(2, limit), spec.shape, generator=generator, dtype=example.dtype))
+    return tuple(made)
+
+
+def _names(model: Model) -> str:
+    return ", ".join(f"{s.name} {s.dtype}{list(s.shape)}" for s in model.inputs)
+
+
+def _digest(inputs: tuple[tuple[Any, ...], ...]) -> str:
+    digest = hashlib.sha256()
+    for sample in inputs:
+        for tensor in sample:
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,6 @@
+"""Plan × model → quantized model, and its torch reference."""
+
+from sdk.quantize.quantize import quantize
+from sdk.quantize.reference import reference, reference_module
+
+__all__ = ["quantize", "reference", "reference_module"]

@@ -1,0 +1,40 @@
+"""The error that 8-bit activations add to a layer's input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sdk.lowering.types import Range
+from sdk.models import Layer
+
+
+def activation_error(value: Any, mode: str, layer: Layer, ranges: Mapping[str, Range]) -> Any:
+    """Difference that quantizing `value` makes: `dynamic` (per token; per sample for convolutions) or `static`."""
+    import torch
+
+    if mode == "dynamic":
+        return quantize_dynamic(value, layer.kind == "linear") - value
+    found = ranges.get(layer.input)
+    return torch.zeros_like(value) if found is None else quantize_static(value, found) - value
+
+
+def quantize_dynamic(value: Any, per_token: bool) -> Any:
+    """Asymmetric 8-bit quantize-dequantize with the range of each row (token) or of each sample."""
+    import torch
+
+    flat = value.reshape(-1, value.shape[-1]) if per_token else value.reshape(value.shape[0], -1)
+    low = flat.amin(1, keepdim=True).clamp(max=0)
+    high = flat.amax(1, keepdim=True).clamp(min=0)
+    scale = ((high - low) / 255).clamp(min=torch.finfo(torch.float32).eps)
+    zero = torch.round(-128 - low / scale).clamp(-128, 127)
+    codes = (torch.round(flat / scale) + zero).clamp(-128, 127)
+    return ((codes - zero) * scale).reshape(value.shape)
+
+
+def quantize_static(value: Any, found: Range) -> Any:
+    """Quantize-dequantize with a calibrated range."""
+    import torch
+
+    codes = (torch.round(value / found.scale) + found.zero_point).clamp(-128, 127)
+    return (codes - found.zero_point) * found.scale

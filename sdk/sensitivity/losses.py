@@ -1,0 +1,100 @@
+"""What "loss" means: the divergence of a changed model's output from the float model's, and its curvature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdk.errors import BadInput
+from sdk.models import Model
+
+LOSSES = {
+    "kl": "Kullback-Leibler divergence of softmax(logits), nats per row",
+    "kl_probabilities": "Kullback-Leibler divergence of outputs that are probabilities already, nats per row",
+    "cosine": "1 - cosine similarity per row",
+    "mse": "squared error relative to the squared norm of the output",
+}
+
+
+def choose_loss(name: str, model: Model, outputs: Any) -> tuple[str, bool]:
+    """Return (loss name, whether it was assumed) for `auto`; a given name is checked.
+
+    Assumed from the float model's first output: probabilities, unit vectors, class logits, else mse.
+    """
+    if name != "auto":
+        if name not in LOSSES:
+            raise BadInput(f"loss: {name!r} is not one of auto, {', '.join(LOSSES)}")
+        return name, False
+    first = outputs[0]
+    if not first.is_floating_point() or first.dim() < 2:
+        return "mse", True
+    rows = first.reshape(-1, first.shape[-1]).double()
+    if rows.shape[1] > 1 and bool((rows >= 0).all()) and bool(((rows.sum(1) - 1).abs() < 1e-3).all()):
+        return "kl_probabilities", True
+    if rows.shape[1] > 1 and bool(((rows.norm(dim=1) - 1).abs() < 1e-3).all()):
+        return "cosine", True
+    last = model.inventory.layers[-1] if model.inventory.layers else None
+    logits = last is not None and last.kind == "linear" and last.shape[0] == rows.shape[1] and rows.shape[1] > 1
+    small = first.dim() == 2 or rows.shape[1] >= 1000
+    return ("kl", True) if logits and small else ("mse", True)
+
+
+def measure(loss: str, reference: Any, changed: Any) -> float:
+    """Mean loss of `changed` against `reference`, tuples of float tensors; averaged over the outputs."""
+    import torch
+
+    values = []
+    for want, got in zip(reference, changed, strict=True):
+        if not want.is_floating_point():
+            continue
+        want, got = want.double(), got.double()
+        a, b = want.reshape(-1, want.shape[-1] if want.dim() else 1), got.reshape(-1, want.shape[-1] if want.dim() else 1)
+        if loss == "kl":
+            log_p, log_q = torch.log_softmax(a, 1), torch.log_softmax(b, 1)
+            values.append(float((log_p.exp() * (log_p - log_q)).sum(1).mean()))
+        elif loss == "kl_probabilities":
+            p, q = a.clamp(min=1e-9), b.clamp(min=1e-9)
+            values.append(float((p * (p.log() - q.log()) - p + q).sum(1).mean()))
+        elif loss == "cosine":
+            values.append(float((1 - torch.nn.functional.cosine_similarity(a, b, dim=1)).mean()))
+        else:
+            values.append(float((a - b).square().sum() / a.square().sum().clamp(min=1e-30)))
+    return sum(values) / max(1, len(values))
+
+
+def direction(loss: str, outputs: Any, generator: Any) -> list[Any]:
+    """Random output directions r with E[r rᵀ] equal to the loss's curvature at zero change.
+
+    Then ½·E[(rᵀΔy)²] is the loss to second order. For logits the curvature is the Fisher matrix
+    diag(p) - p pᵀ (Martens 2014, New insights on the natural gradient method), of which r = √p∘ε - p(√p·ε) is
+    a square root applied to white noise.
+    """
+    import torch
+
+    floats = [y for y in outputs if y.is_floating_point()]
+    made = []
+    for y in outputs:
+        if not y.is_floating_point():
+            made.append(None)
+            continue
+        value = y.detach()
+        rows = value.reshape(-1, value.shape[-1] if value.dim() else 1)
+        noise = torch.randint(0, 2, rows.shape, generator=generator).to(rows) * 2 - 1
+        made.append((_root(loss, rows, noise) / len(floats) ** 0.5).reshape(value.shape))
+    return made
+
+
+def _root(loss: str, rows: Any, noise: Any) -> Any:
+    import torch
+
+    per_row = rows.shape[0] ** 0.5
+    if loss == "kl":
+        p = torch.softmax(rows, 1)
+        root = p.sqrt()
+        return (root * noise - p * (root * noise).sum(1, keepdim=True)) / per_row
+    if loss == "kl_probabilities":
+        return noise / rows.clamp(min=1e-6).sqrt() / per_row
+    if loss == "cosine":
+        norm = rows.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        unit = rows / norm
+        return (noise - unit * (unit * noise).sum(1, keepdim=True)) / norm / per_row
+    return noise * (2.0**0.5) / rows.norm().clamp(min=1e-12)

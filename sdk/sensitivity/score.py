@@ -1,0 +1,180 @@
+"""One-pass sensitivity: what each (layer, scheme) costs in loss, from gradients of the float model alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdk.models import Layer, Model
+from sdk.models.samples import Samples
+from sdk.rounding import round_weight
+from sdk.schemes import Scheme
+from sdk.sensitivity.activations import activation_error
+from sdk.sensitivity.losses import direction
+from sdk.sensitivity.taps import run_tapped
+
+MEMORY = 1_500_000_000
+"""Bytes of weight errors held at once; layers beyond it are scored in further passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """Predicted loss per layer and scheme, in units of the stated loss, and where it comes from."""
+
+    loss: str
+    origin: str
+    values: Mapping[str, Mapping[str, float]]
+    importance: Mapping[str, Any] = field(repr=False)
+
+
+def importance(model: Model, samples: Samples, loss: str, limit: int = 16) -> dict[str, Any]:
+    """Mean squared gradient of each layer's weights (diagonal Fisher), one random direction per sample."""
+    module = model.module()
+    names = [w for layer in model.inventory.layers for w in layer.weights]
+    weights = _require(module, names)
+    total = {name: None for name in names}
+    for _ in _backward(module, samples, loss, 1, limit, seed=1):
+        for name in names:
+            grad = weights[name].grad
+            if grad is not None:
+                total[name] = grad.square() if total[name] is None else total[name] + grad.square()
+                weights[name].grad = None
+    return {name: value for name, value in total.items() if value is not None}
+
+
+def score(
+    model: Model,
+    schemes: Mapping[str, Sequence[Scheme]],
+    samples: Samples,
+    loss: str,
+    *,
+    draws: int = 2,
+    ranges: Mapping[str, Any] | None = None,
+    weights: Mapping[str, Any] | None = None,
+    tick: Callable[[int, int], None] = lambda done, total: None,
+) -> Sensitivity:
+    """Estimate ½·E[(gᵀΔ)²] for every layer and scheme: g the gradient of a random output direction, Δ the change.
+
+    The weight's error and the quantized input's error of a layer are added before squaring. `ranges` are the
+    static activation ranges by tensor name, `weights` the importance (see `importance`; computed if absent).
+    """
+    found = dict(weights) if weights is not None else importance(model, samples, loss)
+    chunks = _chunks(model, schemes)
+    values: dict[str, dict[str, float]] = {}
+    for index, layers in enumerate(chunks):
+        def report(done: int, total: int, index: int = index) -> None:
+            tick(index * total + done, total * len(chunks))
+        values.update(_score_chunk(model, layers, schemes, samples, loss, draws, ranges or {}, found, report))
+    return Sensitivity(loss, samples.origin, {layer.name: values[layer.name] for layer in model.inventory.layers}, found)
+
+
+def grid_key(scheme: Scheme) -> tuple[Any, ...]:
+    """What of a scheme decides the stored weight: schemes that share it share one rounding."""
+    return (scheme.format, scheme.bits, scheme.granularity, scheme.group, scheme.channel_scale)
+
+
+def _chunks(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[list[Layer]]:
+    chunks: list[list[Layer]] = [[]]
+    held = 0
+    for layer in model.inventory.layers:
+        size = 4 * layer.parameters * len({grid_key(s) for s in schemes[layer.name]})
+        if held and held + size > MEMORY:
+            chunks.append([])
+            held = 0
+        chunks[-1].append(layer)
+        held += size
+    return chunks
+
+
+def _score_chunk(
+    model: Model, layers: list[Layer], schemes: Mapping[str, Sequence[Scheme]], samples: Samples, loss: str,
+    draws: int, ranges: Mapping[str, Any], found: Mapping[str, Any], tick: Callable[[int, int], None],
+) -> dict[str, dict[str, float]]:
+    import torch
+
+    module = model.module()
+    params = _require(module, [w for layer in layers for w in layer.weights])
+    errors = {layer.name: _errors(layer, schemes[layer.name], params, found) for layer in layers}
+    owners = {layer.weights[0]: layer.name for layer in layers}
+    by_name = {layer.name: layer for layer in layers}
+    dots: dict[tuple[str, str], float] = {}
+
+    def tap(name: str, value: Any) -> None:
+        modes = {s.activations for s in schemes[name]} - {"float"}
+        if not modes or not value.requires_grad:
+            return
+        for mode in sorted(modes):
+            error = activation_error(value.detach(), mode, by_name[name], ranges)
+            value.register_hook(lambda grad, e=error, k=(name, mode): dots.__setitem__(k, dots.get(k, 0.0) + float((grad * e).sum())))
+
+    sums: dict[str, Any] = {name: torch.zeros(len(schemes[name]), dtype=torch.float64) for name in by_name}
+    count, total = 0, draws * len(samples)
+    for _ in _backward(module, samples, loss, draws, None, seed=2, owners=owners, tap=tap, before=dots.clear):
+        for layer in layers:
+            sums[layer.name] += _changes(layer, schemes[layer.name], errors[layer.name], params, dots).square()
+        for param in params.values():
+            param.grad = None
+        count += 1
+        tick(count, total)
+    return {
+        name: {s.name: float(v) for s, v in zip(schemes[name], sums[name] / (2 * max(1, count)), strict=True)}
+        for name in by_name
+    }
+
+
+def _errors(layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], found: Mapping[str, Any]) -> dict[Any, list[Any]]:
+    """Grid key → weight errors (one flat tensor per weight of the layer)."""
+    errors: dict[Any, list[Any]] = {}
+    for scheme in schemes:
+        key = grid_key(scheme)
+        if key in errors:
+            continue
+        errors[key] = [
+            (round_weight(params[w], scheme, layer.channel_axis, found.get(w)).dequantize() - params[w].detach()).flatten()
+            for w in layer.weights
+        ]
+    return errors
+
+
+def _changes(layer: Layer, schemes: Sequence[Scheme], errors: Mapping[Any, list[Any]], params: Mapping[str, Any], dots: Mapping[Any, float]) -> Any:
+    """gᵀΔ of every scheme of one layer for the gradients now in `params` and `dots`."""
+    import torch
+
+    change = {
+        key: sum(float(torch.dot(e, params[w].grad.flatten())) for e, w in zip(parts, layer.weights, strict=True)
+                 if params[w].grad is not None)
+        for key, parts in errors.items()
+    }
+    return torch.tensor(
+        [change[grid_key(s)] + dots.get((layer.name, s.activations), 0.0) for s in schemes], dtype=torch.float64
+    )
+
+
+def _require(module: Any, names: Sequence[str]) -> dict[str, Any]:
+    for param in module.parameters():
+        param.requires_grad_(False)
+    found = {name: module.get_parameter(name) for name in names}
+    for param in found.values():
+        param.requires_grad_(True)
+    return found
+
+
+def _backward(
+    module: Any, samples: Samples, loss: str, draws: int, limit: int | None, seed: int,
+    owners: Mapping[str, str] | None = None, tap: Any = None, before: Callable[[], None] = lambda: None,
+) -> Iterator[int]:
+    """Yield once per (sample, draw) with gradients of a random direction in place."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    for inputs in samples.inputs[:limit]:
+        live = tuple(x.clone().requires_grad_(True) if x.is_floating_point() else x for x in inputs)
+        with torch.enable_grad():
+            outputs = run_tapped(module, owners or {}, tap, live)
+            for draw in range(draws):
+                before()
+                wanted = [(y, r) for y, r in zip(outputs, direction(loss, outputs, generator), strict=True)
+                          if r is not None and y.requires_grad]
+                torch.autograd.backward([y for y, _ in wanted], [r for _, r in wanted], retain_graph=draw + 1 < draws)
+                yield draw

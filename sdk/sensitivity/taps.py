@@ -1,0 +1,45 @@
+"""Runs a model's graph with taps: the inputs of layers seen on the way forward, their gradients on the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Tap = Callable[[str, Any], None]
+"""Told a layer's name and its input tensor."""
+
+
+def run_tapped(module: Any, owners: Mapping[str, str], tap: Tap, inputs: tuple[Any, ...]) -> Any:
+    """Interpret `module` on `inputs`; before each operator whose weight is in `owners` (weight → layer) call `tap`.
+
+    The tensor handed to `tap` is the operator's own view of its input, so a gradient hook on it sees
+    this operator alone.
+    """
+    import torch
+
+    class Tapped(torch.fx.Interpreter):
+        def run_node(self, node: Any) -> Any:
+            layer = _layer_of(node, owners)
+            if layer is None:
+                return super().run_node(node)
+            args, kwargs = self.fetch_args_kwargs_from_env(node)
+            position = 1 if node.target is torch.ops.aten.embedding.default else 0
+            value = args[position]
+            if value.is_floating_point():
+                value = value.view_as(value)
+                args = (*args[:position], value, *args[position + 1 :])
+            tap(layer, value)
+            return self.call_function(node.target, args, kwargs)
+
+    return Tapped(module).run(*inputs)
+
+
+def _layer_of(node: Any, owners: Mapping[str, str]) -> str | None:
+    if node.op != "call_function":
+        return None
+    for arg in node.args[:4]:
+        items = arg if isinstance(arg, list | tuple) else (arg,)
+        for item in items:
+            if getattr(item, "op", None) == "get_attr" and item.target in owners:
+                return owners[item.target]
+    return None
