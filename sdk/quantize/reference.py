@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sdk.lowering.types import Quantized
+from sdk.lowering.types import Quantized, Range
 from sdk.models import Layer
-from sdk.sensitivity.activations import quantize_dynamic, quantize_static
+from sdk.sensitivity.activations import quantize_affine, quantize_dynamic
 
 
 def reference(quantized: Quantized) -> Callable[..., tuple[Any, ...]]:
@@ -60,10 +60,14 @@ def _simulate(graph: Any, node: Any, layer: Layer, quantized: Quantized) -> None
         node.update_arg(0, made)
     elif mode == "static":
         with graph.inserting_before(node):
-            made = graph.call_function(quantize_static, (node.args[0], quantized.ranges[layer.input]))
+            made = _quantize_at(graph, node.args[0], quantized.ranges[layer.input])
         node.update_arg(0, made)
         last = next((n for n in graph.nodes if n.name == layer.output), None)
         if last is not None and layer.output in quantized.ranges:
             with graph.inserting_after(last):
-                out = graph.call_function(quantize_static, (last, quantized.ranges[layer.output]))
+                out = _quantize_at(graph, last, quantized.ranges[layer.output])
             last.replace_all_uses_with(out, delete_user_cb=lambda user: user is not out)
+
+
+def _quantize_at(graph: Any, value: Any, found: Range) -> Any:
+    return graph.call_function(quantize_affine, (value, found.scale, found.zero_point))

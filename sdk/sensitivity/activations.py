@@ -34,7 +34,12 @@ def quantize_dynamic(value: Any, per_token: bool) -> Any:
 
 def quantize_static(value: Any, found: Range) -> Any:
     """Quantize-dequantize with a calibrated range."""
+    return quantize_affine(value, found.scale, found.zero_point)
+
+
+def quantize_affine(value: Any, scale: float, zero_point: int) -> Any:
+    """Quantize-dequantize to asymmetric int8 with one scale per tensor."""
     import torch
 
-    codes = (torch.round(value / found.scale) + found.zero_point).clamp(-128, 127)
-    return (codes - found.zero_point) * found.scale
+    codes = (torch.round(value / scale) + zero_point).clamp(-128, 127)
+    return (codes - zero_point) * scale
