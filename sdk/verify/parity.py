@@ -1,0 +1,80 @@
+"""Executes a finished artifact and compares it with the torch models it came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sdk.errors import CheckFailed
+from sdk.lowering import Executable
+from sdk.models import Model
+from sdk.models.samples import Samples
+from sdk.sensitivity import measure
+
+PARITY = 1e-2
+"""Largest relative error of an artifact against the same-quantization torch model."""
+
+PARITY_STATIC = 3e-2
+"""The same where convolutions are static int8: integer requantization rounds differently from fake quantization."""
+
+SAMPLES = 8
+"""Samples that the artifact is executed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """What executing the artifact showed, over `samples` inputs: `relative_error` ‖a-q‖/‖q‖ against the quantized
+    torch model, `loss` against the float model in the plan's loss, and `quantized_loss`, that of the torch model."""
+
+    relative_error: float
+    loss: float
+    quantized_loss: float
+    samples: int
+    runtime: str
+    origin: str
+
+
+def compare(
+    model: Model, executable: Executable, reference: Callable[..., Any], samples: Samples, loss: str, limit: int = SAMPLES
+) -> Parity:
+    """Run artifact, quantized torch model and float model on the same samples.
+
+    Raises CheckFailed when the artifact returns other shapes or values that are not finite.
+    """
+    import torch
+
+    module = model.module()
+    squares, norms, losses, planned = 0.0, 0.0, 0.0, 0.0
+    inputs = samples.inputs[:limit]
+    for sample in inputs:
+        with torch.no_grad():
+            want = tuple(module(*sample))
+        quantized = tuple(reference(*sample))
+        got = run_artifact(model, executable, sample)
+        for a, q in zip(got, quantized, strict=True):
+            squares += float((a.double() - q.double()).square().sum())
+            norms += float(q.double().square().sum())
+        losses += measure(loss, want, got)
+        planned += measure(loss, want, quantized)
+    error = math.sqrt(squares / norms) if norms else math.sqrt(squares)
+    return Parity(error, losses / len(inputs), planned / len(inputs), len(inputs), executable.runtime, executable.origin)
+
+
+def run_artifact(model: Model, executable: Executable, sample: Sequence[Any]) -> tuple[Any, ...]:
+    """Execute once on torch tensors; CheckFailed when outputs are missing, misshapen or not finite."""
+    import torch
+
+    arrays = executable.run([tensor.numpy() for tensor in sample])
+    if len(arrays) != len(model.outputs):
+        raise CheckFailed(f"the artifact returns {len(arrays)} outputs; the model has {len(model.outputs)}")
+    found = []
+    for spec, array in zip(model.outputs, arrays, strict=True):
+        tensor = torch.as_tensor(array)
+        if tuple(tensor.shape) != spec.shape:
+            raise CheckFailed(f"output {spec.name} of the artifact has shape {list(tensor.shape)}, not {list(spec.shape)}")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckFailed(f"output {spec.name} of the artifact holds NaN or infinite values")
+        found.append(tensor)
+    return tuple(found)
