@@ -1,0 +1,40 @@
+"""What a user asks for, in one place: the same words as the command line and the Python API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+EVALUATED = 64
+"""Calibration samples that sensitivity reads at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One model for one device and target.
+
+    `model`: a reference or a module; `example`: its example inputs; `device`: a profile's name or file; `target`:
+    a name or `auto`; `max_size` in bytes; `max_loss` in units of `loss`; `uniform`: a preset; `plan`: a plan file;
+    `calibration`: iterable of input tuples, or `file.py:function` that returns one; `metric`: callable or reference,
+    higher is better; `folder`: what relative references are relative to; `trust`: run code that a model brings.
+    """
+
+    model: Any
+    device: str
+    target: str = "auto"
+    example: Any = None
+    min_os: float | None = None
+    max_size: int | None = None
+    max_loss: float | None = None
+    uniform: str | None = None
+    plan: Path | None = None
+    calibration: Iterable[Any] | str | None = None
+    metric: Any = None
+    loss: str = "auto"
+    out: Path | None = None
+    folder: Path | None = None
+    name: str | None = None
+    trust: bool = False
+    command: str = ""

@@ -1,0 +1,124 @@
+"""Loads and scores a model once for any number of targets, schemes and budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sdk.errors import BadInput
+from sdk.models import Layer, Model
+from sdk.models.load import load_model
+from sdk.models.references import load_attribute
+from sdk.models.samples import Samples, take_samples
+from sdk.pipeline.cache import ScoreCache
+from sdk.pipeline.request import EVALUATED, Request
+from sdk.progress import Reporter
+from sdk.schemes import Scheme
+from sdk.sensitivity import choose_loss, importance, score
+from sdk.sensitivity.ranges import calibrate_ranges
+
+DRAWS = 2
+"""Random output directions per calibration sample."""
+
+
+class Workbench:
+    """A loaded model with its calibration samples; everything expensive is computed on first use and kept."""
+
+    def __init__(self, request: Request, report: Reporter) -> None:
+        """Load model and calibration of `request`; raises BadInput."""
+        data = _calibration(request)
+        with report.stage("load model"):
+            example = request.example if request.example is not None else _first(data)
+            self.model: Model = load_model(
+                request.model, example if _needs_example(request) else None, name=request.name, trust=request.trust,
+                folder=request.folder,
+            )
+            self.samples: Samples = take_samples(self.model, data, EVALUATED)
+        self._report = report
+        self.float_outputs = _check_outputs(self.model, self.samples)
+        self.loss, assumed = choose_loss(request.loss, self.model, self.float_outputs)
+        if assumed:
+            report.note(f"loss: {self.loss} (assumed from the model's output; set `loss` to choose)")
+        if self.samples.origin == "synthetic":
+            report.note("no calibration data: losses are estimated on synthetic inputs (data-free) and may be far off")
+        self._cache = ScoreCache(self.model.digest, self.samples.digest, self.loss, DRAWS)
+        self._importance: dict[str, Any] | None = None
+        self._ranges: dict[str, Any] | None = None
+
+    @property
+    def importance(self) -> dict[str, Any]:
+        """Diagonal Fisher of every weight, by weight name."""
+        if self._importance is None:
+            self._importance = importance(self.model, self.samples, self.loss)
+        return self._importance
+
+    @property
+    def ranges(self) -> dict[str, Any]:
+        """Static ranges of every layer's input and output, by tensor name."""
+        if self._ranges is None:
+            planned = [layer for layer in self.model.inventory.layers if layer.kind not in ("embedding", "lstm", "gru")]
+            self._ranges = calibrate_ranges(self.model, planned, self.samples)
+        return self._ranges
+
+    def losses(self, schemes: Mapping[str, Sequence[Scheme]]) -> dict[str, dict[str, float]]:
+        """Predicted loss per layer and scheme; only what was not scored before is computed."""
+        wanted = {name: [s for s in found if not self._cache.has(name, s.name)] for name, found in schemes.items()}
+        if any(wanted.values()):
+            with self._report.stage("score sensitivity", DRAWS * len(self.samples)) as stage:
+                scored = score(
+                    self.model, wanted, self.samples, self.loss, draws=DRAWS, ranges=self.ranges, weights=self.importance,
+                    tick=lambda done, total: stage.step(),
+                )
+            self._cache.add(scored.values)
+        return {name: {s.name: self._cache.get(name, s.name) for s in found} for name, found in schemes.items()}
+
+    def layer(self, name: str) -> Layer:
+        """The layer called `name`."""
+        return self.model.inventory[name]
+
+
+def _calibration(request: Request) -> Iterable[Any] | None:
+    data = request.calibration
+    if isinstance(data, str):
+        made = load_attribute(data, request.folder or _here(), "calibration")
+        try:
+            data = made() if callable(made) else made
+        except Exception as error:
+            raise BadInput(f"calibration: {request.calibration!r} failed: {type(error).__name__}: {error}") from error
+    if data is None:
+        return None
+    if not isinstance(data, Iterable):
+        raise BadInput(f"calibration: a {type(data).__name__} is not an iterable of input tuples")
+    try:
+        return list(data) if not isinstance(data, list | tuple) else data
+    except BadInput:
+        raise
+    except Exception as error:
+        raise BadInput(f"calibration: reading the samples failed: {type(error).__name__}: {error}") from error
+
+
+def _here() -> Any:
+    from pathlib import Path
+
+    return Path()
+
+
+def _first(data: Iterable[Any] | None) -> Any:
+    return next(iter(data), None) if data is not None else None
+
+
+def _needs_example(request: Request) -> bool:
+    """References bring their own example inputs; modules and explicit examples do not."""
+    return request.example is not None or not isinstance(request.model, str)
+
+
+def _check_outputs(model: Model, samples: Samples) -> tuple[Any, ...]:
+    import torch
+
+    module = model.module()
+    with torch.no_grad():
+        outputs = tuple(module(*samples.inputs[0]))
+    for spec, tensor in zip(model.outputs, outputs, strict=True):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise BadInput(f"model {model.source!r}: output {spec.name} of the float model is NaN or infinite on calibration")
+    return outputs
