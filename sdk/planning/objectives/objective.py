@@ -1,0 +1,18 @@
+"""What an objective is: the cost to make least, and the one that breaks ties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Cost = Literal["loss", "bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """`minimise` is summed over the layers and made least; among equals `then` is made least."""
+
+    name: str
+    minimise: Cost
+    then: Cost
+    summary: str

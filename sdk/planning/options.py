@@ -1,0 +1,184 @@
+"""What a layer may become: the schemes that target, device and shape allow, with bytes and loss each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sdk.errors import BadInput
+from sdk.lowering import Capability
+from sdk.models import Layer
+from sdk.schemes import Scheme, fits
+
+Restriction = Callable[[Layer, Scheme], str | None]
+"""The device's own limits: says why a layer cannot run in a scheme there, or None when it can."""
+
+_GATES = {"lstm": 4, "gru": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One scheme that a layer may take: bytes in the finished file, predicted loss (0 or more, finite)."""
+
+    scheme: str
+    bytes: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One scheme that a layer may not take, and why."""
+
+    scheme: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Everything considered for one layer (`kind` as in `Layer.kind`).
+
+    `options` are sorted by bytes, then loss, then name; there is at least one. `refused` by name.
+    """
+
+    layer: str
+    kind: str
+    options: tuple[Option, ...]
+    refused: tuple[Refusal, ...] = ()
+
+    def option(self, scheme: str) -> Option | None:
+        """Return the option called `scheme`, or None."""
+        return next((o for o in self.options if o.scheme == scheme), None)
+
+    def refusal(self, scheme: str) -> str | None:
+        """Return why `scheme` is refused, or None when it was not."""
+        return next((r.reason for r in self.refused if r.scheme == scheme), None)
+
+    @property
+    def front(self) -> tuple[Option, ...]:
+        """The options that no other one beats on both bytes and loss: bytes rising, loss falling."""
+        kept: list[Option] = []
+        for option in self.options:
+            if not kept or option.loss < kept[-1].loss:
+                kept.append(option)
+        return tuple(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A whole model to plan: `base` bytes that no choice changes, and the choices of every layer."""
+
+    base: int
+    choices: tuple[Choices, ...]
+
+    def __getitem__(self, layer: str) -> Choices:
+        for choices in self.choices:
+            if choices.layer == layer:
+                return choices
+        raise KeyError(layer)
+
+
+def allowed(
+    layer: Layer,
+    capabilities: Sequence[Capability],
+    min_os: float | None,
+    schemes: Iterable[Scheme],
+    restriction: Restriction | None = None,
+    always: Collection[str] = (),
+) -> tuple[list[Scheme], list[Refusal]]:
+    """Split `schemes` into those that `layer` may take and the rest, each with its reason, by name.
+
+    A scheme is allowed when the target has a supported capability row for the layer's kind (or it is
+    one of `always`, the target's float), the device's OS floor `min_os` holds it, the weight's shape
+    fits it, and the device's `restriction` has no objection.
+    """
+    kept: list[Scheme] = []
+    refused: list[Refusal] = []
+    for scheme in sorted(schemes, key=lambda s: s.name):
+        reason = _objection(layer, scheme, capabilities, min_os, always)
+        if reason is None and restriction is not None:
+            reason = restriction(layer, scheme)
+        if reason is None:
+            kept.append(scheme)
+        else:
+            refused.append(Refusal(scheme.name, reason))
+    return kept, refused
+
+
+def considered(
+    layer: Layer,
+    schemes: Iterable[Scheme],
+    refused: Iterable[Refusal],
+    sizes: Mapping[str, int],
+    losses: Mapping[str, float],
+) -> Choices:
+    """Return the choices of `layer` from its allowed `schemes`, their bytes and their predicted losses.
+
+    A scheme without a price or with a loss that is not a finite number from 0 up joins the refused.
+    BadInput when nothing is left.
+    """
+    options: list[Option] = []
+    out = list(refused)
+    for name in (scheme.name for scheme in schemes):
+        reason = _unusable(sizes.get(name), losses.get(name))
+        if reason is None:
+            options.append(Option(name, int(sizes[name]), float(losses[name])))
+        else:
+            out.append(Refusal(name, reason))
+    if not options:
+        why = "; ".join(f"{r.scheme}: {r.reason}" for r in out[:3]) or "the target offers none"
+        raise BadInput(f"layer {layer.name!r} ({layer.kind}) has no usable scheme: {why}")
+    return Choices(
+        layer=layer.name,
+        kind=layer.kind,
+        options=tuple(sorted(options, key=lambda o: (o.bytes, o.loss, o.scheme))),
+        refused=tuple(sorted(out, key=lambda r: r.scheme)),
+    )
+
+
+def _unusable(size: int | None, loss: float | None) -> str | None:
+    if size is None:
+        return "the target gave no price for it"
+    if loss is None:
+        return "its loss was not estimated"
+    if not math.isfinite(loss) or loss < 0:
+        return f"its predicted loss is {loss:g}"
+    return None
+
+
+def _objection(
+    layer: Layer, scheme: Scheme, rows: Sequence[Capability], min_os: float | None, always: Collection[str]
+) -> str | None:
+    found = [row for row in rows if row.scheme == scheme.name and layer.kind in row.kinds]
+    if not found:
+        return None if scheme.name in always else f"not measured for {layer.kind} layers on this target"
+    reasons = [_row_objection(layer, scheme, row, min_os) for row in found]
+    if None in reasons:
+        return None
+    usable = [reason for reason, row in zip(reasons, found, strict=True) if row.supported]
+    return (usable or reasons)[0]
+
+
+def _row_objection(layer: Layer, scheme: Scheme, row: Capability, min_os: float | None) -> str | None:
+    if not row.supported:
+        return row.reason or f"measured as unsupported for {layer.kind} layers on this target"
+    if row.min_os is not None and min_os is None:
+        return f"needs OS {row.min_os:g} and the device states no OS version"
+    if row.min_os is not None and min_os is not None and min_os < row.min_os:
+        return f"needs OS {row.min_os:g}, the device's floor is {min_os:g}"
+    for shape in _shapes(layer):
+        reason = fits(scheme, shape, layer.channel_axis)
+        if reason is not None:
+            return f"does not divide: {reason}"
+        inputs = math.prod(shape) // max(shape[layer.channel_axis], 1)
+        if inputs % row.input_multiple:
+            return f"{inputs} inputs per channel are not a multiple of {row.input_multiple}"
+    return None
+
+
+def _shapes(layer: Layer) -> list[tuple[int, ...]]:
+    """The weight's shape and, for recurrent layers, the shape of the weight over the hidden state."""
+    gates = _GATES.get(layer.kind)
+    if gates is None or len(layer.weights) < 2:
+        return [layer.shape]
+    return [layer.shape, (layer.shape[0], layer.shape[0] // gates)]

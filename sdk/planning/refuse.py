@@ -1,0 +1,126 @@
+"""What to say when limits cannot be met: which one binds, and what would have to give."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from sdk.errors import BudgetError
+from sdk.planning.options import Option, Problem
+from sdk.units import format_size
+
+Binding = Literal["max_size", "max_loss", "both"]
+
+
+class Point(Protocol):
+    """A size in bytes and the loss that goes with it."""
+
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def loss(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CounterOffer:
+    """What is possible where the limits are not.
+
+    `binding`: the limit that no plan meets, or `both` when each alone could be met. Sizes are bytes of
+    the finished file. `smallest_size` comes with `smallest_loss`; `best_loss`, the least that any plan
+    loses, costs `best_size` (that is the loss-free size when `best_loss` is 0). When both bind:
+    `loss_at_size` is the least loss within `max_size`, `size_at_loss` the fewest bytes within `max_loss`.
+    """
+
+    binding: Binding
+    max_size: int | None
+    max_loss: float | None
+    smallest_size: int
+    smallest_loss: float
+    best_size: int
+    best_loss: float
+    loss_at_size: float | None = None
+    size_at_loss: int | None = None
+
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes above `max_size` the nearest plan needs (0 where size does not bind)."""
+        needed = self.size_at_loss if self.binding == "both" else self.smallest_size
+        return max((needed or 0) - (self.max_size or 0), 0) if self.max_size is not None else 0
+
+    def sentence(self) -> str:
+        """Say it in one sentence for a person."""
+        free = f"{_size(self.best_size)} {_how_lossy(self.best_loss)}"
+        small = f"{_size(self.smallest_size)} at a loss of {self.smallest_loss:.3g}"
+        if self.binding == "max_size":
+            return (
+                f"max_size {_size(self.max_size or 0)} cannot be met: the smallest possible file is {small}, "
+                f"{self.missing_bytes:,} bytes more, and {free}; raise max_size or choose another target"
+            )
+        if self.binding == "max_loss":
+            return (
+                f"max_loss {self.max_loss:.3g} cannot be met: the least possible loss is "
+                f"{self.best_loss:.3g} at {_size(self.best_size)}, and the smallest file is {small}; raise max_loss"
+            )
+        return (
+            f"max_size {_size(self.max_size or 0)} and max_loss {self.max_loss:.3g} cannot both be met: "
+            f"raise max_loss to {self.loss_at_size:.3g} or max_size by {self.missing_bytes:,} bytes "
+            f"to {_size(self.size_at_loss or 0)} (the smallest file is {small}, and {free})"
+        )
+
+
+class Infeasible(BudgetError):
+    """No plan is within the limits; `offer` holds what is possible instead."""
+
+    def __init__(self, offer: CounterOffer) -> None:
+        super().__init__(offer.sentence())
+        self.offer = offer
+
+
+def counter_offer(
+    problem: Problem,
+    max_size: int | None,
+    max_loss: float | None,
+    alone: tuple[Point | None, Point | None] = (None, None),
+) -> CounterOffer:
+    """Return what is possible for `problem` when the limits are not.
+
+    `alone`: the least lossy plan within `max_size` alone and the smallest within `max_loss` alone, where
+    each exists.
+    """
+    small = [choices.front[0] for choices in problem.choices]
+    best = [choices.front[-1] for choices in problem.choices]
+    smallest_size, best_loss = _bytes(problem, small), _loss(best)
+    binding: Binding = "both"
+    if max_size is not None and smallest_size > max_size:
+        binding = "max_size"
+    elif max_loss is not None and best_loss > max_loss:
+        binding = "max_loss"
+    at_size, at_loss = alone if binding == "both" else (None, None)
+    return CounterOffer(
+        binding=binding,
+        max_size=max_size,
+        max_loss=max_loss,
+        smallest_size=smallest_size,
+        smallest_loss=_loss(small),
+        best_size=_bytes(problem, best),
+        best_loss=best_loss,
+        loss_at_size=at_size.loss if at_size else None,
+        size_at_loss=at_loss.bytes if at_loss else None,
+    )
+
+
+def _bytes(problem: Problem, options: list[Option]) -> int:
+    return problem.base + sum(option.bytes for option in options)
+
+
+def _loss(options: list[Option]) -> float:
+    return math.fsum(option.loss for option in options)
+
+
+def _how_lossy(loss: float) -> str:
+    return "is loss-free" if loss == 0 else f"has the least loss, {loss:.3g}"
+
+
+def _size(size: int) -> str:
+    return f"{format_size(size)} ({size:,} bytes)"
