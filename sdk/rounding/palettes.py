@@ -7,7 +7,7 @@ from typing import Any
 from sdk.schemes import Scheme
 
 ITERATIONS = 12
-SAMPLES = 1 << 16
+SAMPLES = 1 << 15
 """Points per table that the centroids are fitted on; the rest are only assigned."""
 
 

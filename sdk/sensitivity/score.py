@@ -123,32 +123,32 @@ def _score_chunk(
     }
 
 
-def _errors(layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], found: Mapping[str, Any]) -> dict[Any, list[Any]]:
-    """Grid key → weight errors (one flat tensor per weight of the layer)."""
-    errors: dict[Any, list[Any]] = {}
+def _errors(layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[Any, list[int]]:
+    """Weight errors of each distinct grid, one flat row each, and the row of every scheme."""
+    import torch
+
+    rows: dict[Any, Any] = {}
     for scheme in schemes:
-        key = grid_key(scheme)
-        if key in errors:
-            continue
-        errors[key] = [
-            (round_weight(params[w], scheme, layer.channel_axis, found.get(w)).dequantize() - params[w].detach()).flatten()
-            for w in layer.weights
-        ]
-    return errors
+        if grid_key(scheme) not in rows:
+            parts = [
+                (round_weight(params[w], scheme, layer.channel_axis, found.get(w)).dequantize() - params[w].detach()).flatten()
+                for w in layer.weights
+            ]
+            rows[grid_key(scheme)] = torch.cat(parts)
+    order = list(rows)
+    matrix = torch.stack(list(rows.values())) if rows else torch.zeros(0, layer.parameters)
+    return matrix, [order.index(grid_key(s)) for s in schemes]
 
 
-def _changes(layer: Layer, schemes: Sequence[Scheme], errors: Mapping[Any, list[Any]], params: Mapping[str, Any], dots: Mapping[Any, float]) -> Any:
+def _changes(layer: Layer, schemes: Sequence[Scheme], errors: tuple[Any, list[int]], params: Mapping[str, Any], dots: Mapping[Any, float]) -> Any:
     """gᵀΔ of every scheme of one layer for the gradients now in `params` and `dots`."""
     import torch
 
-    change = {
-        key: sum(float(torch.dot(e, params[w].grad.flatten())) for e, w in zip(parts, layer.weights, strict=True)
-                 if params[w].grad is not None)
-        for key, parts in errors.items()
-    }
-    return torch.tensor(
-        [change[grid_key(s)] + dots.get((layer.name, s.activations), 0.0) for s in schemes], dtype=torch.float64
-    )
+    matrix, index = errors
+    grads = [params[w].grad for w in layer.weights]
+    flat = [torch.zeros_like(params[w]).flatten() if g is None else g.flatten() for w, g in zip(layer.weights, grads, strict=True)]
+    change = (matrix @ torch.cat(flat)).double()[index]
+    return change + torch.tensor([dots.get((layer.name, s.activations), 0.0) for s in schemes], dtype=torch.float64)
 
 
 def _require(module: Any, names: Sequence[str]) -> dict[str, Any]:
