@@ -42,11 +42,11 @@ def list_devices() -> tuple[DeviceProfile, ...]:
 
 def validate_file(path: str | Path) -> DeviceProfile:
     """Return the profile in the YAML file at `path`, or raise BadInput `file: field: value: mend`."""
-    return read_model(Path(path).expanduser(), DeviceProfile, label=str(path))
+    return read_model(Path(path), DeviceProfile, label=str(path))
 
 
 def _is_path(text: str) -> bool:
-    return text.lower().endswith((".yaml", ".yml")) or os.path.isfile(text)
+    return text.lower().endswith((".yaml", ".yml")) or (os.sep in text and os.path.isfile(text))
 
 
 def _key(name: str) -> str:
@@ -54,8 +54,9 @@ def _key(name: str) -> str:
 
 
 def _nearest(wanted: str, names: dict[str, str]) -> str:
-    near = get_close_matches(wanted, [*names, HOST], n=1, cutoff=0.6)
-    name = HOST if near == [HOST] else names[near[0]] if near else ""
+    begun = sorted((each for each in names if wanted and each.startswith(wanted)), key=len)
+    near = begun or get_close_matches(wanted, [*names, HOST], n=1, cutoff=0.6)
+    name = names.get(near[0], HOST) if near else ""
     listed = f"`{name}` is the nearest" if name else "none is near"
     return f"{listed}; `sdk devices list` shows all, and a path to a profile's YAML works too"
 

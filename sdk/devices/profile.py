@@ -54,8 +54,8 @@ Bytes = Annotated[int, BeforeValidator(_bytes)]
 BytesPerSecond = Annotated[int, BeforeValidator(_bytes_per_second)]
 Megahertz = Annotated[int, Field(strict=True, ge=100, le=10_000)]
 Count = Annotated[int, Field(strict=True, ge=1, le=4096)]
-Version = Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)]
-Loss = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+Version = Annotated[float, Field(strict=True, ge=1, le=1000, allow_inf_nan=False)]
+Loss = Annotated[float, Field(strict=True, gt=0, le=100, allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 
 
@@ -75,7 +75,8 @@ class Fact(_Frozen, Generic[T]):
     def _reasoned(self) -> Fact[T]:
         if self.source == POLICY and not self.why.strip():
             raise ValueError("is a policy: add `why`, the reason for this value")
-        if self.source != POLICY and self.confidence != "probed" and not set("./") & set(self.source):
+        placed = self.source == POLICY or self.source.startswith("probed: ") or set("./") & set(self.source)
+        if not placed:
             raise ValueError(
                 f"source {self.source!r} does not say where: name a site and page, a file of a project, "
                 "a key of this file's `sources`, or `policy` with `why`"
@@ -150,18 +151,20 @@ class DeviceProfile(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _write_sources_out(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or "sources" not in data:
+        if not isinstance(data, dict):
+            return data
+        if isinstance(data.get("schema"), int) and data["schema"] != SCHEMA:
+            raise ValueError(f"schema: {data['schema']}: this version reads schema {SCHEMA}")
+        if "sources" not in data:
             return data
         table = data["sources"]
         if not isinstance(table, dict) or not all(isinstance(text, str) for text in table.values()):
-            raise ValueError("sources must map short names to citations")
+            raise ValueError("sources: must map short names to citations")
         rest = {key: value for key, value in data.items() if key != "sources"}
-        return _expand(rest, table)
+        return _expand(rest, table, "")
 
     @model_validator(mode="after")
     def _coherent(self) -> DeviceProfile:
-        if self.schema_version != SCHEMA:
-            raise ValueError(f"schema: {self.schema_version}: this version reads schema {SCHEMA}")
         if self.app_memory is not None and not self.app_memory.why:
             raise ValueError("app_memory: say `why` an app may use that much")
         if self.ram and self.app_memory and self.app_memory.value > self.ram.value:
@@ -174,10 +177,14 @@ class DeviceProfile(_Frozen):
                 raise ValueError(f"targets: {target!r} runs on no accelerator here: list it under one")
         return self
 
-    def families(self, target: str) -> frozenset[str]:
-        """Return the scheme families that some accelerator of this device runs through `target`."""
-        facts = (each.targets[target] for each in self.accelerators if target in each.targets)
-        return frozenset(family for fact in facts for family in fact.value)
+    def families(self, target: str) -> frozenset[str] | None:
+        """Return the scheme families that some accelerator of this device runs through `target`.
+
+        None where the profile says nothing of the target (another vendor's, or an added one): it is unknown,
+        which is neither a yes nor a no.
+        """
+        facts = [each.targets[target] for each in self.accelerators if target in each.targets]
+        return frozenset(name for fact in facts for name in fact.value) if facts else None
 
     def facts(self) -> Iterator[tuple[str, Fact[Any]]]:
         """Yield (dotted path, fact) of every fact, in the order of the file."""
@@ -206,21 +213,22 @@ def _facts(path: str, node: object) -> Iterator[tuple[str, Fact[Any]]]:
             yield from _facts(f"{path}[{index}]", value)
 
 
-def _expand(node: Any, table: dict[str, str]) -> Any:
+def _expand(node: Any, table: dict[str, str], path: str) -> Any:
     if isinstance(node, list):
-        return [_expand(each, table) for each in node]
+        return [_expand(each, table, f"{path}[{index}]") for index, each in enumerate(node)]
     if not isinstance(node, dict):
         return node
+    inner = {key: f"{path}.{key}".lstrip(".") for key in node}
     return {
-        key: _cited(value, table) if key == "source" and isinstance(value, str) else _expand(value, table)
+        key: _cited(value, table, inner[key]) if key == "source" else _expand(value, table, inner[key])
         for key, value in node.items()
     }
 
 
-def _cited(source: str, table: dict[str, str]) -> str:
-    if source in table:
-        return table[source]
-    near = get_close_matches(source, table, n=1)
+def _cited(source: Any, table: dict[str, str], path: str) -> Any:
+    if not isinstance(source, str) or source in table:
+        return table[source] if isinstance(source, str) else source
+    near = get_close_matches(source, table, n=1, cutoff=0.75)
     if near and not set("./ ") & set(source):
-        raise ValueError(f"source: {source!r} is not in this file's `sources`: did you mean {near[0]!r}?")
+        raise ValueError(f"{path}: {source!r} is not in this file's `sources`: did you mean {near[0]!r}?")
     return source

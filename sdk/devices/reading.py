@@ -1,15 +1,14 @@
-"""How a YAML file that a person wrote is read strictly, and how a mistake in it is said in one sentence."""
+"""How a YAML file that a person wrote is read: strictly, and with its mistakes said in one sentence."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from sdk.devices.explaining import explain, printable
 from sdk.errors import BadInput
 
 _LARGEST = 1_000_000
@@ -23,7 +22,8 @@ def read_model(path: Path, model: type[_Model], label: str | None = None) -> _Mo
 
     `label` names the file in messages (by default its path).
     """
-    return parse_model(_text(path, label or str(path)), model, label or str(path))
+    label = printable(label or str(path))
+    return parse_model(_text(path, label), model, label)
 
 
 def parse_model(text: str, model: type[_Model], label: str) -> _Model:
@@ -45,8 +45,8 @@ def parse_mapping(text: str, label: str) -> dict[str, Any]:
         return dict(yaml.load(text, Loader=_Loader))
     except yaml.YAMLError as error:
         raise BadInput(f"{label}: {_yaml_problem(error)}") from None
-    except (RecursionError, ValueError) as error:
-        raise BadInput(f"{label}: is not readable YAML: {str(error).splitlines()[0]}") from None
+    except (RecursionError, ValueError):
+        raise BadInput(f"{label}: holds a date or number out of range: put it in quotes or mend it") from None
 
 
 def _text(path: Path, label: str) -> str:
@@ -55,8 +55,8 @@ def _text(path: Path, label: str) -> str:
             raw = file.read(_LARGEST + 1)
     except IsADirectoryError:
         raise BadInput(f"{label}: is a directory: name a YAML file") from None
-    except OSError as error:
-        problem = (error.strerror or "error").lower()
+    except (OSError, ValueError) as error:
+        problem = (getattr(error, "strerror", None) or "not a file name").lower()
         raise BadInput(f"{label}: cannot be read ({problem}): name a readable YAML file") from None
     if len(raw) > _LARGEST:
         raise BadInput(f"{label}: is over {_LARGEST} bytes: this is not such a file")
@@ -86,7 +86,7 @@ def _strict_mapping(node: yaml.MappingNode, label: str, path: str, seen: set[int
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
             raise BadInput(f"{label}: line {line}: a key must be one word")
-        field = f"{path}.{key.value}".lstrip(".")
+        field = f"{path}.{printable(key.value)}".lstrip(".")
         if key.value in names:
             first = names[key.value]
             raise BadInput(f"{label}: {field}: is given twice (lines {first} and {line}): keep one")
@@ -98,63 +98,6 @@ def _strict_mapping(node: yaml.MappingNode, label: str, path: str, seen: set[int
 
 def _yaml_problem(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "is not readable YAML"
+    problem = getattr(error, "problem", None) or "holds a character that YAML does not allow"
     place = f"line {mark.line + 1}: " if mark is not None else ""
     return f"{place}{problem}: mend the YAML there"
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say the first thing that is wrong as `field: value: mend`, with the nearest key for an unknown one."""
-    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    steps = first["loc"]
-    field = _dotted(steps)
-    if first["type"] == "extra_forbidden":
-        known = sorted(_keys(_descend(model, steps[:-1])))
-        near = get_close_matches(str(steps[-1]), known, n=1, cutoff=0.5)
-        mend = f"did you mean {near[0]!r}?" if near else f"use one of {known}"
-        return f"{field}: is an unknown key: {mend}"
-    if first["type"] == "missing":
-        return f"{field}: is missing: add it{_missing_mend(steps)}"
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:] if message[:1].isupper() else message
-    if first["type"] == "value_error" and not isinstance(first["input"], str | int | float):
-        return f"{field}: {message}" if field else message
-    return f"{field}: {_shown(first['input'])}: {message}"
-
-
-def _missing_mend(steps: tuple[int | str, ...]) -> str:
-    if steps[-1] == "source":
-        return " (where this value was found)"
-    return " beside its source" if steps[-1] == "value" else ""
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _dotted(steps: tuple[int | str, ...]) -> str:
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
-
-
-def _descend(annotation: Any, steps: tuple[int | str, ...]) -> Any:
-    annotation = _bare(annotation)
-    if not steps:
-        return annotation
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        named = {info.alias or name: info for name, info in annotation.model_fields.items()}
-        return _descend(named[str(steps[0])].annotation, steps[1:]) if steps[0] in named else None
-    inner = [each for each in get_args(annotation) if each is not Ellipsis]
-    return _descend(inner[-1], steps[1:]) if inner else None
-
-
-def _bare(annotation: Any) -> Any:
-    while get_origin(annotation) in (Annotated, Union, UnionType):
-        annotation = next(each for each in get_args(annotation) if each is not type(None))
-    return annotation
-
-
-def _keys(annotation: Any) -> set[str]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return {info.alias or name for name, info in annotation.model_fields.items()}
-    return set()
