@@ -1,4 +1,4 @@
-"""Pages of text drawn with Pillow's own font, turned by a known angle: endless, labelled and free of licences."""
+"""Pages of text drawn with Pillow's own font and turned by a known angle: labelled and free."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 SIDE = 224
 ANGLES = (0, 90, 180, 270)
 """Clockwise turn of the page in degrees, in the order of the model's classes."""
-WORDS = (
-    "the of and to in is that for on with as by this are from at an be which or report total invoice date number "
-    "amount page table figure network market annual quarter report customer delivery address service general "
-    "agreement between company results shall section chapter history language water energy system method value "
-    "people country government public school health question answer morning evening winter summer river mountain"
-).split()
+TEXT = """
+the of and to in is that for on with as by this are from at an be which or report total invoice date number
+amount page table figure network market annual quarter report customer delivery address service general
+agreement between company results shall section chapter history language water energy system method value
+people country government public school health question answer morning evening winter summer river mountain
+"""
+WORDS = TEXT.split()
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -35,7 +36,8 @@ def metric(run: Callable[..., Any]) -> float:
     import torch
 
     pages = _pages(40, seed=2027)
-    return sum(int(torch.as_tensor(_first(run(page))).argmax()) == label for page, label in pages) / len(pages)
+    hits = [int(torch.as_tensor(_first(run(page))).argmax()) == label for page, label in pages]
+    return sum(hits) / len(hits)
 
 
 def _first(outputs: Any) -> Any:
@@ -78,7 +80,7 @@ def _line(random: Any, count: int) -> str:
 
 
 def _tensor(page: Any) -> Any:
-    """Scale the shorter side to 256, cut the middle 224, normalise: the preprocessing of the published model."""
+    """Prepare a page as the published model does: shorter side to 256, middle 224, normalised."""
     import numpy as np
     import torch
     from PIL import Image

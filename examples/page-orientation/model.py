@@ -25,9 +25,9 @@ def onnx_file() -> Path:
 
 
 def page() -> tuple[Any, tuple[Any, ...]]:
-    """Return the network in eval mode (float32 `IMAGE` → logits `[1, 4]` for 0, 90, 180, 270°) and example inputs.
+    """Return the network in eval mode and example inputs: float32 `IMAGE` → logits `[1, 4]`.
 
-    The ONNX file ends in a softmax; this module stops at its logits.
+    The classes are pages turned by 0, 90, 180 and 270°. The ONNX file ends in a softmax; this does not.
     """
     import torch
 
@@ -75,7 +75,7 @@ def _network() -> Any:
 def _weights(network: Any) -> dict[str, Any]:
     """Read the ONNX initialisers, stored in the order the layers run, under the module's own names.
 
-    The file scales the last layer's inputs by a constant (what is left of a dropout): it goes into the weights.
+    The file scales the last layer's inputs by a constant, left of a dropout: it goes into the weights.
     """
     import onnx
     import torch

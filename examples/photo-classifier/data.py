@@ -36,7 +36,7 @@ def calibration() -> Iterator[tuple[Any, ...]]:
 
 @cache
 def labelled() -> tuple[tuple[Any, int], ...]:
-    """Return foolbox's 20 ImageNet pictures, none of them calibrated on: (tensor `[1, 3, 224, 224]`, class)."""
+    """Return foolbox's 20 ImageNet pictures, not calibrated on: (tensor `[1, 3, 224, 224]`, class)."""
     files = sorted(_folder("foolbox").glob("imagenet_*.jpg"))
     return tuple((_tensor(_centre(_open(file))), int(file.stem.split("_")[-1])) for file in files)
 
