@@ -1,0 +1,167 @@
+"""What a bundle says of itself: the schema of `manifest.json`, sealed so that any edit is found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sdk.errors import BadInput, CheckFailed
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+PLAN = "plan.yaml"
+REFERENCE = "reference.safetensors"
+
+Origin = Literal["predicted", "host", "evaluator", "emulator", "device"]
+"""Where a number came from: computed before lowering, or measured on something."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Tensor(_Frozen):
+    """One input or output: name, dtype (`float32`, `int64`, …) and shape, as the model has them."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class ModelEntry(_Frozen):
+    """Which model was packaged; `digest` is the sha256 of its normalised graph and weights."""
+
+    name: str
+    digest: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+class File(_Frozen):
+    """One file: its size in bytes and its sha256."""
+
+    bytes: int
+    sha256: str
+
+
+class Artifact(_Frozen):
+    """The file or directory that ships. A directory's `sha256` is over its sorted `files`."""
+
+    path: str
+    bytes: int
+    sha256: str
+    files: dict[str, File] = {}
+
+
+class LayerEntry(_Frozen):
+    """One layer: planned scheme, the scheme read back from the artifact, its stored bytes and where it is."""
+
+    name: str
+    kind: str
+    planned: str
+    realised: str
+    bytes: int
+    site: str = ""
+
+
+class Figure(_Frozen):
+    """One number (None: not known) and where it came from."""
+
+    value: float | int | None
+    origin: Origin
+
+
+class Figures(_Frozen):
+    """Bytes of the artifact, loss against the float model, and relative error against the quantized model."""
+
+    artifact_bytes: Figure
+    loss: Figure
+    relative_error: Figure
+
+
+class MetricEntry(_Frozen):
+    """The user's own metric (higher is better) of the three models; None where it was not measured."""
+
+    name: str = "metric"
+    float_: float | None = Field(default=None, alias="float")
+    quantized: float | None = None
+    artifact: float | None = None
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class Manifest(_Frozen):
+    """Everything that a bundle says of itself.
+
+    `loss` names the loss that the figures are in (`kl`, `cosine`, `mse`); `runtime` what executed the artifact;
+    `plan_sha256` and `reference_sha256` are those of the files beside it; `digest` seals all of the rest.
+    """
+
+    schema_version: Literal[1] = SCHEMA
+    model: ModelEntry
+    device: str
+    target: str
+    min_os: float | None = None
+    artifact: Artifact
+    layers: tuple[LayerEntry, ...]
+    loss: str
+    runtime: str = ""
+    predicted: Figures
+    measured: Figures
+    metric: MetricEntry | None = None
+    notes: tuple[str, ...] = ()
+    tool_versions: dict[str, str]
+    command: str
+    plan_sha256: str
+    reference_sha256: str
+    digest: str = ""
+
+
+def seal(manifest: Manifest) -> Manifest:
+    """Return the manifest with `digest` set to the sha256 of everything else in it."""
+    return manifest.model_copy(update={"digest": _digest(_plain(manifest))})
+
+
+def dump(manifest: Manifest) -> str:
+    """Return the sealed manifest as JSON text: sorted keys, no timestamps, the same bytes every time."""
+    return json.dumps(_plain(seal(manifest)), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def parse(text: str | bytes, label: str) -> Manifest:
+    """Read a manifest that `dump` wrote.
+
+    `label` names it in messages. CheckFailed when it is broken or was edited, BadInput when a newer version wrote it.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise CheckFailed(f"{label}: is not readable JSON ({error}): package again") from None
+    if not isinstance(data, dict):
+        raise CheckFailed(f"{label}: is not a manifest: package again")
+    version = data.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA:
+        raise BadInput(f"{label}: schema_version {version}: this sdk reads up to {SCHEMA}; upgrade it")
+    try:
+        manifest = Manifest.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(step) for step in first["loc"])
+        raise CheckFailed(f"{label}: {field}: {first['msg']}: the manifest was edited; package again") from None
+    written = text.encode() if isinstance(text, str) else text
+    if _digest(data) != manifest.digest or dump(manifest).encode() != written:
+        raise CheckFailed(f"{label}: was edited after it was written (its digest differs); package again")
+    return manifest
+
+
+def _plain(manifest: Manifest) -> dict[str, Any]:
+    plain: dict[str, Any] = manifest.model_dump(mode="json", by_alias=True)
+    return plain
+
+
+def _digest(data: dict[str, Any]) -> str:
+    rest = {key: value for key, value in data.items() if key != "digest"}
+    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
