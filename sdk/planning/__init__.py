@@ -1,12 +1,34 @@
 """From prices and losses per layer to a plan: exact, reviewable, explained."""
 
+from sdk.planning.diff import HeaderChange, LayerChange, PlanDiff, diff
+from sdk.planning.explain import Explanation, Verdict, explain, marginal_price
+from sdk.planning.front import FrontPoint, front
 from sdk.planning.objectives import Objective, all_objectives, objective_named
 from sdk.planning.options import Choices, Option, Problem, Refusal, Restriction, allowed, considered
+from sdk.planning.plan import (
+    SYNTHETIC,
+    Budgets,
+    Calibration,
+    Facts,
+    Line,
+    Loss,
+    ModelId,
+    Plan,
+    Predicted,
+    make_plan,
+)
+from sdk.planning.presets import PRESETS
 from sdk.planning.refuse import CounterOffer, Infeasible, counter_offer
+from sdk.planning.revalidate import revalidate
 from sdk.planning.solve import Limits, Solution, solve
+from sdk.planning.text import parse_plan, plan_text, read_plan, write_plan
+from sdk.planning.uniform import Missed, Uniform, uniform
 
 __all__ = [
-    "Choices", "CounterOffer", "Infeasible", "Limits", "Objective", "Option", "Problem", "Refusal",
-    "Restriction", "Solution", "all_objectives", "allowed", "considered", "counter_offer",
-    "objective_named", "solve",
+    "PRESETS", "SYNTHETIC", "Budgets", "Calibration", "Choices", "CounterOffer", "Explanation", "Facts",
+    "FrontPoint", "HeaderChange", "Infeasible", "LayerChange", "Limits", "Line", "Loss", "Missed", "ModelId",
+    "Objective", "Option", "Plan", "PlanDiff", "Predicted", "Problem", "Refusal", "Restriction", "Solution",
+    "Uniform", "Verdict", "all_objectives", "allowed", "considered", "counter_offer", "diff", "explain",
+    "front", "make_plan", "marginal_price", "objective_named", "parse_plan", "plan_text", "read_plan",
+    "revalidate", "solve", "uniform", "write_plan",
 ]  # fmt: skip

@@ -60,7 +60,8 @@ class CounterOffer:
         if self.binding == "max_loss":
             return (
                 f"max_loss {self.max_loss:.3g} cannot be met: the least possible loss is "
-                f"{self.best_loss:.3g} at {_size(self.best_size)}, and the smallest file is {small}; raise max_loss"
+                f"{self.best_loss:.3g} at {_size(self.best_size)}, and the "
+                f"smallest file is {small}; raise max_loss"
             )
         return (
             f"max_size {_size(self.max_size or 0)} and max_loss {self.max_loss:.3g} cannot both be met: "

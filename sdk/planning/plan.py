@@ -1,0 +1,185 @@
+"""The Plan: what becomes of every layer, why, and what the finished file is predicted to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+
+from sdk.errors import BadInput
+from sdk.planning.options import Option, Problem
+from sdk.planning.reasons import reason
+from sdk.planning.solve import Limits, Solution
+from sdk.units import parse_size
+
+SCHEMA = 1
+SYNTHETIC = "synthetic (data-free)"
+
+Loss = Literal["kl", "kl_probabilities", "cosine", "mse", "custom"]
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+def _size(value: object) -> object:
+    """A person may write a size as on the command line, such as 6MB."""
+    try:
+        return parse_size(value) if isinstance(value, str) else value
+    except BadInput as error:
+        raise ValueError(str(error)) from error
+
+
+Bytes = Annotated[StrictInt, Field(ge=0)]
+Number = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, allow_inf_nan=False)]
+Size = Annotated[StrictInt, BeforeValidator(_size), Field(gt=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelId(_Part):
+    """The model that was planned; `digest` is `Model.digest`."""
+
+    name: str
+    digest: str
+
+
+class Calibration(_Part):
+    """Where the losses come from: the user's samples (count and digest) or synthetic ones."""
+
+    origin: Literal["data", "synthetic (data-free)"]
+    samples: Bytes = 0
+    digest: str | None = None
+
+
+class Budgets(_Part):
+    """The limits that the plan was made for: bytes of the finished file, and loss."""
+
+    max_size: Size | None = None
+    max_loss: Number | None = None
+
+
+class Predicted(_Part):
+    """Bytes of the finished file (`base_bytes` of them are in no layer) and the summed loss."""
+
+    artifact_bytes: Bytes
+    base_bytes: Bytes
+    loss: Number
+
+
+class Line(_Part):
+    """One layer: its scheme, the bytes it adds to the file, the loss it is predicted to cause, and why."""
+
+    layer: str
+    kind: str
+    scheme: str
+    bytes: Bytes
+    loss: Number
+    reason: str = ""
+
+
+class Plan(_Part):
+    """The reviewable artifact: a header, then one line per layer in the order of execution."""
+
+    schema_version: StrictInt
+    sdk: str
+    model: ModelId
+    device: str
+    target: str
+    min_os: Number | None = None
+    loss: Loss
+    calibration: Calibration
+    objective: str
+    budgets: Budgets
+    predicted: Predicted
+    layers: tuple[Line, ...]
+
+    @property
+    def schemes(self) -> dict[str, str]:
+        """Layer name → scheme name."""
+        return {line.layer: line.scheme for line in self.layers}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a plan's header says besides the choice itself; `min_os` None where the target has no floor."""
+
+    model: str
+    digest: str
+    device: str
+    target: str
+    min_os: float | None
+    loss: Loss
+    calibration: Calibration
+
+
+def make_plan(
+    facts: Facts,
+    problem: Problem,
+    solution: Solution,
+    limits: Limits,
+    objective: str,
+    reasons: Mapping[str, str] | None = None,
+) -> Plan:
+    """Return the plan of `solution`; `reasons` (by layer) replace those from the marginal analysis."""
+    given = reasons or {}
+    lines = [
+        _line(problem, choices.layer, solution.chosen[choices.layer], given.get(choices.layer))
+        for choices in problem.choices
+    ]
+    return Plan(
+        schema_version=SCHEMA,
+        sdk=sdk_version(),
+        model=ModelId(name=facts.model, digest=facts.digest),
+        device=facts.device,
+        target=facts.target,
+        min_os=facts.min_os,
+        loss=facts.loss,
+        calibration=facts.calibration,
+        objective=objective,
+        budgets=Budgets(max_size=limits.max_size, max_loss=limits.max_loss),
+        predicted=Predicted(
+            artifact_bytes=solution.bytes,
+            base_bytes=problem.base,
+            loss=_shown(solution.loss, limits.max_loss),
+        ),
+        layers=tuple(lines),
+    )
+
+
+def sdk_version() -> str:
+    """Return the version of the installed distribution, or `unknown`."""
+    try:
+        return version("snugfit")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def significant(value: float) -> float:
+    """Round to the six significant digits that a plan shows."""
+    return float(f"{value:.6g}")
+
+
+def _line(problem: Problem, layer: str, option: Option, given: str | None) -> Line:
+    choices = problem[layer]
+    return Line(
+        layer=layer,
+        kind=choices.kind,
+        scheme=option.scheme,
+        bytes=option.bytes,
+        loss=significant(option.loss),
+        reason=reason(choices, option) if given is None else given,
+    )
+
+
+def _shown(loss: float, limit: float | None) -> float:
+    """Round, unless rounding up would show a loss above the limit that the plan keeps."""
+    shown = significant(loss)
+    return loss if limit is not None and loss <= limit < shown else shown
