@@ -100,7 +100,7 @@ class Manifest(_Frozen):
     `plan_sha256` and `reference_sha256` are those of the files beside it; `digest` seals all of the rest.
     """
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     model: ModelEntry
     device: str
     target: str

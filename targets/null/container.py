@@ -104,7 +104,8 @@ def _parse(raw: bytes) -> tuple[dict[str, Any], list[tuple[Record, list[bytes]]]
     graph, *lines = raw[_HEAD:start].decode().splitlines()
     tensors = []
     for line in lines:
-        record = Record(**{k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(line).items()})
+        values: dict[str, Any] = json.loads(line)
+        record = Record(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
         parts = []
         for size in record.parts:
             parts.append(raw[start : start + size])

@@ -21,7 +21,7 @@ def record_for(layer: Layer, weight: int, shape: tuple[int, ...], scheme: Scheme
     """Return how weight number `weight` of `layer` is stored in `scheme`; ranges are placeholders of the final width."""
     first = weight == 0
     ranged = first and scheme.activations == "static"
-    common = {
+    common: dict[str, Any] = {
         "tensor": layer.weights[weight],
         "shape": shape,
         "layer": layer.name,
