@@ -1,0 +1,258 @@
+"""Writes a plan into the model's graph: quantized constants, dynamic inputs, static borders, packed embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdk.errors import LoweringError
+from sdk.lowering.types import Quantized, Range
+from sdk.models import Layer
+from sdk.rounding import Grid
+from targets.executorch.packing import pack_embedding, stored_scale
+
+CODES = "sdk_codes"
+"""Suffix of the buffers that hold a layer's integer codes."""
+
+
+def quantized_program(quantized: Quantized) -> Any:
+    """Return the ExportedProgram with every planned layer in the form that the backend recognises.
+
+    Linears and convolutions become `dequantize → operator` over int8 codes, embeddings the quantized lookup
+    operators. Raises LoweringError when a static layer has no calibrated range.
+    """
+    import torch
+
+    module = quantized.model.module()
+    nodes = {node.name: node for node in module.graph.nodes}
+    static: list[tuple[Layer, Any]] = []
+    for layer in quantized.model.inventory.layers:
+        grids = quantized.grids.get(layer.name, ())
+        if not grids or grids[0].scheme.format == "float":
+            _write_float(module, layer, grids)
+        else:
+            for node in _operators(module.graph, layer):
+                _write_layer(module, node, layer, grids[0])
+                if grids[0].scheme.activations == "static":
+                    static.append((layer, node))
+    _write_borders(module.graph, static, quantized.ranges, nodes)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    with torch.no_grad():
+        return torch.export.export(module, quantized.model.example, strict=False)
+
+
+def _write_float(module: Any, layer: Layer, grids: tuple[Grid, ...]) -> None:
+    for name, grid in zip(layer.weights, grids, strict=False):
+        module.get_parameter(name).data = grid.dequantize()
+
+
+def _operators(graph: Any, layer: Layer) -> list[Any]:
+    """Every operator that reads the layer's weight."""
+    return [
+        user for node in graph.nodes if node.op == "get_attr" and node.target == layer.weights[0] for user in node.users
+    ]
+
+
+def _write_layer(module: Any, node: Any, layer: Layer, grid: Grid) -> None:
+    if layer.kind == "embedding":
+        _write_embedding(module, node, layer, grid)
+        return
+    weight = node.args[1]
+    with module.graph.inserting_before(node):
+        node.update_arg(1, _weight(module, layer, grid))
+        if grid.scheme.activations == "dynamic":
+            node.update_arg(0, _dynamic(module.graph, node.args[0]))
+    if not weight.users:
+        module.graph.erase_node(weight)
+
+
+def _constant(module: Any, layer: Layer, part: str, value: Any) -> Any:
+    """A buffer next to the layer's weight and a get_attr node for it at the insertion point."""
+    name = f"{CODES}_{part}_{layer.name.replace('.', '_')}"
+    if not hasattr(module, name):
+        module.register_buffer(name, value)
+    return module.graph.get_attr(name)
+
+
+def _weight(module: Any, layer: Layer, grid: Grid) -> Any:
+    """The dequantize node over the layer's codes; groups go through torchao's operator, channels through PT2E's."""
+    import torch
+    import torchao  # noqa: F401  (registers torch.ops.torchao)
+
+    scheme, scale = grid.scheme, stored_scale(grid)
+    most = 2 ** (scheme.bits - 1)
+    codes = _constant(module, layer, "weight", grid.codes.contiguous())
+    if scheme.granularity == "group":
+        scales = _constant(module, layer, "scale", scale)
+        zeros = _constant(module, layer, "zero", torch.zeros_like(scale, dtype=torch.int8))
+        return module.graph.call_function(
+            torch.ops.torchao.dequantize_affine.default,
+            (codes, [1, scheme.group], scales, zeros, torch.int8, -most, most - 1),
+        )
+    scales = _constant(module, layer, "scale", scale)
+    zeros = _constant(module, layer, "zero", torch.zeros(scale.numel(), dtype=torch.int64))
+    return module.graph.call_function(
+        torch.ops.quantized_decomposed.dequantize_per_channel.default,
+        (codes, scales, zeros, grid.channel_axis, -most, most - 1, torch.int8),
+    )
+
+
+def _dynamic(graph: Any, value: Any) -> Any:
+    """Per-token asymmetric int8 quantize and dequantize of a float input, in torchao's operators."""
+    import operator
+
+    import torch
+
+    ops = torch.ops.torchao
+    shape = value.meta["val"].shape
+    block = [1] * (len(shape) - 1) + [int(shape[-1])]
+    chosen = graph.call_function(
+        ops.choose_qparams_affine.default,
+        (value, "ASYMMETRIC", block, torch.int8, -128, 127, None, torch.float32, torch.int8),
+    )
+    scale, zero = (graph.call_function(operator.getitem, (chosen, i)) for i in (0, 1))
+    codes = graph.call_function(ops.quantize_affine.default, (value, block, scale, zero, torch.int8, -128, 127))
+    made = graph.call_function(ops.dequantize_affine.default, (codes, block, scale, zero, torch.int8, -128, 127))
+    made.meta["val"] = value.meta["val"]
+    return made
+
+
+def _write_embedding(module: Any, node: Any, layer: Layer, grid: Grid) -> None:
+    """Replace a lookup by the runtime's quantized lookup over packed codes."""
+    import torch
+    from executorch.exir.passes import _quant_patterns_and_replacements  # noqa: F401  (registers the operators)
+
+    bits = grid.scheme.bits
+    operator_name = {8: "embedding_byte", 4: "embedding_4bit", 2: "embedding_2bit"}[bits]
+    target = getattr(torch.ops.quantized_decomposed, operator_name).dtype
+    most = 2 ** (bits - 1)
+    with module.graph.inserting_before(node):
+        codes = _constant(module, layer, "weight", pack_embedding(grid))
+        scales = _constant(module, layer, "scale", stored_scale(grid))
+        made = module.graph.call_function(
+            target, (codes, scales, None, -most, most - 1, node.args[1]), {"dtype": torch.float32}
+        )
+    made.meta["val"] = node.meta["val"]
+    node.replace_all_uses_with(made)
+    module.graph.erase_node(node)
+
+
+def _write_borders(graph: Any, static: list[tuple[Layer, Any]], ranges: Any, nodes: dict[str, Any]) -> None:
+    """Quantize the outputs and inputs of static layers; every consumer gets its own dequantize."""
+    codes: dict[str, Any] = {}
+    for layer, _ in static:
+        for name in (layer.output, layer.input):
+            if name not in ranges:
+                raise LoweringError(f"layer {layer.name}: {name} has no calibrated range, which a static scheme needs")
+    for layer, _ in static:
+        if layer.output not in codes:
+            codes[layer.output] = _quantize(graph, nodes[layer.output], ranges[layer.output])
+            _requantize_users(graph, nodes[layer.output], codes[layer.output])
+    for layer, node in static:
+        source = node.args[0]
+        if not _is_dequantize(source):
+            if source.name not in codes:
+                codes[source.name] = _quantize(graph, source, ranges[layer.input])
+            node.update_arg(0, _dequantize(graph, codes[source.name], node))
+    _close_pads(graph)
+    _part_mixed(graph, {node for _, node in static})
+    _part_conv1d(graph, {node for _, node in static})
+
+
+def _quantize(graph: Any, value: Any, found: Range) -> Any:
+    import torch
+
+    with graph.inserting_after(value):
+        made = graph.call_function(
+            torch.ops.quantized_decomposed.quantize_per_tensor.default,
+            (value, float(found.scale), int(found.zero_point), -128, 127, torch.int8),
+        )
+    made.meta["val"] = value.meta["val"]
+    return made
+
+
+def _dequantize(graph: Any, codes: Any, before: Any) -> Any:
+    import torch
+
+    with graph.inserting_before(before):
+        made = graph.call_function(
+            torch.ops.quantized_decomposed.dequantize_per_tensor.default, (codes, *codes.args[1:])
+        )
+    made.meta["val"] = codes.meta["val"]
+    return made
+
+
+def _is_dequantize(node: Any) -> bool:
+    return node.op == "call_function" and str(node.target) == "quantized_decomposed.dequantize_per_tensor.default"
+
+
+def _is_quantize(node: Any) -> bool:
+    return node.op == "call_function" and str(node.target) == "quantized_decomposed.quantize_per_tensor.default"
+
+
+def _requantize_users(graph: Any, value: Any, codes: Any) -> None:
+    """Let every consumer read `value` back from its codes: shared dequantizes make partitions that depend on each other."""
+    for user in list(value.users):
+        if user is not codes:
+            user.replace_input_with(value, _dequantize(graph, codes, user))
+
+
+def _close_pads(graph: Any) -> None:
+    """Quantize behind each zero pad of dequantized values, as the backend would do without telling float consumers."""
+    import torch
+
+    pads = (torch.ops.aten.constant_pad_nd.default, torch.ops.aten.pad.default)
+    for node in list(graph.nodes):
+        if node.target in pads and _is_dequantize(node.args[0]):
+            made = [u for u in node.users if _is_quantize(u)]
+            source = node.args[0].args[0]
+            codes = made[0] if made else _quantize(graph, node, Range(source.args[1], source.args[2]))
+            _requantize_users(graph, node, codes)
+
+
+def _part_mixed(graph: Any, static: set[Any]) -> None:
+    """Keep an operator between quantized tensors in float where its int8 kernel needs one scale for all of them.
+
+    The backend computes `dequantize → operator → quantize` in int8; only sums and products rescale there.
+    """
+    import torch
+
+    aten = torch.ops.aten
+    rescaling = (aten.add.Tensor, aten.mul.Tensor)
+    for node in list(graph.nodes):
+        if node.op != "call_function" or node in static or node.target in rescaling or _is_quantize(node):
+            continue
+        users, sources = list(node.users), node.all_input_nodes
+        if len(users) == 1 and _is_quantize(users[0]) and sources and all(map(_is_dequantize, sources)):
+            if any(source.args[1:3] != users[0].args[1:3] for source in sources):
+                with graph.inserting_before(users[0]):
+                    users[0].update_arg(0, _reshaped(graph, node))
+
+
+def _part_conv1d(graph: Any, static: set[Any]) -> None:
+    """Put a reshape between float 1-D convolutions and their quantized neighbours.
+
+    The backend makes 1-D convolutions 2-D, and takes one for quantized when it sees a neighbouring (de)quantize.
+    """
+    import torch
+
+    aten = torch.ops.aten
+    for node in list(graph.nodes):
+        if node.target not in (aten.conv1d.default, aten.conv_transpose1d.default) or node in static:
+            continue
+        if _is_dequantize(node.args[0]):
+            with graph.inserting_before(node):
+                node.update_arg(0, _reshaped(graph, node.args[0]))
+        last = node
+        while len(last.users) == 1 and next(iter(last.users)).target in (aten.relu.default, aten.hardtanh.default, aten.relu6.default):
+            last = next(iter(last.users))
+        for user in [u for u in last.users if _is_quantize(u)]:
+            with graph.inserting_before(user):
+                user.update_arg(0, _reshaped(graph, last))
+
+
+def _reshaped(graph: Any, value: Any) -> Any:
+    import torch
+
+    wide = graph.call_function(torch.ops.aten.unsqueeze.default, (value, -1))
+    return graph.call_function(torch.ops.aten.squeeze.dim, (wide, -1))

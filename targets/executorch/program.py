@@ -1,0 +1,136 @@
+"""Reads a .pte: its header, segments, constants, kernel calls and delegate payloads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdk.errors import CheckFailed
+from targets.executorch.flatbuffer import Table, root, unpack
+
+SCALAR_BITS = {0: 8, 1: 8, 2: 16, 3: 32, 4: 64, 5: 16, 6: 32, 7: 64, 11: 8, 15: 16}
+"""ScalarType of a tensor → bits of one element."""
+
+FLOAT_TYPES = {5: 16, 6: 32, 7: 64, 15: 16}
+"""ScalarTypes that are floats → bits."""
+
+_TENSOR, _KERNEL, _DELEGATE = 5, 1, 2
+"""Positions in the unions KernelTypes and InstructionArguments (from 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A tensor stored in the program: its ScalarType, sizes and bytes."""
+
+    scalar_type: int
+    sizes: tuple[int, ...]
+    data: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One kernel call: operator name such as `aten::embedding.out`, and its constant arguments by position."""
+
+    operator: str
+    constants: dict[int, Constant]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a .pte holds: kernel calls by instruction, payloads of the XNNPACK delegates, named blobs."""
+
+    calls: dict[int, Call]
+    payloads: tuple[memoryview, ...]
+    blobs: dict[str, memoryview]
+
+
+def read_program(path: Path) -> Program:
+    """Read the file; CheckFailed when it is no .pte, cut short or inconsistent."""
+    try:
+        data = memoryview(path.read_bytes())
+    except OSError as error:
+        raise CheckFailed(f"{path.name} cannot be read: {error.strerror}") from error
+    base = _check_header(data, path.name)
+    program = root(data)
+    segments = [_segment(data, base, s, path.name) for s in program.tables(4)]
+    plan = program.tables(1)
+    if len(plan) != 1:
+        raise CheckFailed(f"{path.name} is damaged: it has {len(plan)} methods, expected one")
+    blobs = {n.string(0): _pick(segments, n.scalar(1, "I"), path.name) for n in program.tables(7)}
+    return Program(_calls(program, plan[0], segments, path.name), _payloads(program, plan[0], segments, path.name), blobs)
+
+
+def _check_header(data: memoryview, name: str) -> int:
+    """Check magic numbers and sizes; return the byte at which the segments begin."""
+    if len(data) < 64 or bytes(data[4:8]) != b"ET12":
+        raise CheckFailed(f"{name} is not an ExecuTorch program (no ET12 in its first bytes)")
+    if bytes(data[8:12]) != b"eh00":
+        raise CheckFailed(f"{name} is damaged: its extended header is missing")
+    size, base, segments = (int(unpack(data, at, "Q")) for at in (16, 24, 32))
+    if base < size or base + segments != len(data):
+        raise CheckFailed(f"{name} is damaged: its header announces {base + segments} bytes, the file has {len(data)}")
+    return base
+
+
+def _segment(data: memoryview, base: int, entry: Table, name: str) -> memoryview:
+    start, size = base + entry.scalar(0, "Q"), entry.scalar(1, "Q")
+    if start + size > len(data):
+        raise CheckFailed(f"{name} is damaged: a segment ends behind the file")
+    return data[start : start + size]
+
+
+def _pick(segments: list[memoryview], index: int, name: str) -> memoryview:
+    if index >= len(segments):
+        raise CheckFailed(f"{name} is damaged: it refers to segment {index} of {len(segments)}")
+    return segments[index]
+
+
+def _payloads(program: Table, plan: Table, segments: list[memoryview], name: str) -> tuple[memoryview, ...]:
+    found = []
+    for delegate in plan.tables(7):
+        reference = delegate.table(1)
+        if delegate.string(0) == "XnnpackBackend" and reference is not None:
+            if reference.scalar(0, "b") != 1:
+                raise CheckFailed(f"{name}: a delegate is stored inline, which this SDK never writes")
+            found.append(_pick(segments, reference.scalar(1, "I"), name))
+    return tuple(found)
+
+
+def _calls(program: Table, plan: Table, segments: list[memoryview], name: str) -> dict[int, Call]:
+    operators = [f"{o.string(0)}.{o.string(1)}".rstrip(".") for o in plan.tables(6)]
+    values, where = plan.tables(2), program.table(5)
+    offsets = where.scalars(1, "Q") if where else []
+    data = _pick(segments, where.scalar(0, "I"), name) if where and offsets else memoryview(b"")
+    found: dict[int, Call] = {}
+    for chain in plan.tables(5):
+        for index, instruction in enumerate(chain.tables(2)):
+            call = instruction.table(1)
+            if instruction.scalar(0, "B") != _KERNEL or call is None:
+                continue
+            constants = {}
+            for position, value in enumerate(call.scalars(1, "i")):
+                constant = _constant(values[value], offsets, data, name) if 0 <= value < len(values) else None
+                if constant is not None:
+                    constants[position] = constant
+            operator = call.scalar(0, "i")
+            if not 0 <= operator < len(operators):
+                raise CheckFailed(f"{name} is damaged: instruction {index} calls operator {operator} of {len(operators)}")
+            found[index] = Call(operators[operator], constants)
+    return found
+
+
+def _constant(value: Table, offsets: list[int], data: memoryview, name: str) -> Constant | None:
+    tensor = value.table(1)
+    if value.scalar(0, "B") != _TENSOR or tensor is None:
+        return None
+    buffer = tensor.scalar(5, "I")
+    if not buffer or tensor.table(6) is not None:
+        return None
+    sizes = tuple(tensor.scalars(2, "i"))
+    kind = tensor.scalar(0, "b")
+    size = SCALAR_BITS.get(kind, 8) // 8
+    for extent in sizes:
+        size *= extent
+    if buffer >= len(offsets) or offsets[buffer] + size > len(data):
+        raise CheckFailed(f"{name} is damaged: a constant of {size} bytes is outside its segment")
+    return Constant(kind, sizes, data[offsets[buffer] : offsets[buffer] + size])

@@ -1,0 +1,174 @@
+"""Finds each layer in a finished .pte by the content of its stored weight, and reads its scheme from there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sdk.errors import CheckFailed, LoweringError
+from sdk.lowering.types import Quantized, Realised, Site
+from sdk.models import Layer
+from sdk.rounding import Grid
+from sdk.schemes import all_schemes
+from targets.executorch.packing import stored_scale, unpack_codes
+from targets.executorch.payload import Weighted, read_payload
+from targets.executorch.program import FLOAT_TYPES, Call, Constant, Program
+
+LOOKUPS = {
+    "quantized_decomposed::embedding_byte": 8,
+    "quantized_decomposed::embedding_4bit": 4,
+    "quantized_decomposed::embedding_2bit": 2,
+}
+"""Quantized lookup operator → bits of one code."""
+
+OPERANDS = {
+    ("qcint8", "qdint8"): (8, "channel", "dynamic"),
+    ("qcint4", "qdint8"): (4, "channel", "dynamic"),
+    ("qbint4", "qdint8"): (4, "group", "dynamic"),
+    ("qcint8", "qint8"): (8, "channel", "static"),
+}
+"""XNNPACK data types of filter and input → bits, granularity and activations of the scheme."""
+
+FLOATS = {("fp32", "fp32"): "fp32", ("fp16", "fp32"): "fp16", ("fp16", "fp16"): "fp16"}
+"""XNNPACK data types of filter and input → scheme of a float layer."""
+
+
+def find_sites(program: Program, quantized: Quantized) -> dict[str, Site]:
+    """Return where each layer's weights are in `program`; LoweringError names a layer whose weight is not there."""
+    places = dict(_places(program))
+    module = quantized.model.module()
+    sites = {}
+    for layer in quantized.model.inventory.layers:
+        grids = quantized.grids.get(layer.name, ())
+        found = [places.get(print_) for print_ in _layer_fingerprints(module, layer, grids)]
+        if any(place is None for place in found):
+            raise LoweringError(f"layer {layer.name}: its weight is not in the finished program as planned")
+        sites[layer.name] = " ".join(place for place in found if place)
+    return sites
+
+
+def read_site(program: Program, site: Site) -> Realised:
+    """Return the scheme and stored bytes at `site`; CheckFailed when there is nothing there."""
+    parts = [_read_place(program, place) for place in site.split()]
+    if not parts:
+        raise CheckFailed("the manifest gives no place for a layer")
+    schemes = sorted({part.scheme for part in parts})
+    return Realised(" and ".join(schemes), sum(part.bytes for part in parts))
+
+
+def _places(program: Program) -> Iterator[tuple[str, Site]]:
+    """Fingerprint of every stored weight and its place; the first place of equal weights stays."""
+    seen: set[str] = set()
+    for print_, site in _all_places(program):
+        if print_ not in seen:
+            seen.add(print_)
+            yield print_, site
+
+
+def _all_places(program: Program) -> Iterator[tuple[str, Site]]:
+    for delegate, data in enumerate(program.payloads):
+        for index, node in read_payload(data).items():
+            yield _weighted_fingerprint(program, node), f"xnnpack:{delegate}:{index}"
+    for index, call in program.calls.items():
+        for position, constant in call.constants.items():
+            yield _constant_fingerprint(call, constant), f"call:{index}:{position}"
+
+
+def _weighted_fingerprint(program: Program, node: Weighted) -> str:
+    import numpy as np
+
+    data = program.blobs.get(node.filter)
+    scale = program.blobs.get(node.scale, memoryview(b""))
+    if data is None:
+        raise CheckFailed("an XNNPACK payload refers to a blob that is not in the file")
+    if node.weight in ("fp32", "fp16"):
+        return fingerprint(np.frombuffer(data, np.float32 if node.weight == "fp32" else np.float16).astype(np.float32))
+    codes = np.frombuffer(data, np.int8)
+    if node.weight in ("qcint4", "qbint4"):
+        codes = unpack_codes(codes.view(np.uint8), 4)
+    if node.weight == "qbint4":
+        scales = (np.frombuffer(scale, np.uint16).astype(np.uint32) << 16).view(np.float32)
+    else:
+        scales = np.frombuffer(scale, np.float32)
+    return fingerprint(codes, scales)
+
+
+def _constant_fingerprint(call: Call, constant: Constant) -> str:
+    import numpy as np
+
+    bits = LOOKUPS.get(call.operator.partition(".")[0])
+    if bits and 1 in call.constants:
+        data = np.frombuffer(constant.data, np.int8)
+        codes = data if bits == 8 else unpack_codes(data.view(np.uint8), bits)
+        return fingerprint(codes, np.frombuffer(call.constants[1].data, np.float32))
+    if constant.scalar_type == 6:
+        return fingerprint(np.frombuffer(constant.data, np.float32))
+    return hashlib.sha256(constant.data).hexdigest()
+
+
+def _layer_fingerprints(module: Any, layer: Layer, grids: tuple[Grid, ...]) -> list[str]:
+    if not grids:
+        return [fingerprint(module.get_parameter(name).detach().numpy()) for name in layer.weights]
+    if grids[0].scheme.format == "float":
+        return [fingerprint(grid.dequantize().numpy()) for grid in grids]
+    return [fingerprint(grid.codes.numpy(), stored_scale(grid).numpy()) for grid in grids]
+
+
+def fingerprint(codes: Any, scales: Any = None) -> str:
+    """Digest of a weight's values and scales, whatever order a format stores them in."""
+    import numpy as np
+
+    digest = hashlib.sha256(f"{codes.dtype} {codes.size}".encode())
+    digest.update(np.sort(codes, axis=None).tobytes())
+    if scales is not None:
+        digest.update(np.sort(scales, axis=None).tobytes())
+    return digest.hexdigest()
+
+
+def _read_place(program: Program, place: str) -> Realised:
+    kind, _, rest = place.partition(":")
+    first, _, second = rest.partition(":")
+    if not (first.isdigit() and second.isdigit()):
+        raise CheckFailed(f"the place {place!r} of a layer cannot be read")
+    if kind == "xnnpack" and int(first) < len(program.payloads):
+        node = read_payload(program.payloads[int(first)]).get(int(second))
+        if node is not None:
+            stored = sum(len(program.blobs.get(key, b"")) for key in (node.filter, node.scale) if key)
+            return Realised(_scheme_of(node), stored)
+    if kind == "call" and int(first) in program.calls:
+        call = program.calls[int(first)]
+        if int(second) in call.constants:
+            return _read_call(call, call.constants[int(second)])
+    raise CheckFailed(f"the file has no weight at {place}")
+
+
+def _scheme_of(node: Weighted) -> str:
+    """Name of the scheme that the operator's data types mean, or those data types when no scheme has them."""
+    types = (node.weight, node.input)
+    if types in FLOATS:
+        return FLOATS[types]
+    if types in OPERANDS and (OPERANDS[types][2] != "static" or node.output == "qint8"):
+        return _named(*OPERANDS[types], node.group)
+    return f"{node.weight} weight with {node.input} input and {node.output} output"
+
+
+def _read_call(call: Call, constant: Constant) -> Realised:
+    bits = LOOKUPS.get(call.operator.partition(".")[0])
+    if bits is None or 1 not in call.constants:
+        width = FLOAT_TYPES.get(constant.scalar_type)
+        return Realised(f"fp{width}" if width else f"ScalarType {constant.scalar_type}", len(constant.data))
+    scales = call.constants[1]
+    grouped = len(scales.sizes) == 2
+    group = constant.sizes[1] * (8 // bits) // scales.sizes[1] if grouped else 0
+    name = _named(bits, "group" if grouped else "channel", "float", group)
+    return Realised(name, len(constant.data) + len(scales.data))
+
+
+def _named(bits: int, granularity: str, activations: str, group: int) -> str:
+    wanted: Mapping[str, Any] = {"format": "int", "bits": bits, "granularity": granularity, "activations": activations}
+    for name, scheme in all_schemes().items():
+        same = all(getattr(scheme, key) == value for key, value in wanted.items())
+        if same and (granularity != "group" or scheme.group == group):
+            return name
+    return f"int{bits} per {granularity} {group or ''} with {activations} activations"

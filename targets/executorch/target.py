@@ -1,0 +1,93 @@
+"""The ExecuTorch target: XNNPACK kernels, per-layer schemes, one .pte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from sdk.errors import Missing
+from sdk.lowering.protocol import Executable, Progress
+from sdk.lowering.types import Capability, Prices, Quantized, Realised, Site, Toolchain
+from sdk.models import Model
+from sdk.schemes import Scheme
+
+PACKAGES = ("executorch", "torchao", "torch")
+
+
+class ExecutorchTarget:
+    """`Target` for ExecuTorch with the XNNPACK backend on the CPU."""
+
+    name = "executorch"
+    artifact = "model.pte"
+    fallback = "fp32"
+    lossless = "fp32"
+
+    def __init__(self) -> None:
+        self._prices: dict[str, tuple[int, Mapping[str, int]]] = {}
+
+    def toolchain(self) -> Toolchain:
+        """Say which packages are installed without importing them."""
+        return Toolchain({name: _version(name) for name in PACKAGES}, "pip install 'snugfit[executorch]'")
+
+    def capabilities(self) -> Sequence[Capability]:
+        """Return the measured table, read from capabilities.yaml."""
+        from targets.executorch.table import read_table
+
+        return read_table()
+
+    def price(self, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:
+        """Return the bytes of each choice in the finished .pte: the float program is lowered once per model."""
+        from targets.executorch.pricing import float_size, prices
+
+        self._require()
+        if model.digest not in self._prices:
+            self._prices = {model.digest: float_size(model)}
+        return prices(model, choices, *self._prices[model.digest])
+
+    def lower(self, quantized: Quantized, path: Path, min_os: float | None, progress: Progress) -> Mapping[str, Site]:
+        """Write the .pte and return where each layer is in it; LoweringError when the backend refuses."""
+        from targets.executorch.lowering import lower_program
+        from targets.executorch.program import read_program
+        from targets.executorch.sites import find_sites
+
+        self._require()
+        progress("quantized graph to XNNPACK")
+        path.write_bytes(lower_program(quantized))
+        progress("locate layers in the file")
+        return find_sites(read_program(path), quantized)
+
+    def realised(self, path: Path, sites: Mapping[str, Site]) -> Mapping[str, Realised]:
+        """Read the scheme and stored bytes of each layer back from the file; CheckFailed when it is damaged."""
+        from targets.executorch.program import read_program
+        from targets.executorch.sites import read_site
+
+        program = read_program(path)
+        return {name: read_site(program, site) for name, site in sites.items()}
+
+    def open(self, path: Path) -> Executable:
+        """Load the file in ExecuTorch's runtime; CheckFailed when it is corrupt, Missing without the runtime."""
+        from targets.executorch.runtime import open_program
+
+        return open_program(path, _version("executorch"))
+
+    def reference(self, quantized: Quantized) -> Callable[..., Any]:
+        """Return the torch callable with the same quantization: group scales as XNNPACK stores them."""
+        from targets.executorch.packing import as_stored
+
+        from sdk.quantize import reference
+
+        return reference(as_stored(quantized))
+
+    def _require(self) -> None:
+        chain = self.toolchain()
+        if chain.missing:
+            raise Missing(f"target executorch needs {', '.join(chain.missing)}: {chain.install}")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
