@@ -1,0 +1,207 @@
+"""Request → plan: allowed schemes, their bytes and losses, the exact solution under the budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sdk.devices import DeviceProfile, family, find_device, list_devices
+from sdk.errors import BadInput, BudgetError, Missing
+from sdk.lowering import Target
+from sdk.lowering.discovery import find_target, ready_target
+from sdk.models import Layer, LayerInventory, Model
+from sdk.pipeline.request import Request
+from sdk.pipeline.workbench import Workbench
+from sdk.planning import (
+    Calibration,
+    Choices,
+    Facts,
+    Limits,
+    Plan,
+    Problem,
+    Refusal,
+    Restriction,
+    Solution,
+    Uniform,
+    allowed,
+    considered,
+    make_plan,
+    read_plan,
+    revalidate,
+    solve,
+    uniform,
+)
+from sdk.progress import Reporter
+from sdk.schemes import Scheme, all_schemes
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan and everything that it was chosen from."""
+
+    plan: Plan
+    problem: Problem
+    model: Model
+    device: DeviceProfile
+    target: Target
+    min_os: float | None
+    workbench: Workbench = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def choices(self) -> tuple[Choices, ...]:
+        """What was considered, layer by layer."""
+        return self.problem.choices
+
+    @property
+    def inventory(self) -> LayerInventory:
+        """The model's layers."""
+        return self.model.inventory
+
+
+def resolve_target(request: Request, device: DeviceProfile) -> Target:
+    """The target asked for, or the device's first one whose toolchain is installed."""
+    if request.target != "auto":
+        target = find_target(request.target)
+        if device.families(target.name) is None and target.name in _known():
+            raise BadInput(f"target {target.name!r} does not run on {device.name}; it runs {', '.join(device.targets)}")
+        return ready_target(request.target)
+    missing = []
+    for name in device.targets:
+        try:
+            return ready_target(name)
+        except Missing as error:
+            missing.append(str(error))
+    raise Missing(missing[0] if missing else f"device {device.name} names no target")
+
+
+def _known() -> set[str]:
+    """Targets that any shipped profile names; a third party's target is not held against a profile."""
+    return {name for device in list_devices() for accelerator in device.accelerators for name in accelerator.targets}
+
+
+def make_problem(workbench: Workbench, target: Target, device: DeviceProfile, min_os: float | None, report: Reporter) -> Problem:
+    """Score and price every scheme that target, device and shapes allow."""
+    kept: dict[str, list[Scheme]] = {}
+    refused: dict[str, list[Refusal]] = {}
+    rows = target.capabilities()
+    always = (target.fallback, target.lossless)
+    for layer in workbench.model.inventory.layers:
+        kept[layer.name], refused[layer.name] = allowed(
+            layer, rows, min_os, all_schemes().values(), _restriction(device, target, always), always
+        )
+    losses = workbench.losses(kept)
+    with report.stage(f"price for {target.name}"):
+        prices = target.price(workbench.model, kept, min_os)
+    return Problem(
+        prices.base,
+        tuple(
+            considered(layer, kept[layer.name], refused[layer.name], prices.layers[layer.name], losses[layer.name])
+            for layer in workbench.model.inventory.layers
+        ),
+    )
+
+
+def _restriction(device: DeviceProfile, target: Target, always: Sequence[str]) -> Restriction:
+    families = device.families(target.name) or frozenset()
+
+    def restrict(layer: Layer, scheme: Scheme) -> str | None:
+        if not families or scheme.name in always or family(scheme.format, scheme.bits, scheme.activations) in families:
+            return None
+        return f"{device.name} does not run {family(scheme.format, scheme.bits, scheme.activations)} with {target.name}"
+
+    return restrict
+
+
+def start(request: Request, report: Reporter) -> tuple[DeviceProfile, Target, float | None]:
+    """Resolve device, target and OS floor, and read the plan file, before anything heavy is loaded."""
+    if request.plan is not None and request.uniform is not None:
+        raise BadInput("--plan and --uniform contradict each other: give one")
+    if request.plan is not None:
+        read_plan(request.plan)
+    device = find_device(request.device)
+    target = resolve_target(request, device)
+    floor = device.os.floor.value if device.os.floor is not None else None
+    return device, target, request.min_os if request.min_os is not None else floor
+
+
+def plan_request(request: Request, report: Reporter, workbench: Workbench | None = None) -> Planned:
+    """Plan `request`; `workbench` shares a loaded and scored model between targets.
+
+    Raises BadInput, Missing, and BudgetError with the counter-offer.
+    """
+    device, target, min_os = start(request, report)
+    bench = workbench or Workbench(request, report)
+    problem = make_problem(bench, target, device, min_os, report)
+    plan = choose(request, bench, problem, device, target, min_os, report)
+    return Planned(plan, problem, bench.model, device, target, min_os, bench, tuple(report.notes))
+
+
+def limits_of(request: Request, device: DeviceProfile, loss: str) -> tuple[Limits, str]:
+    """The budgets that hold and the objective: a given size asks for quality, a given loss for the smallest file.
+
+    With neither, the profile's default budgets hold; its loss is stated in nats and used for `kl` alone.
+    """
+    if request.max_size is not None:
+        return Limits(request.max_size, request.max_loss), "quality"
+    if request.max_loss is not None:
+        return Limits(None, request.max_loss), "smallest"
+    budgets = device.budgets
+    size = budgets.max_size.value if budgets.max_size is not None else None
+    least = budgets.max_loss.value if budgets.max_loss is not None else DEFAULT_LOSS
+    return Limits(size, least), "smallest"
+
+
+DEFAULT_LOSS = 0.02
+"""Loss budget where neither the user nor the profile gives one: 0.02 nats, or 0.02 of the stated loss."""
+
+
+def choose(
+    request: Request, bench: Workbench, problem: Problem, device: DeviceProfile, target: Target,
+    min_os: float | None, report: Reporter, spare: int = 0,
+) -> Plan:
+    """The plan of a problem: read from a file, uniform, or solved with `spare` bytes kept free below max_size."""
+    facts = _facts(bench, device, target, min_os)
+    if request.plan is not None:
+        plan = revalidate(read_plan(request.plan), problem, facts, str(request.plan))
+        _within(request, plan)
+        return plan
+    if request.uniform is not None:
+        preset = uniform(problem, request.uniform)
+        for text in _said(preset, len(problem.choices)):
+            report.note(text)
+        plan = make_plan(
+            facts, problem, preset.solution, Limits(request.max_size, request.max_loss), preset.objective, preset.reasons
+        )
+        _within(request, plan)
+        return plan
+    limits, objective = limits_of(request, device, bench.loss)
+    kept = Limits(limits.max_size - spare if limits.max_size is not None else None, limits.max_loss)
+    with report.stage("solve"):
+        solution: Solution = solve(problem, kept, objective)
+    return make_plan(facts, problem, solution, limits, objective)
+
+
+def _within(request: Request, plan: Plan) -> None:
+    """A plan that was not solved for the budgets must still keep them."""
+    size, loss = plan.predicted.artifact_bytes, plan.predicted.loss
+    if request.max_size is not None and size > request.max_size:
+        raise BudgetError(f"--max-size {request.max_size:,} bytes: the plan needs {size:,}: raise it or let the SDK choose the schemes")
+    if request.max_loss is not None and loss > request.max_loss:
+        raise BudgetError(f"--max-loss {request.max_loss:g}: the plan is predicted to lose {loss:.4g}: raise it or choose more bits")
+
+
+def _facts(bench: Workbench, device: DeviceProfile, target: Target, min_os: float | None) -> Facts:
+    samples = bench.samples
+    calibration = (
+        Calibration(origin="data", samples=len(samples), digest=samples.digest)
+        if samples.origin == "given" else Calibration(origin="synthetic (data-free)", samples=len(samples), digest=samples.digest)
+    )
+    return Facts(bench.model.name, bench.model.digest, device.name, target.name, min_os, bench.loss, calibration)  # type: ignore[arg-type]
+
+
+def _said(preset: Uniform, layers: int) -> list[str]:
+    """What a preset did, aloud: how many layers were quantized, and which got another width."""
+    said = [f"uniform {preset.preset}: {preset.quantized} of {layers} layers quantized below 16 bits"]
+    said += [f"layer {m.layer} ({m.kind}) got {m.got} instead: {m.why}" for m in preset.missed]
+    return said

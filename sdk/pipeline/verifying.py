@@ -1,0 +1,76 @@
+"""Checks a finished bundle: hashes, realised schemes from the artifact's bytes, and the recorded run executed again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sdk.bundles import Bundle, Finding, integrity, open_bundle
+from sdk.errors import SdkError
+from sdk.lowering.discovery import ready_target
+from sdk.planning import parse_plan
+from sdk.progress import Reporter
+
+REPEATED = 1e-4
+"""Largest relative difference of a repeated run from the recorded one: other processors round differently."""
+
+
+def verify_bundle(path: Path, report: Reporter) -> list[Finding]:
+    """Return what was checked, each with its verdict; an artifact whose bytes changed is not loaded."""
+    bundle = open_bundle(path)
+    findings = integrity(Path(path), bundle.manifest)
+    if not all(found.ok for found in findings):
+        return findings
+    with report.stage("verify"):
+        return [*findings, *_plan(bundle), *_schemes(bundle), _run(bundle)]
+
+
+def _plan(bundle: Bundle) -> list[Finding]:
+    """The plan beside the artifact and the manifest agree on every layer."""
+    try:
+        planned = parse_plan(bundle.plan, "plan.yaml").schemes
+    except SdkError as error:
+        return [Finding("plan", False, str(error))]
+    stated = {layer.name: layer.planned for layer in bundle.manifest.layers}
+    if planned == stated:
+        return [Finding("plan", True, f"{len(stated)} layers as the manifest says")]
+    changed = sorted(n for n in {*planned, *stated} if planned.get(n) != stated.get(n))
+    return [Finding("plan", False, f"layer {changed[0]}: plan.yaml and the manifest differ")]
+
+
+def _schemes(bundle: Bundle) -> list[Finding]:
+    """Every layer's scheme and bytes, read back from the artifact, are those of plan and manifest."""
+    layers = bundle.manifest.layers
+    try:
+        target = ready_target(bundle.manifest.target)
+        realised = target.realised(bundle.artifact, {layer.name: layer.site for layer in layers})
+    except SdkError as error:
+        return [Finding("realised schemes", False, str(error))]
+    for layer in layers:
+        found = realised.get(layer.name)
+        if found is None or (found.scheme, found.bytes) != (layer.realised, layer.bytes) or found.scheme != layer.planned:
+            held = f"{found.scheme}, {found.bytes} bytes" if found else "no such layer"
+            return [Finding(
+                "realised schemes", False,
+                f"layer {layer.name}: planned {layer.planned}, manifest {layer.realised} ({layer.bytes} bytes), artifact {held}",
+            )]
+    return [Finding("realised schemes", True, f"{len(layers)} layers as planned, read from the artifact")]
+
+
+def _run(bundle: Bundle) -> Finding:
+    """The recorded input gives the recorded output again."""
+    import numpy
+
+    try:
+        inputs, outputs = bundle.reference
+        got = bundle.run(*inputs)
+    except SdkError as error:
+        return Finding("recorded run", False, str(error))
+    if len(got) != len(outputs) or any(a.shape != b.shape for a, b in zip(got, outputs, strict=False)):
+        return Finding("recorded run", False, "the outputs have other shapes")
+    error, norm = 0.0, 0.0
+    for a, b in zip(got, outputs, strict=True):
+        error += float(numpy.square(a.astype("float64") - b.astype("float64")).sum())
+        norm += float(numpy.square(b.astype("float64")).sum())
+    relative = (error / norm) ** 0.5 if norm else error**0.5
+    runtime = bundle.executable().runtime
+    return Finding("recorded run", relative <= REPEATED, f"relative difference {relative:.1e}, {runtime}")
