@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sdk.planning.relax import Group, Relaxed, relax, total
+from sdk.planning.relax import Group, Relaxed, relax, room, total
 
+_NOTHING = 1e-14
 _SCALE = 1e3
 _NODES = 200_000
 _ATTEMPTS = 25
@@ -35,7 +36,7 @@ def pack(groups: Sequence[Group], budget: float) -> Packing | None:
         return None
     relaxed = relax(groups, budget)
     free = [number for number, left in enumerate(relaxed.open) if len(left) > 1]
-    if relaxed.price == 0.0 or not free or relaxed.gap == 0.0:
+    if relaxed.price == 0.0 or not free or relaxed.gap <= _NOTHING * relaxed.value:
         return Packing(tuple(relaxed.picks), relaxed.price, 0.0)
     picks, gap = _branch(groups, budget, relaxed, free)
     return Packing(tuple(picks), relaxed.price, gap)
@@ -74,7 +75,7 @@ class _Core:
         self.weight = [
             (groups[n][i][1] - groups[n][self.base[n]][1]) * price / self.unit for n, i in self.columns
         ]
-        self.room = (budget - total(groups, self.base, 1)) * price / self.unit
+        self.room = room(groups, self.base, budget) * price / self.unit
         self.cuts: list[list[int]] = []
 
     def forbid(self, picks: Sequence[int]) -> None:

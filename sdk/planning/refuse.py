@@ -65,8 +65,9 @@ class CounterOffer:
             )
         return (
             f"max_size {_size(self.max_size or 0)} and max_loss {self.max_loss:.3g} cannot both be met: "
-            f"raise max_loss to {self.loss_at_size:.3g} or max_size by {self.missing_bytes:,} bytes "
-            f"to {_size(self.size_at_loss or 0)} (the smallest file is {small}, and {free})"
+            f"raise max_loss to {_ceiling(self.loss_at_size or 0.0)} or "
+            f"max_size by {self.missing_bytes:,} bytes to {_size(self.size_at_loss or 0)} "
+            f"(the smallest file is {small}, and {free})"
         )
 
 
@@ -121,6 +122,12 @@ def _loss(options: list[Option]) -> float:
 
 def _how_lossy(loss: float) -> str:
     return "is loss-free" if loss == 0 else f"has the least loss, {loss:.3g}"
+
+
+def _ceiling(loss: float) -> str:
+    """Three significant digits, never below `loss`: a limit of that much can be met."""
+    shown = f"{loss:.3g}"
+    return shown if float(shown) >= loss else f"{loss * 1.005:.3g}"
 
 
 def _size(size: int) -> str:

@@ -13,7 +13,7 @@ Item = tuple[float, float]
 Group = Sequence[Item]
 """One layer's options that no other one beats: weights rising, values falling."""
 
-_MARGIN = 1e-9
+_NOISE = 1e-13
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +21,15 @@ class Relaxed:
     """What the relaxation knows of `groups` under a budget.
 
     `picks` is a packing within the budget and `value` its value. `price` is the value that one more
-    unit of budget would save (0 when the budget does not bind). No packing has a value below `bound`.
-    `open`: per group, the indices of the options that a packing better than `picks` may use.
+    unit of budget would save (0 when the budget does not bind). No packing's value is more than `gap`
+    below `value`. `open`: per group, the indices of the options that a better packing may use.
     """
 
     picks: list[int]
     value: float
     price: float
-    bound: float
+    gap: float
     open: list[list[int]]
-
-    @property
-    def gap(self) -> float:
-        """How far `picks` may be from the optimum, in units of value."""
-        return max(self.value - self.bound, 0.0)
 
 
 def relax(groups: Sequence[Group], budget: float) -> Relaxed:
@@ -42,20 +37,32 @@ def relax(groups: Sequence[Group], budget: float) -> Relaxed:
     picks, price = _climb(groups, budget)
     _fill(groups, picks, budget)
     _swap(groups, picks, budget)
-    value = total(groups, picks, 0)
-    least = [min(v + price * w for v, w in group) for group in groups]
-    bound = math.fsum(least) - price * budget
-    spare = max(value - bound, 0.0) + _MARGIN * (value + abs(price * budget) + math.fsum(least))
+    reduced = [_reduced(group, price) for group in groups]
+    spent = math.fsum(costs[pick] for costs, pick in zip(reduced, picks, strict=True))
+    gap = spent + price * max(room(groups, picks, budget), 0.0)
     open_ = [
-        [index for index, (v, w) in enumerate(group) if v + price * w - low <= spare]
-        for group, low in zip(groups, least, strict=True)
+        [index for index, cost in enumerate(costs) if cost <= gap + _NOISE * (gap + max(costs))]
+        for costs in reduced
     ]
-    return Relaxed(picks, value, price, min(bound, value), open_)
+    return Relaxed(picks, total(groups, picks, 0), price, gap, open_)
+
+
+def _reduced(group: Group, price: float) -> list[float]:
+    """What each option costs more than the group's best one when weight is paid for at `price`."""
+    costs = [(value - group[-1][0]) + price * (weight - group[0][1]) for value, weight in group]
+    least = min(costs)
+    return [cost - least for cost in costs]
 
 
 def total(groups: Sequence[Group], picks: Sequence[int], axis: int) -> float:
     """Return the sum of the picked values (`axis` 0) or weights (1), correctly rounded."""
     return math.fsum(group[pick][axis] for group, pick in zip(groups, picks, strict=True))
+
+
+def room(groups: Sequence[Group], picks: Sequence[int], budget: float) -> float:
+    """Return what the picks leave of the budget, rounded once; a sum that rounds to the budget fits."""
+    weights = (-group[pick][1] for group, pick in zip(groups, picks, strict=True))
+    return math.fsum((budget, math.ulp(budget) / 2, *weights))
 
 
 def hull(group: Group) -> list[int]:
@@ -83,15 +90,18 @@ def steps(groups: Sequence[Group]) -> list[tuple[float, int, int, int]]:
 
 
 def _climb(groups: Sequence[Group], budget: float) -> tuple[list[int], float]:
+    """Take the hulls' steps while they fit; the first that does not sets the price."""
     picks = [0] * len(groups)
-    room = budget - total(groups, picks, 1)
+    left = start = room(groups, picks, budget)
     price, blocked = 0.0, set()
     for rate, number, a, b in steps(groups):
         weight = groups[number][b][1] - groups[number][a][1]
         if number in blocked:
             continue
-        if weight <= room:
-            room -= weight
+        if left < weight <= left + _NOISE * start:
+            left = room(groups, picks, budget)
+        if weight <= left:
+            left -= weight
             picks[number] = b
         else:
             blocked.add(number)
@@ -105,11 +115,11 @@ def _fill(groups: Sequence[Group], picks: list[int], budget: float) -> None:
         raised = [n for n, pick in enumerate(picks) if pick]
         picks[min(raised, key=lambda n: _saving(groups[n], picks[n] - 1, picks[n]))] -= 1
     while True:
-        room = budget - total(groups, picks, 1)
+        left = room(groups, picks, budget)
         best: tuple[float, int, int] | None = None
         for number, group in enumerate(groups):
             at = picks[number]
-            fitting = [i for i in range(at + 1, len(group)) if group[i][1] - group[at][1] <= room]
+            fitting = [i for i in range(at + 1, len(group)) if group[i][1] - group[at][1] <= left]
             if fitting and (best is None or _saving(group, at, fitting[-1]) > best[0]):
                 best = (_saving(group, at, fitting[-1]), number, fitting[-1])
         if best is None:
@@ -128,7 +138,7 @@ def _saving(group: Group, a: int, b: int) -> float:
 def _swap(groups: Sequence[Group], picks: list[int], budget: float) -> None:
     """Change two layers at once while that saves value and stays within the budget."""
     for _ in range(len(groups) * 4):
-        pair = _best_pair(groups, picks, budget - total(groups, picks, 1))
+        pair = _best_pair(groups, picks, room(groups, picks, budget))
         if pair is None:
             return
         before = list(picks)
@@ -140,7 +150,7 @@ def _swap(groups: Sequence[Group], picks: list[int], budget: float) -> None:
             return
 
 
-def _best_pair(groups: Sequence[Group], picks: Sequence[int], room: float) -> list[tuple[int, int]] | None:
+def _best_pair(groups: Sequence[Group], picks: Sequence[int], left: float) -> list[tuple[int, int]] | None:
     """Return the two changes (group, option) of different groups that together save most, or None."""
     import numpy as np
 
@@ -156,7 +166,7 @@ def _best_pair(groups: Sequence[Group], picks: Sequence[int], room: float) -> li
     value = np.array([m[1] for m in moves])
     number = np.array([m[2] for m in moves])
     first, second = _running_best(value, number)
-    last = np.searchsorted(weight, room - weight, side="right") - 1
+    last = np.searchsorted(weight, left - weight, side="right") - 1
     best = first[np.maximum(last, 0)]
     partner = np.where(number[best] == number, second[np.maximum(last, 0)], best)
     gain = np.where((last >= 0) & (partner >= 0), value + value[partner], np.inf)

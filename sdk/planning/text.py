@@ -89,10 +89,17 @@ def _check(plan: Plan, source: str) -> None:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Never writes an alias: each line stands for itself."""
+    """Never writes an alias, and keeps a layer on one line whatever its name: each line stands for itself."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+    def represent_str(self, data: str) -> Any:
+        style = None if data.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def _dump(value: Any, *, flow: bool | None) -> str:
@@ -119,10 +126,11 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen:
-                problem = f"key {key.value!r} is there twice"
+            name = key.value if isinstance(key, yaml.ScalarNode) else None
+            if name is None or name in seen:
+                problem = f"key {name!r} is there twice" if name is not None else "a key must be a word"
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            seen.add(str(key.value))
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 

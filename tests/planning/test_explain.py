@@ -1,0 +1,89 @@
+"""Why a layer has its scheme: reasons on the plan's lines, verdicts on every scheme considered."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdk.errors import BadInput
+from sdk.planning import Choices, Limits, Option, Problem, explain, make_plan, marginal_price, solve
+
+
+def test_every_scheme_gets_a_verdict(problem, plan):
+    found = explain(problem, plan, "blocks.1.fc")
+    assert {v.scheme: v.status for v in found.verdicts} == {
+        "int4_g32_dynamic": "lossier",
+        "int8_channel_dynamic": "chosen",
+        "int8_g32": "beaten",
+        "fp32": "dearer",
+        "lut4": "refused",
+    }
+    words = {v.scheme: v.why for v in found.verdicts}
+    assert words["int8_g32"] == "beaten by int8_channel_dynamic: no bigger, no lossier"
+    assert (
+        words["int4_g32_dynamic"] == "saves 800 B and adds 0.066; those bytes buy back only 0.0018 elsewhere"
+    )
+    assert words["fp32"] == "4.60 kB more would save 0.00067; spent elsewhere they save 0.011"
+    assert words["lut4"] == "not measured for linear layers on this target"
+
+
+def test_the_price_falls_as_the_file_grows(problem):
+    prices = [marginal_price(problem, size) for size in range(8500, 50_000, 500)]
+    assert prices == sorted(prices, reverse=True)
+    assert prices[-1] == 0
+
+
+def test_an_unknown_layer_gets_the_nearest(problem, plan):
+    with pytest.raises(BadInput, match=r"no layer 'blocks\.1'; did you mean 'blocks\.1\.fc'"):
+        explain(problem, plan, "blocks.1")
+
+
+def test_reasons_name_both_neighbours(plan):
+    assert plan.layers[0].reason == (
+        "fp32 costs 2.30 kB more to save 0.002; int4_g32_dynamic would save 400 B but add 0.2"
+    )
+    assert plan.layers[3].reason == "smallest: int8_channel_dynamic costs 3.20 kB more to save 0.0073"
+
+
+def test_the_only_scheme_says_so(facts):
+    problem = Problem(0, (Choices("fc", "linear", (Option("fp32", 8, 0.0),)),))
+    plan = make_plan(facts, problem, solve(problem, Limits()), Limits(), "quality")
+    assert plan.layers[0].reason == "the only scheme allowed here"
+
+
+options = st.lists(st.tuples(st.integers(1, 10**6), st.floats(1e-9, 1.0)), min_size=1, max_size=5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(options, min_size=1, max_size=4), st.floats(0, 1))
+def test_every_layer_of_every_optimum_is_explained(layers, share):
+    """The chosen scheme is never beaten, and a reason and a verdict exist for each option."""
+    choices = tuple(
+        Choices(
+            f"l{n}",
+            "linear",
+            tuple(
+                sorted(
+                    (Option(f"s{i}", size, loss) for i, (size, loss) in enumerate(found)),
+                    key=lambda o: (o.bytes, o.loss),
+                )
+            ),
+        )
+        for n, found in enumerate(layers)
+    )
+    problem = Problem(10, choices)
+    low = 10 + sum(c.options[0].bytes for c in choices)
+    high = 10 + sum(c.options[-1].bytes for c in choices)
+    limits = Limits(max_size=low + int((high - low) * share))
+    solution = solve(problem, limits)
+    plan = make_plan(_facts(), problem, solution, limits, "quality")
+    for line, considered in zip(plan.layers, choices, strict=True):
+        found = explain(problem, plan, line.layer)
+        assert line.reason
+        assert [v.status for v in found.verdicts].count("chosen") == 1
+        assert len(found.verdicts) == len(considered.options)
+
+
+def _facts():
+    from sdk.planning import Calibration, Facts
+
+    return Facts("net", "sha256:0", "host", "null", None, "kl", Calibration(origin="synthetic (data-free)"))
