@@ -120,7 +120,8 @@ def fingerprint(codes: Any, scales: Any = None) -> str:
     import numpy as np
 
     digest = hashlib.sha256(f"{codes.dtype} {codes.size}".encode())
-    digest.update(np.sort(codes, axis=None).tobytes())
+    values = codes + 0.0 if codes.dtype == np.float32 else codes  # no negative zeros, which sort either way
+    digest.update(np.sort(values, axis=None).tobytes())
     if scales is not None:
         digest.update(np.sort(scales, axis=None).tobytes())
     return digest.hexdigest()
