@@ -1,0 +1,118 @@
+"""Entry of the command: finds the verb, and turns every failure into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from sdk.cli.failure import INTERRUPTED, Failure, explain
+
+VERBS = ("package", "plan", "diff", "verify", "inspect", "devices", "targets", "init")
+"""One module of this package each, with a `COMMAND`, in the order in which `--help` lists them."""
+
+EPILOG = """\b
+Worked examples:
+  sdk init                                             write a commented sdk.yaml
+  sdk package --device pixel8                          everything else from sdk.yaml
+  sdk package model.py:net --device "Pixel 8" --max-size 4MB --calibration data.py:photos
+  sdk package model.py:net --device iphone15pro --max-loss 0.01
+  sdk package net.pt2 --device pixel8 --target executorch,tflite --uniform q8
+  sdk plan --device pixel8 --max-size 4MB --out plan.yaml    then edit it, and
+  sdk package --plan plan.yaml --device pixel8
+  sdk plan --device pixel8 --max-size 4MB --explain features.0.conv
+  sdk verify dist/net-pixel8-executorch
+
+\b
+Exit codes: 0 done, 1 a budget or check failed, 2 bad input, 3 a toolchain or device is missing.
+Every verb takes --json. SDK_DEBUG=1 shows tracebacks."""
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"sdk.cli.{cmd_name}").COMMAND
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        self.commands = {name: click.Command(name) for name in VERBS}  # what click suggests from
+        return super().resolve_command(ctx, args)
+
+
+def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        click.echo(f"sdk (snugfit) {version('snugfit')}")
+        ctx.exit()
+
+
+@click.group(cls=_Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version.")
+def cli() -> None:
+    """Turn a PyTorch model into a verified mobile bundle: a scheme per layer, within a budget of bytes or loss."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with `arguments` and return its exit code; nothing is raised."""
+    as_json = "--json" in arguments
+    try:
+        result: Any = cli.main(args=list(arguments), prog_name="sdk", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # the reader went away; say nothing at exit
+        return 0
+    except BaseException as error:
+        failure = explain(error)
+        if failure is None:
+            raise
+        return _report(failure, error, as_json)
+
+
+def _report(failure: Failure, error: BaseException, as_json: bool) -> int:
+    if os.environ.get("SDK_DEBUG") == "1" and failure.exit_code != INTERRUPTED:
+        import traceback
+
+        traceback.print_exception(error)
+    if as_json:
+        from sdk.cli.output import print_json
+
+        print_json(failure.as_data())
+    click.echo(f"error: {failure.message}", err=True)
+    return failure.exit_code
+
+
+def main() -> NoReturn:
+    """Run the command of this process."""
+    signal.signal(signal.SIGTERM, _terminated)
+    if os.environ.get("SDK_DEBUG") != "1":
+        _quiet()
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _terminated(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+def _quiet() -> None:
+    """Keep the warnings and log lines of toolchains, which no user can act on, off the screen."""
+    import logging
+    import warnings
+
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")

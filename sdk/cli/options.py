@@ -1,0 +1,70 @@
+"""The options that several verbs share, with the words of sdk.yaml and of the Python API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+
+class Size(click.ParamType):
+    """Bytes: 12MB, 12MiB or 12_000_000."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from sdk.errors import BadInput
+        from sdk.units import parse_size
+
+        try:
+            return parse_size(value)
+        except BadInput as error:
+            raise BadInput(f"{param.opts[0] if param else 'size'}: {error}") from None
+
+
+class Positive(click.ParamType):
+    """A finite number above zero."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        import math
+
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not (math.isfinite(number) and number > 0):
+            self.fail(f"{value!r} is not a number above zero", param, ctx)
+        return number
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")(command)
+
+
+_REQUEST = (
+    click.argument("model", required=False),
+    click.option("--device", "-d", "devices", multiple=True, metavar="NAME", help="Device, or a profile's YAML; several with commas."),
+    click.option("--target", "-t", "targets", multiple=True, metavar="NAME", help="auto (by device), executorch, tflite, coreml; several with commas."),
+    click.option("--max-size", type=Size(), help="Most bytes of the finished file, such as 4MB: best quality within it."),
+    click.option("--max-loss", type=Positive(), help="Most loss against the float model: smallest file within it."),
+    click.option("--uniform", metavar="PRESET", help="One recipe for all layers: fp32, fp16, q8, q4, q4f16 or q2."),
+    click.option("--calibration", metavar="REF", help="file.py:function that returns an iterable of input tuples."),
+    click.option("--metric", metavar="REF", help="file.py:function metric(run) -> float, higher is better."),
+    click.option("--loss", metavar="NAME", help="auto, kl, kl_probabilities, cosine or mse."),
+    click.option("--inputs", metavar="REF", help="file.py:function that returns example inputs."),
+    click.option("--min-os", type=Positive(), help="Least OS version; by default that of the device."),
+    click.option("--project", type=click.Path(), metavar="PATH", help="The sdk.yaml to use; by default the one here."),
+    click.option("--trust", is_flag=True, default=None, help="Run code that a model brings with it."),
+    json_option,
+)  # fmt: skip
+
+
+def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add MODEL and every option that says what to plan or package."""
+    for decorate in reversed(_REQUEST):
+        command = decorate(command)
+    return command

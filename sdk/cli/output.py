@@ -1,0 +1,81 @@
+"""Prints tables (rich on a terminal, plain columns when piped) and JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+
+def print_json(data: Any) -> None:
+    """Print `data` as the one JSON document of this run."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "", right: str = "") -> None:
+    """Print one table; `right` names the columns that are aligned to the right, separated by blanks."""
+    cells = [[_text(cell) for cell in row] for row in rows]
+    numeric = set(right.split())
+    if sys.stdout.isatty():
+        _rich_table(columns, cells, title, numeric)
+    else:
+        _plain_table(columns, cells, numeric)
+
+
+def print_facts(facts: Sequence[tuple[str, object]]) -> None:
+    """Print names and values, one pair a line."""
+    width = max((len(name) for name, _ in facts), default=0)
+    for name, value in facts:
+        click.echo(f"{name.ljust(width)}  {_text(value)}".rstrip())
+
+
+def _text(cell: object) -> str:
+    return "" if cell is None else str(cell)
+
+
+def _rich_table(columns: Sequence[str], cells: list[list[str]], title: str, numeric: set[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def _plain_table(columns: Sequence[str], cells: list[list[str]], numeric: set[str]) -> None:
+    lines = [list(columns), *cells]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    for line in lines:
+        aligned = [
+            cell.rjust(width) if name in numeric else cell.ljust(width)
+            for cell, width, name in zip(line, widths, columns, strict=True)
+        ]
+        click.echo("  ".join(aligned).rstrip())
+
+
+@contextlib.contextmanager
+def toolchains_on_stderr() -> Iterator[None]:
+    """Send what toolchains print to stdout to stderr, so that stdout holds our own output only."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+        return
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

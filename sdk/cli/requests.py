@@ -1,0 +1,195 @@
+"""Flags and project file → requests: checked completely before anything heavy is imported."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdk.config import FILE, Project, is_path, load_project
+from sdk.errors import BadInput
+
+if TYPE_CHECKING:
+    from sdk.pipeline import Request
+    from sdk.progress import Reporter
+
+LOSSES = ("auto", "kl", "kl_probabilities", "cosine", "mse")
+_DROPPED = {"--out": 1, "-o": 1, "--json": 0, "--project": 1}
+"""Options that do not change what is made: option → values that follow it."""
+
+
+def build_requests(flags: dict[str, Any], out: str | None, plan: str | None) -> list[Request]:
+    """Return one request per device and target; flags win over the project file. BadInput."""
+    from sdk.pipeline import Request
+
+    project = load_project(Path(flags["project"]) if flags["project"] else None)
+    model = flags["model"] or project.model
+    if model is None:
+        raise BadInput(f"which model? name one (`sdk package model.py:factory`) or write {FILE} with `sdk init`")
+    _check_choice("--uniform", flags["uniform"], _presets())
+    _check_choice("--loss", flags["loss"], LOSSES)
+    if flags["uniform"] and plan:
+        raise BadInput("--plan and --uniform contradict each other: both decide every layer, give one")
+    if not is_path(model) and ":" in model:
+        _importable(flags["project"])
+    budgets = _budgets(flags, project, plan)
+    whole = Request(
+        model=model,
+        device="",
+        example=None,
+        min_os=flags["min_os"] or project.min_os,
+        uniform=flags["uniform"],
+        plan=Path(plan) if plan else None,
+        calibration=flags["calibration"] or project.calibration,
+        metric=flags["metric"] or project.metric,
+        loss=flags["loss"] or project.loss,
+        trust=project.trust if flags["trust"] is None else flags["trust"],
+        command=command_line(sys.argv),
+        **budgets,
+    )
+    requests = _each(whole, _split(flags["devices"]) or project.devices or (), _split(flags["targets"]) or project.target or ("auto",))
+    return _placed(requests, out or project.out)
+
+
+def _budgets(flags: dict[str, Any], project: Project, plan: str | None) -> dict[str, Any]:
+    """The flags' budgets, or the file's when the flags say nothing of size, loss or recipe."""
+    given = {name: flags[name] for name in ("max_size", "max_loss")}
+    if any(v is not None for v in given.values()) or flags["uniform"] or plan:
+        return given
+    return {"max_size": project.budgets.max_size, "max_loss": project.budgets.max_loss}
+
+
+def _presets() -> Sequence[str]:
+    from sdk.planning.presets import PRESETS
+
+    return tuple(PRESETS)
+
+
+def _check_choice(option: str, value: str | None, known: Iterable[str]) -> None:
+    known = tuple(known)
+    if value is None or value in known:
+        return
+    near = difflib.get_close_matches(value.lower(), known, n=1, cutoff=0.4)
+    meant = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(known)}"
+    raise BadInput(f"{option}: {value[:60]!r} is unknown: {meant}")
+
+
+def _importable(project: str | None) -> None:
+    """Let `pkg.mod:factory` be found next to the project file, as `python -m` would."""
+    path = Path(project) if project else Path()
+    folder = str((path if path.is_dir() else path.parent).resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def _split(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for value in values for part in value.split(",") if part.strip()))
+
+
+def _each(whole: Request, devices: Sequence[str], targets: Sequence[str]) -> list[Request]:
+    """Resolve devices and targets by name; `auto` and a name may mean the same target, which is packaged once."""
+    from sdk.pipeline.planning import start
+    from sdk.progress import SilentReporter
+
+    if not devices:
+        raise BadInput("which device? give --device NAME, or `devices` in sdk.yaml; `sdk devices list` shows all")
+    found: dict[tuple[str, str], Request] = {}
+    for device in devices:
+        for target in targets:
+            request = replace(whole, device=device, target=target)
+            profile, resolved, _ = start(request, SilentReporter())
+            found.setdefault((profile.name, resolved.name), replace(request, target=resolved.name))
+    return list(found.values())
+
+
+def _placed(requests: list[Request], out: str | None) -> list[Request]:
+    """One bundle goes to --out itself, several into folders of it named by device and target."""
+    from sdk.bundles import check_writable
+
+    if out is None:
+        check_writable(Path("dist") / "bundle")
+        return requests
+    if len(requests) > 1:
+        requests = [replace(r, out=Path(out) / f"{_word(r.device)}-{r.target}") for r in requests]
+    else:
+        requests = [replace(requests[0], out=Path(out))]
+    for request in requests:
+        assert request.out is not None
+        check_writable(request.out)
+    return requests
+
+
+def _word(device: str) -> str:
+    from sdk.devices import find_device
+
+    return find_device(device).name
+
+
+def with_inputs(requests: list[Request], reference: str | None, project: str | None) -> list[Request]:
+    """Call the `inputs` function of flags or project, if any, for the example inputs of the model."""
+    reference = reference or load_project(Path(project) if project else None).inputs
+    if reference is None:
+        return requests
+    example = _example(reference)
+    return [replace(request, example=example) for request in requests]
+
+
+def _example(reference: str) -> Any:
+    from sdk.models.references import load_attribute
+
+    function = load_attribute(reference, Path(), "inputs")
+    try:
+        example = function() if callable(function) else function
+    except Exception as error:
+        raise BadInput(f"inputs: {reference!r} failed: {type(error).__name__}: {error}") from error
+    return tuple(example) if isinstance(example, list | tuple) else example if isinstance(example, dict) else (example,)
+
+
+def shared_workbench(requests: list[Request], report: Reporter) -> Any:
+    """Load the model once for all requests."""
+    from sdk.pipeline import Workbench
+
+    return Workbench(requests[0], report)
+
+
+def command_line(argv: Sequence[str]) -> str:
+    """Return the command that makes the same artifact: no output place, no absolute path."""
+    words, skip = [], 0
+    for word in argv[1:]:
+        name, equals, _ = word.partition("=")
+        if skip:
+            skip -= 1
+        elif name in _DROPPED:
+            skip = 0 if equals else _DROPPED[name]
+        else:
+            words.append(_relative(word))
+    return shlex.join(["sdk", *words])
+
+
+def _relative(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    head, colon, attribute = value.rpartition(":")
+    path, tail = (head, colon + attribute) if os.path.isabs(head) else (value, "")
+    if not os.path.isabs(path):
+        return word
+    inside = os.path.relpath(path)
+    return option + equals + (os.path.basename(path) if inside.startswith("..") else inside) + tail
+
+
+def load_inventory(model: str | None, inputs: str | None, project: str | None, trust: bool | None) -> Any:
+    """Load the model of the flags or the project file, for `sdk inspect`."""
+    from sdk.models.load import load_model
+
+    file = load_project(Path(project) if project else None)
+    model = model or file.model
+    if model is None:
+        raise BadInput(f"which model? name one (`sdk inspect model.py:factory`) or write {FILE} with `sdk init`")
+    if not is_path(model) and ":" in model:
+        _importable(project)
+    inputs = inputs or file.inputs
+    return load_model(model, _example(inputs) if inputs else None, trust=file.trust if trust is None else trust)

@@ -1,0 +1,112 @@
+"""`sdk targets`: what is installed, what it can run, and how to install what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sdk.cli.options import json_option
+
+if TYPE_CHECKING:
+    from sdk.lowering import Target
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+def COMMAND(name: str | None, as_json: bool) -> int:
+    """List targets with their toolchains; with NAME, what that one was measured to run.
+
+    \b
+      sdk targets
+      sdk targets executorch
+    """
+    from sdk.cli.output import print_json
+    from sdk.lowering.discovery import find_target
+
+    if name is not None:
+        target = find_target(name)
+        if as_json:
+            print_json(_data(target) | {"capabilities": [asdict(row) for row in target.capabilities()]})
+        else:
+            _show_one(target)
+        return 0
+    return _list(as_json)
+
+
+def _list(as_json: bool) -> int:
+    """List all; a target that cannot be imported is a row with its error, and fails the command."""
+    from sdk.cli.output import print_json, print_table
+    from sdk.errors import SdkError
+    from sdk.lowering.discovery import target_entries
+
+    listed: list[dict[str, Any]] = []
+    for entry in target_entries():
+        try:
+            listed.append(_data(entry.load()) | {"origin": entry.origin})
+        except SdkError as error:
+            listed.append({"name": entry.name, "origin": entry.origin, "error": str(error), "installed": False})
+    broken = [each["error"] for each in listed if "error" in each]
+    if as_json:
+        print_json({"targets": listed} | ({"error": broken[0], "exit_code": 1} if broken else {}))
+    else:
+        rows = [(each["name"], "yes" if each["installed"] else "no", _versions(each), _runs(each), _mend(each)) for each in listed]
+        print_table(("target", "installed", "toolchain", "quantizes", "missing"), rows)
+    for message in broken:
+        click.echo(f"error: {message}", err=True)
+    return 1 if broken else 0
+
+
+def _data(target: Target) -> dict[str, Any]:
+    toolchain = target.toolchain()
+    supported: dict[str, list[str]] = {}
+    for row in target.capabilities():
+        for kind in row.kinds if row.supported else ():
+            supported.setdefault(kind, []).append(row.scheme)
+    return {
+        "name": target.name,
+        "artifact": target.artifact,
+        "fallback": target.fallback,
+        "installed": not toolchain.missing,
+        "packages": dict(toolchain.packages),
+        "missing": list(toolchain.missing),
+        "install": toolchain.install if toolchain.missing else None,
+        "schemes": {kind: sorted(set(names)) for kind, names in sorted(supported.items())},
+    }
+
+
+def _versions(data: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {version or 'missing'}" for name, version in data.get("packages", {}).items())
+
+
+def _runs(data: dict[str, Any]) -> str:
+    return ", ".join(f"{kind} {len(names)}" for kind, names in data.get("schemes", {}).items())
+
+
+def _mend(data: dict[str, Any]) -> str:
+    if "error" in data:
+        return "cannot be imported"
+    return data["install"] or ""
+
+
+def _show_one(target: Target) -> None:
+    from sdk.cli.output import print_facts, print_table
+
+    data = _data(target)
+    print_facts([
+        ("target", target.name), ("artifact", target.artifact), ("float", target.fallback),
+        ("toolchain", _versions(data)), ("missing", _mend(data) or "nothing"),
+    ])  # fmt: skip
+    click.echo()
+    rows = [
+        (
+            ", ".join(row.kinds), row.scheme, "yes" if row.supported else "no",
+            "" if row.relative_error is None else f"{row.relative_error:.1e}",
+            "" if row.speed is None else f"{row.speed:.2f}x",
+            "" if row.min_os is None else f"{row.min_os:g}", row.reason,
+        )
+        for row in target.capabilities()
+    ]  # fmt: skip
+    print_table(("layers", "scheme", "runs", "error", "speed", "min os", "why"), rows, "", "error speed")
