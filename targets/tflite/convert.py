@@ -1,0 +1,250 @@
+"""Converts a float model once: the bytes of the float file, with the model's own names, and where each weight is."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdk.errors import LoweringError
+from sdk.models import Model, TensorSpec
+from targets.tflite.flatbuffer import new_buffer, new_operator, new_tensor, read, schema, type_names, write
+from targets.tflite.lift import Lifted, lift
+from targets.tflite.match import CHANNEL_AXIS, Place, find_places
+from targets.tflite.pointwise import can_be_linear
+
+TYPES = {
+    "float32": "FLOAT32", "float64": "FLOAT64", "float16": "FLOAT16", "int64": "INT64", "int32": "INT32",
+    "int16": "INT16", "int8": "INT8", "uint8": "UINT8", "bool": "BOOL",
+}
+"""Torch dtype → tensor type of the format."""
+
+
+INPUTS_KEY = "snugfit_inputs"
+"""Metadata entry with the names of all inputs, one a line."""
+
+
+GROUPED_BUILTINS = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
+"""Operators with a narrow scheme that stores no zero points (group scales)."""
+
+SURE_SHARE, UNUSED_SHARE = 0.016, 0.0015
+"""Bytes per weight that prices may count for zero points that a plan may turn out not to use: for widths of which
+some layer has no narrow scheme without zero points (0.4 % of float weights), and others (0.3 % of 4-bit weights)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FloatModel:
+    """The float file of a model: its bytes and, per layer, the places of its weights (tensor indices in it).
+
+    `pointwise` names the layers that are 1x1 convolutions, which kernels treat as linears. `shared` are the
+    numbers of channels whose zero points the file stores once for all layers.
+    """
+
+    data: bytes = field(repr=False)
+    places: Mapping[str, tuple[Place, ...]]
+    pointwise: frozenset[str]
+    shared: frozenset[int]
+
+
+def convert(model: Model) -> FloatModel:
+    """Convert with litert_torch; LoweringError names the first line of the converter's complaint."""
+    lifted = lift(model)
+    flat = read(_convert_bytes(model, lifted))
+    if len(flat.subgraphs) != 1:
+        raise LoweringError(f"model {model.source!r}: control flow (loops or branches) is not supported on tflite")
+    _fix_lifted(flat, lifted, len(model.inputs))
+    places = find_places(flat, model, lifted.weights, lifted.rows)
+    _write_true_weights(flat, model, places)
+    places = _name_everything(flat, model, places)
+    pointwise = frozenset(name for name, found in places.items() if all(can_be_linear(flat, p) for p in found))
+    return FloatModel(write(flat), places, pointwise, shared_widths(places, pointwise))
+
+
+def shared_widths(places: Mapping[str, tuple[Place, ...]], pointwise: frozenset[str]) -> frozenset[int]:
+    """Numbers of channels whose zero points are stored once.
+
+    A price is a sum over layers, so one vector for several layers is charged whether used or not. That is exact
+    enough where a layer of that width has no narrow scheme without zero points, or where the vector is small.
+    """
+    found = [(p.shape[CHANNEL_AXIS[p.builtin]], name, p) for name, group in places.items() for p in group]
+    counts = Counter(width for width, _, _ in found)
+    sure = {w for w, name, p in found if p.builtin not in GROUPED_BUILTINS and name not in pointwise and counts[w] > 1}
+    weights = sum(math.prod(p.shape) for _, _, p in found)
+    chosen = _within(sorted(sure), weights * SURE_SHARE)
+    return chosen | _within(sorted(w for w, n in counts.items() if n > 2 and w not in sure), weights * UNUSED_SHARE)
+
+
+def _within(widths: list[int], room: float) -> frozenset[int]:
+    """The smallest widths whose zero points fit in `room` bytes together."""
+    sums = itertools.accumulate(8 * width for width in widths)
+    return frozenset(width for width, total in zip(widths, sums, strict=True) if total <= room)
+
+
+def _convert_bytes(model: Model, lifted: Lifted) -> bytes:
+    import logging
+    import warnings
+
+    quiet = io.StringIO()
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+            warnings.simplefilter("ignore")
+            import litert_torch
+
+            exporter = litert_torch.convert(lifted.module.eval(), (*model.example, *lifted.values))
+            return bytes(exporter._exporter.to_bytes())
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise LoweringError(f"model {model.source!r}: litert_torch cannot convert it: {lines[0][:300]}") from error
+    finally:
+        logging.root.setLevel(level)
+
+
+def _signature_index(entry: Any) -> int:
+    return int(entry.name.decode().rpartition("_")[2])
+
+
+def _fix_lifted(flat: Any, lifted: Lifted, count: int) -> None:
+    """Make constants of the inputs that only served the conversion."""
+    import numpy as np
+
+    graph, signature = flat.subgraphs[0], flat.signatureDefs[0]
+    kept = []
+    for entry in signature.inputs:
+        index = _signature_index(entry) - count
+        if index < 0:
+            kept.append(entry)
+            continue
+        tensor = graph.tensors[entry.tensorIndex]
+        value = lifted.values[index].numpy()
+        tensor.buffer = new_buffer(flat, value.astype(np.int32) if value.dtype == np.int64 else value)
+        graph.inputs = np.asarray([i for i in graph.inputs if i != entry.tensorIndex], np.int32)
+    signature.inputs = kept
+
+
+def _write_true_weights(flat: Any, model: Model, places: Mapping[str, tuple[Place, ...]]) -> None:
+    """Put every layer's own weight into its tensor (the converter saw changed ones where layers were equal)."""
+    from sdk.models.rewrite import attribute
+    from targets.tflite.match import CHANNEL_AXIS
+
+    module = model.module()
+    for found in places.values():
+        for place in found:
+            array = place.arrange(attribute(module, place.parameter).detach().numpy())
+            if place.ratio is not None:
+                shape = [1] * array.ndim
+                shape[CHANNEL_AXIS[place.builtin]] = -1
+                array = array * place.ratio.reshape(shape)
+            flat.subgraphs[0].tensors[place.tensor].buffer = new_buffer(flat, array)
+
+
+def _name_everything(flat: Any, model: Model, places: Mapping[str, tuple[Place, ...]]) -> dict[str, tuple[Place, ...]]:
+    """Give inputs, outputs and weights the model's names and every other tensor a short one; drop unread buffers."""
+    graph = flat.subgraphs[0]
+    taken = {spec.name for spec in (*model.inputs, *model.outputs)}
+    for index, tensor in enumerate(graph.tensors):
+        tensor.name = _free(f"t{index}", taken).encode()
+    for found in places.values():
+        for place in found:
+            graph.tensors[place.tensor].name = _free(place.parameter, taken).encode()
+    shift = _name_inputs(flat, model.inputs)
+    _name_outputs(flat, model.outputs)
+    _drop_unused_buffers(flat)
+    if len(flat.signatureDefs[0].inputs) < len(model.inputs):
+        _note_inputs(flat, model.inputs)
+    if not shift:
+        return dict(places)
+    return {name: tuple(_shifted(place, shift) for place in found) for name, found in places.items()}
+
+
+def _note_inputs(flat: Any, specs: tuple[TensorSpec, ...]) -> None:
+    """Keep the names of all inputs where the converter dropped some that nothing reads."""
+    import numpy as np
+
+    entry = schema().MetadataT()
+    entry.name = INPUTS_KEY.encode()
+    entry.buffer = new_buffer(flat, np.frombuffer("\n".join(spec.name for spec in specs).encode(), np.uint8))
+    flat.metadata = [entry]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def _shifted(place: Place, by: int) -> Place:
+    import dataclasses
+
+    return dataclasses.replace(place, operators=tuple(op + by for op in place.operators))
+
+
+def _name_inputs(flat: Any, specs: tuple[TensorSpec, ...]) -> int:
+    """Name the inputs and cast those whose dtype the converter changed; return how many operators came first."""
+    import numpy as np
+
+    graph, made = flat.subgraphs[0], 0
+    flat.signatureDefs[0].inputs.sort(key=_signature_index)
+    for entry in flat.signatureDefs[0].inputs:
+        spec = specs[_signature_index(entry)]
+        inner = entry.tensorIndex
+        entry.name = spec.name.encode()
+        kind = type_names()[graph.tensors[inner].type]
+        if TYPES[spec.dtype] == kind:
+            graph.tensors[inner].name = spec.name.encode()
+            continue
+        outer = new_tensor(flat, spec.name, graph.tensors[inner].shape, TYPES[spec.dtype])
+        graph.operators.insert(0, _cast(flat, outer, inner, TYPES[spec.dtype], kind))
+        graph.inputs = np.asarray([outer if i == inner else i for i in graph.inputs], np.int32)
+        entry.tensorIndex = outer
+        made += 1
+    return made
+
+
+def _name_outputs(flat: Any, specs: tuple[TensorSpec, ...]) -> None:
+    import numpy as np
+
+    graph = flat.subgraphs[0]
+    flat.signatureDefs[0].outputs.sort(key=_signature_index)
+    for entry in flat.signatureDefs[0].outputs:
+        spec = specs[_signature_index(entry)]
+        inner = entry.tensorIndex
+        entry.name = spec.name.encode()
+        kind = type_names()[graph.tensors[inner].type]
+        if TYPES[spec.dtype] == kind:
+            if inner not in graph.inputs:
+                graph.tensors[inner].name = spec.name.encode()
+            continue
+        outer = new_tensor(flat, spec.name, graph.tensors[inner].shape, TYPES[spec.dtype])
+        graph.operators.append(_cast(flat, inner, outer, kind, TYPES[spec.dtype]))
+        graph.outputs = np.asarray([outer if i == inner else i for i in graph.outputs], np.int32)
+        entry.tensorIndex = outer
+
+
+def _cast(flat: Any, source: int, result: int, kind_in: str, kind_out: str) -> Any:
+    from targets.tflite.flatbuffer import type_number
+
+    options = schema().CastOptionsT()
+    options.inDataType, options.outDataType = type_number(kind_in), type_number(kind_out)
+    return new_operator(flat, "CAST", [source], [result], options)
+
+
+def _drop_unused_buffers(flat: Any) -> None:
+    """Forget the buffers that no tensor holds (values without data share the empty buffer 0), and the metadata."""
+    graph = flat.subgraphs[0]
+    fresh, numbers = [flat.buffers[0]], {0: 0}
+    for tensor in graph.tensors:
+        if flat.buffers[tensor.buffer].data is None:
+            numbers[tensor.buffer] = 0
+        elif tensor.buffer not in numbers:
+            numbers[tensor.buffer] = len(fresh)
+            fresh.append(flat.buffers[tensor.buffer])
+        tensor.buffer = numbers[tensor.buffer]
+    flat.buffers, flat.metadata, flat.metadataBuffer = fresh, None, None

@@ -1,0 +1,186 @@
+"""Prepares a model's graph for conversion so that the converter cannot merge other constants into a layer's weight.
+
+The LiteRT converter multiplies constants into the weights next to them (a layer norm's gamma into the linear
+behind it), which would take the weight off its grid. Such constants are passed as extra inputs during conversion
+and become constants of the file afterwards. Lookups with constant indices keep only the rows that they read.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdk.models import Model
+
+
+@dataclass(slots=True)
+class Lifted:
+    """A graph ready for conversion.
+
+    `module` takes the model's inputs followed by `values` (the lifted constants). `weights`: parameter name →
+    the array that the converter sees (the true weight, or a changed one where two layers hold equal weights).
+    `rows`: parameter name → the rows of an embedding that constant lookups read.
+    """
+
+    module: Any
+    values: list[Any] = field(default_factory=list)
+    weights: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, Any] = field(default_factory=dict)
+
+
+def lift(model: Model) -> Lifted:
+    """Return the model's graph with constants near layers lifted to inputs."""
+    import torch
+
+    module = model.module()
+    module.graph.set_codegen(torch.fx.graph.CodeGen())
+    lifted = Lifted(module)
+    names = {w for layer in model.inventory.layers for w in layer.weights}
+    _trim_lookups(lifted, names)
+    for node in list(module.graph.nodes):
+        if node.op == "call_function" and _feeds_layer(node, names):
+            _lift_operands(lifted, node)
+    _tell_apart(lifted, model)
+    module.graph.eliminate_dead_code()
+    module.graph.lint()
+    module.recompile()
+    return lifted
+
+
+def _operators() -> dict[str, frozenset[Any]]:
+    """Operators by the part they play: lookups, those that only move values, and those with constant operands."""
+    import torch
+
+    aten = torch.ops.aten
+    moves = ("view", "reshape", "permute", "transpose", "unsqueeze", "squeeze", "flatten", "expand", "contiguous", "t",
+             "pad", "constant_pad_nd", "slice", "_unsafe_view", "clone", "unflatten")
+    return {
+        "moves": frozenset(getattr(aten, name) for name in moves),
+        "arithmetic": frozenset({aten.mul, aten.add, aten.sub, aten.div}),
+        "norms": frozenset({aten.layer_norm, aten.native_layer_norm, aten.group_norm, aten.native_group_norm,
+                            aten.rms_norm, aten.instance_norm}),
+    }
+
+
+def _packet(node: Any) -> Any:
+    return getattr(node.target, "overloadpacket", node.target)
+
+
+def _feeds_layer(node: Any, weights: set[str]) -> bool:
+    """Whether the output of `node` reaches a layer's operator through nothing but data movement."""
+    table = _operators()
+    if _packet(node) not in table["arithmetic"] | table["norms"]:
+        return False
+    todo, seen = list(node.users), set()
+    while todo:
+        user = todo.pop()
+        if user in seen or user.op != "call_function":
+            continue
+        seen.add(user)
+        if any(getattr(a, "op", None) == "get_attr" and a.target in weights for a in user.all_input_nodes):
+            return True
+        if _packet(user) in table["moves"] or user.target is operator.getitem:
+            todo.extend(user.users)
+    return False
+
+
+def _lift_operands(lifted: Lifted, node: Any) -> None:
+    """Turn the constant operands of an operator (tensors and plain numbers) into inputs."""
+    import torch
+
+    arithmetic = _packet(node) in _operators()["arithmetic"]
+    if not any(isinstance(a, torch.fx.Node) and not is_constant(a) for a in node.args):
+        return
+    for index, value in enumerate(node.args):
+        if isinstance(value, torch.fx.Node) and is_constant(value):
+            node.update_arg(index, _new_input(lifted, evaluate(lifted.module, value)))
+        elif arithmetic and index < 2 and isinstance(value, int | float) and "out_dtype" not in node.kwargs:
+            node.update_arg(index, _new_input(lifted, torch.tensor(float(value))))
+            if node.target in _scalar_forms():
+                node.target = _scalar_forms()[node.target]
+
+
+def _scalar_forms() -> dict[Any, Any]:
+    import torch
+
+    aten = torch.ops.aten
+    return {aten.mul.Scalar: aten.mul.Tensor, aten.add.Scalar: aten.add.Tensor, aten.sub.Scalar: aten.sub.Tensor,
+            aten.div.Scalar: aten.div.Tensor}
+
+
+def _new_input(lifted: Lifted, value: Any) -> Any:
+    placeholders = [n for n in lifted.module.graph.nodes if n.op == "placeholder"]
+    anchor = placeholders[-1] if placeholders else next(iter(lifted.module.graph.nodes)).prev
+    with lifted.module.graph.inserting_after(anchor):
+        made = lifted.module.graph.placeholder(f"lifted_{len(lifted.values)}")
+    lifted.values.append(value.detach().clone().contiguous())
+    return made
+
+
+def is_constant(node: Any) -> bool:
+    """Whether a node's value depends on no input of the model."""
+    todo, seen = [node], set()
+    while todo:
+        current = todo.pop()
+        if current.op == "placeholder":
+            return False
+        if current not in seen:
+            seen.add(current)
+            todo.extend(current.all_input_nodes)
+    return True
+
+
+def evaluate(module: Any, node: Any) -> Any:
+    """Compute the value of a constant node."""
+    import torch
+
+    def value(item: Any) -> Any:
+        return torch.fx.node.map_arg(item, lambda n: evaluate(module, n))
+
+    if node.op == "get_attr":
+        return operator.attrgetter(node.target)(module)
+    with torch.no_grad():
+        return node.target(*value(node.args), **value(node.kwargs))
+
+
+def _trim_lookups(lifted: Lifted, weights: set[str]) -> None:
+    """Keep of an embedding that only constant indices read the rows that they read, and look them up at run time."""
+    import torch
+
+    module = lifted.module
+    for node in [n for n in module.graph.nodes if n.target is torch.ops.aten.embedding.default]:
+        table, indices = node.args[:2]
+        if table.op != "get_attr" or table.target not in weights or len(table.users) != 1 or not is_constant(indices):
+            continue
+        used, positions = torch.unique(evaluate(module, indices), return_inverse=True)
+        weight = operator.attrgetter(table.target)(module)
+        set_weight(module, table.target, weight[used])
+        lifted.rows[table.target] = used.numpy()
+        node.update_arg(1, _new_input(lifted, positions.to(torch.int64)))
+
+
+def set_weight(module: Any, name: str, value: Any) -> None:
+    """Replace the parameter `name` by a tensor of any shape."""
+    import torch
+
+    owner, _, leaf = name.rpartition(".")
+    parent = module.get_submodule(owner) if owner else module
+    delattr(parent, leaf)
+    parent.register_parameter(leaf, torch.nn.Parameter(value.detach().clone(), requires_grad=False))
+
+
+def _tell_apart(lifted: Lifted, model: Model) -> None:
+    """Record what the converter sees of each weight, changed where two layers hold equal ones."""
+    import torch
+
+    seen: set[tuple[Any, ...]] = set()
+    for name in (w for layer in model.inventory.layers for w in layer.weights):
+        weight = operator.attrgetter(name)(lifted.module)
+        key = (tuple(weight.shape), weight.detach().numpy().tobytes()[:4096], float(weight.double().sum()))
+        if key in seen or float(weight.abs().max()) == 0.0:
+            noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(len(seen)))
+            spread = float(weight.std()) if weight.numel() > 1 else 1.0
+            set_weight(lifted.module, name, weight + noise * (spread or 1.0))
+        seen.add(key)
+        lifted.weights[name] = operator.attrgetter(name)(lifted.module).detach().numpy()

@@ -1,0 +1,135 @@
+"""Writes a quantized model as a `.tflite` file: the float file, rewritten by AI Edge Quantizer per operator."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sdk.errors import LoweringError
+from sdk.lowering import Quantized
+from sdk.models import Layer
+from sdk.rounding import Grid
+from targets.tflite.convert import FloatModel
+from targets.tflite.flatbuffer import as_bytes, new_tensor, read, tensor_array, write
+from targets.tflite.layout import SEPARATOR
+from targets.tflite.match import Place
+from targets.tflite.pointwise import as_linear, is_linear_scheme
+from targets.tflite.pricing import objection
+from targets.tflite.recipes import Book, Recipe, mode_of, register, stored_float, weight_parameters, with_bias
+
+FLOATS = ("fp32",)
+"""Schemes that leave the float file's tensor as it is."""
+
+
+def write_quantized(quantized: Quantized, source: FloatModel) -> bytes:
+    """Return the bytes of the finished file; LoweringError when a layer cannot hold its scheme."""
+    flat = read(source.data)
+    recipes: dict[str, Recipe] = {}
+    for layer in quantized.model.inventory.layers:
+        scheme = quantized.schemes.get(layer.name)
+        if scheme is None:
+            continue
+        if layer.name not in source.places:
+            if scheme.name not in FLOATS:
+                raise LoweringError(f"layer {layer.name}: {objection(scheme, layer.name, source)}")
+            continue
+        reason = objection(scheme, layer.name, source)
+        if reason is not None:
+            raise LoweringError(f"layer {layer.name} cannot hold {scheme.name}: {reason}")
+        for place, grid in zip(source.places[layer.name], quantized.grids[layer.name], strict=True):
+            recipes.update(_apply(flat, layer, place, grid, quantized))
+    return rewrite(flat, recipes, source.shared)
+
+
+def find_sites(quantized: Quantized, source: FloatModel) -> dict[str, str]:
+    """Return layer → names of its weight tensors in the finished file, for every layer that the file holds."""
+    flat = read(source.data)
+    tensors = flat.subgraphs[0].tensors
+    return {
+        name: SEPARATOR.join(tensors[place.tensor].name.decode() for place in found)
+        for name, found in source.places.items()
+        if name in quantized.schemes
+    }
+
+
+def _apply(flat: Any, layer: Layer, place: Place, grid: Grid, quantized: Quantized) -> Mapping[str, Recipe]:
+    """Prepare one weight in the float file and return the recipes of the operators that read it."""
+    graph = flat.subgraphs[0]
+    if grid.scheme.name in FLOATS:
+        flat.buffers[graph.tensors[place.tensor].buffer].data = as_bytes(stored_float(place, grid))
+        return {}
+    if is_linear_scheme(grid.scheme, place):
+        place = as_linear(flat, place)
+    mode = mode_of(grid.scheme, place.builtin)
+    parameters = weight_parameters(place, grid)
+    weight = graph.tensors[place.tensor].name.decode()
+    out: dict[str, Recipe] = {}
+    for index in place.operators:
+        op = graph.operators[index]
+        recipe = Recipe(weight, parameters, mode)
+        if mode == "static":
+            recipe = _static(flat, op, recipe, layer, quantized)
+        out[_scope(flat, op)] = recipe
+    return out
+
+
+def _scope(flat: Any, op: Any) -> str:
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils
+
+    return str(tfl_flatbuffer_utils.get_op_scope(op, flat.subgraphs[0].tensors))
+
+
+def _static(flat: Any, op: Any, recipe: Recipe, layer: Layer, quantized: Quantized) -> Recipe:
+    """Add the calibrated ranges and an integer bias of the operator's own."""
+    import numpy as np
+
+    missing = [name for name in (layer.input, layer.output) if name not in quantized.ranges]
+    if missing:
+        raise LoweringError(f"layer {layer.name}: tensor {missing[0]} has no calibrated range for {recipe.mode} int8")
+    found = quantized.ranges[layer.input]
+    channels = len(recipe.parameters.scale)
+    position = 3 if len(op.inputs) > 3 or _is_transposed(flat, op) else 2
+    has_bias = len(op.inputs) > position and op.inputs[position] >= 0
+    bias = tensor_array(flat, op.inputs[position]) if has_bias else np.zeros(channels, np.float32)
+    own = new_tensor(flat, f"{recipe.weight}/bias", [channels], "FLOAT32", bias.reshape(-1))
+    op.inputs = np.asarray([*op.inputs[:position], own], np.int32)
+    parameters = with_bias(recipe.parameters, bias.reshape(-1), found)
+    return Recipe(recipe.weight, parameters, "static", found, quantized.ranges[layer.output])
+
+
+def _is_transposed(flat: Any, op: Any) -> bool:
+    from targets.tflite.flatbuffer import builtin_name
+
+    return builtin_name(flat, op) == "TRANSPOSE_CONV"
+
+
+def rewrite(flat: Any, recipes: Mapping[str, Recipe], shared: frozenset[int]) -> bytes:
+    """Let AI Edge Quantizer apply the recipes (operator scope → recipe) and pack the file."""
+    from ai_edge_quantizer import model_modifier, params_generator
+
+    register()
+    book = Book(recipes)
+    try:
+        with _quiet():
+            made = params_generator.ParamsGenerator(flat).generate_quantization_parameters(book, book.weights, False)
+            done = model_modifier.ModelModifier(flat).modify_model(made, enable_progress_bar=False)
+        return write(read(done), shared)
+    except (ValueError, RuntimeError, KeyError, AssertionError) as error:
+        raise LoweringError(f"AI Edge Quantizer refused the plan: {str(error).splitlines()[0][:300]}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterable[None]:  # type: ignore[misc]
+    import warnings
+
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.root.setLevel(level)

@@ -1,0 +1,18 @@
+"""Reads the measured capability table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from sdk.lowering import Capability
+
+
+def read_table() -> Sequence[Capability]:
+    """Return the rows of capabilities.yaml."""
+    text = resources.files("targets.tflite").joinpath("capabilities.yaml").read_text(encoding="utf-8")
+    rows: list[dict[str, Any]] = yaml.safe_load(text)["capabilities"]
+    return tuple(Capability(kinds=tuple(row.pop("kinds")), **row) for row in rows)

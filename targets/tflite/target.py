@@ -1,0 +1,95 @@
+"""The LiteRT target: one float conversion per model, one rewrite per plan, executed by XNNPACK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdk.errors import Missing
+from sdk.lowering import Capability, Executable, Prices, Progress, Quantized, Realised, Site, Toolchain
+from sdk.models import Model
+from sdk.schemes import Scheme
+
+if TYPE_CHECKING:
+    from targets.tflite.convert import FloatModel
+
+PACKAGES = ("litert-torch", "ai-edge-litert", "ai-edge-quantizer")
+
+
+class TfliteTarget:
+    """`Target` for LiteRT (TensorFlow Lite) on the CPU."""
+
+    name = "tflite"
+    artifact = "model.tflite"
+    fallback = "fp32"
+    lossless = "fp32"
+
+    def __init__(self) -> None:
+        self._converted: dict[str, FloatModel] = {}
+
+    def toolchain(self) -> Toolchain:
+        """Say which packages are installed without importing them."""
+        return Toolchain({name: _version(name) for name in PACKAGES}, "pip install 'snugfit[tflite]'")
+
+    def capabilities(self) -> Sequence[Capability]:
+        """Return the measured table, read from capabilities.yaml."""
+        from targets.tflite.table import read_table
+
+        return read_table()
+
+    def price(self, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:
+        """Return the bytes of each choice in the finished file.
+
+        The float model is converted on the first call. Schemes that this model's layer cannot hold (such as 4 bits
+        on a convolution that is no plain 1x1) have no price.
+        """
+        from targets.tflite.pricing import prices
+
+        return prices(model, self._float(model), choices)
+
+    def lower(self, quantized: Quantized, path: Path, min_os: float | None, progress: Progress) -> Mapping[str, Site]:
+        """Write the file to `path`; the sites are the names of the layers' weight tensors."""
+        from targets.tflite.lower import find_sites, write_quantized
+
+        progress("convert the float model" if quantized.model.digest not in self._converted else "float model is converted")
+        source = self._float(quantized.model)
+        progress("rewrite per operator with AI Edge Quantizer")
+        path.write_bytes(write_quantized(quantized, source))
+        return find_sites(quantized, source)
+
+    def realised(self, path: Path, sites: Mapping[str, Site]) -> Mapping[str, Realised]:
+        """Read the scheme and stored bytes of each layer back from the file; CheckFailed when it is damaged."""
+        from targets.tflite.layout import read_realised
+
+        return read_realised(path, sites)
+
+    def open(self, path: Path) -> Executable:
+        """Load the file in LiteRT's interpreter; CheckFailed when it is corrupt, Missing without an interpreter."""
+        from targets.tflite.run import open_file
+
+        return open_file(path)
+
+    def reference(self, quantized: Quantized) -> Callable[..., Any]:
+        """Return the torch callable with the same quantization and the kernels' arithmetic."""
+        from targets.tflite.reference import reference
+
+        return reference(quantized, self._float(quantized.model))
+
+    def _float(self, model: Model) -> FloatModel:
+        chain = self.toolchain()
+        if chain.missing:
+            raise Missing(f"target tflite needs {', '.join(chain.missing)}: {chain.install}")
+        if model.digest not in self._converted:
+            from targets.tflite.convert import convert
+
+            self._converted = {model.digest: convert(model)}
+        return self._converted[model.digest]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
