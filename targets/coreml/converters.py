@@ -1,0 +1,57 @@
+"""What coremltools' torch frontend lacks or gets wrong: converters for it, registered for our conversions."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+
+def has_converter(target: Any) -> bool:
+    """Say whether coremltools converts the operator of an exported graph's node."""
+    from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
+    from coremltools.converters.mil.frontend.torch.utils import sanitize_op_kind
+
+    install()
+    try:
+        kind = target.name()
+    except (AttributeError, TypeError):
+        kind = getattr(target, "__name__", str(target))
+    return sanitize_op_kind(kind) in _TORCH_OPS_REGISTRY.name_to_func_mapping
+
+
+@cache
+def install() -> None:
+    """Register our converters in coremltools, once."""
+    from coremltools.converters.mil.frontend.torch import ops
+    from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
+
+    _TORCH_OPS_REGISTRY.set_func_by_name(_lstm, "lstm.input")
+    ops._cast = _cast
+
+
+def _lstm(context: Any, node: Any) -> None:
+    """`aten.lstm` of an exported program: the TorchScript converter, its three results as one tuple."""
+    from coremltools.converters.mil.frontend.torch import ops
+
+    names = [f"{node.name}_{part}" for part in ("y", "h", "c")]
+    outputs, node.outputs = node.outputs, names
+    try:
+        ops.lstm(context, node)
+    finally:
+        node.outputs = outputs
+    context.add(tuple(context[name] for name in names), node.name)
+
+
+def _cast(context: Any, node: Any, dtype: Any, dtype_name: str) -> None:
+    """Cast of a one-element tensor to a Python scalar type: numpy ≥ 2.4 converts only rank-0 arrays."""
+    import numpy as np
+    from coremltools.converters.mil import Builder as mb
+    from coremltools.converters.mil.frontend.torch.ops import _get_inputs
+
+    x = _get_inputs(context, node, expected=1)[0]
+    if x.can_be_folded_to_const():
+        result = mb.const(val=dtype(np.asarray(x.val).reshape(-1)[0]), name=node.name)
+    else:
+        flat = mb.squeeze(x=x, name=f"{node.name}_item") if len(x.shape) > 0 else x
+        result = mb.cast(x=flat, dtype=dtype_name, name=node.name)
+    context.add(result, node.name)

@@ -1,0 +1,1 @@
+"""A reference evaluator of MIL programs on torch, in float32."""

@@ -1,0 +1,92 @@
+"""Runs a MIL block operation by operation on torch tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from sdk.errors import CheckFailed, Missing
+from targets.coreml.contents import Contents, decompress
+from targets.coreml.program import walk
+
+CONTROL = ("const", "cond", "while_loop")
+"""Operations that the interpreter itself runs; every constexpr too."""
+
+
+@cache
+def operators() -> Mapping[str, Callable[..., Any]]:
+    """Return every operation's function by name: keyword arguments as in MIL, tensors in, tensor or list out."""
+    from targets.coreml.evaluator import elementwise, networks, reductions, shapes
+
+    return {**elementwise.table(), **reductions.table(), **shapes.table(), **networks.table()}
+
+
+def check_operations(contents: Contents) -> None:
+    """Raise Missing when the program uses an operation that the evaluator lacks."""
+    known = operators()
+    lacking = sorted({op.type for op in walk(contents.block)
+                      if op.type not in known and op.type not in CONTROL and not op.type.startswith("constexpr_")})
+    if lacking:
+        raise Missing(f"the MIL reference evaluator has no operation {', '.join(lacking)}: run the package on macOS")
+
+
+def load_constants(contents: Contents) -> dict[str, Any]:
+    """Return every constant and decompressed weight of the program, by name."""
+    return {name: _tensor(decompress(contents, op)) for name, op in contents.producers.items()}
+
+
+def _tensor(array: Any) -> Any:
+    """numpy to torch; strings to str."""
+    import numpy as np
+    import torch
+
+    if array.dtype == object:
+        return array.item() if array.ndim == 0 else [str(x) for x in array.reshape(-1)]
+    widened = {np.dtype("uint16"): np.int32, np.dtype("uint32"): np.int64}.get(array.dtype, array.dtype)
+    return torch.from_numpy(np.array(array, dtype=widened))
+
+
+def run_block(block: Any, values: dict[str, Any]) -> list[Any]:
+    """Execute a block; `values` holds its inputs and all constants, and receives every result."""
+    known = operators()
+    for op in block.operations:
+        if op.type == "const" or op.type.startswith("constexpr_"):
+            continue
+        held = {key: _argument(argument, values) for key, argument in op.inputs.items()}
+        if op.type in ("cond", "while_loop"):
+            results = _CONTROLS[op.type](op, held, values)
+        else:
+            results = known[op.type](**held)
+        several = results if isinstance(results, list | tuple) else [results]
+        if len(several) != len(op.outputs):
+            raise CheckFailed(f"operation {op.type} has {len(op.outputs)} outputs, {len(several)} were computed")
+        for output, result in zip(op.outputs, several, strict=True):
+            values[output.name] = result
+    return [values[name] for name in block.outputs]
+
+
+def _argument(argument: Any, values: Mapping[str, Any]) -> Any:
+    from targets.coreml.program import inline_value
+
+    held = [values[b.name] if b.HasField("name") else _tensor(inline_value(b.value)) for b in argument.arguments]
+    return held[0] if len(held) == 1 else held
+
+
+def _cond(op: Any, held: Mapping[str, Any], values: dict[str, Any]) -> list[Any]:
+    return run_block(op.blocks[0 if bool(held["pred"]) else 1], values)
+
+
+def _while_loop(op: Any, held: Mapping[str, Any], values: dict[str, Any]) -> list[Any]:
+    state = held["loop_vars"] if isinstance(held["loop_vars"], list) else [held["loop_vars"]]
+    while True:
+        values.update({i.name: v for i, v in zip(op.blocks[0].inputs, state, strict=True)})
+        if not bool(run_block(op.blocks[0], values)[0]):
+            return list(state)
+        values.update({i.name: v for i, v in zip(op.blocks[1].inputs, state, strict=True)})
+        state = run_block(op.blocks[1], values)
+
+
+_CONTROLS: dict[str, Callable[[Any, Mapping[str, Any], dict[str, Any]], list[Any]]] = {
+    "cond": _cond, "while_loop": _while_loop,
+}

@@ -1,0 +1,180 @@
+"""Writes a model's graph in the operators that coremltools converts, without changing what it computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sdk.errors import LoweringError
+from sdk.models import Model
+
+LARGEST = 3.0e4
+"""What an infinite or float32-extreme mask value becomes: below float16's largest, and softmax sees no difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A program for coremltools. `names`: parameter → the name its constant starts with.
+
+    `lookups`: embedding weight → (name of the constant, rows) for every lookup whose indices are constant.
+    """
+
+    program: Any
+    names: dict[str, str]
+    lookups: dict[str, tuple[tuple[str, Any], ...]]
+
+
+def prepare(model: Model) -> Prepared:
+    """Return `model` as an ExportedProgram whose operators coremltools knows."""
+    import torch
+
+    from targets.coreml.recurrent import write_out_cells
+
+    module = model.module()
+    write_out_cells(module, {n.name: n.meta.get("val") for n in model.program.graph.nodes})
+    lookups = _fold_constants(module, {w for layer in model.inventory.layers for w in layer.weights})
+    _tame_extremes(module)
+    _fill_defaults(module)
+    _distinct_outputs(module)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    with torch.no_grad():
+        program = torch.export.export(module, model.example, strict=False)
+    program = _known_operators(program)
+    signature = program.graph_signature
+    names = {n: p for table in (signature.inputs_to_parameters, signature.inputs_to_buffers) for p, n in table.items()}
+    return Prepared(program, names, {w: tuple((names[f], rows) for f, rows in found) for w, found in lookups.items()})
+
+
+def _fold_constants(module: Any, planned: set[str]) -> dict[str, list[tuple[str, Any]]]:
+    """Compute what does not depend on the inputs once, and keep the results as buffers.
+
+    `planned` weights are left alone, but for lookups of constant rows: those are returned, by weight.
+    """
+    import torch
+
+    from sdk.models.rewrite import attribute
+
+    values: dict[Any, Any] = {}
+    lookups: dict[str, list[tuple[str, Any]]] = {}
+    for node in list(module.graph.nodes):
+        if node.op == "get_attr":
+            if node.target not in planned:
+                values[node] = attribute(module, node.target)
+        elif _constant_lookup(node, values, planned):
+            table, rows = node.args[0].target, values[node.args[1]]
+            name = f"folded_{node.name}"
+            _to_buffer(module, node, name, attribute(module, table)[rows])
+            lookups.setdefault(table, []).append((name, rows))
+        elif node.op == "call_function" and _foldable(node, values):
+            args = torch.fx.node.map_arg(node.args, lambda n: values[n])
+            kwargs = torch.fx.node.map_arg(node.kwargs, lambda n: values[n])
+            with torch.no_grad():
+                values[node] = node.target(*args, **kwargs)
+    for count, node in enumerate(list(module.graph.nodes)):
+        if node.op != "call_function" or node not in values or all(user in values for user in node.users):
+            continue
+        _to_buffer(module, node, f"folded_{count}", values[node], values)
+    return lookups
+
+
+def _constant_lookup(node: Any, values: dict[Any, Any], planned: set[str]) -> bool:
+    import torch
+
+    return (node.op == "call_function" and node.target is torch.ops.aten.embedding.default
+            and node.args[0].op == "get_attr" and node.args[0].target in planned and node.args[1] in values)
+
+
+def _to_buffer(module: Any, node: Any, name: str, value: Any, folded: Any = ()) -> None:
+    """Use a buffer holding `value` instead of `node`, but for users that are folded themselves."""
+    module.register_buffer(name, value.detach().clone().contiguous())
+    with module.graph.inserting_before(node):
+        made = module.graph.get_attr(name)
+    node.replace_all_uses_with(made, delete_user_cb=lambda user: user not in folded)
+
+
+def _foldable(node: Any, values: dict[Any, Any]) -> bool:
+    import torch
+
+    if any(source not in values for source in node.all_input_nodes):
+        return False
+    if not isinstance(node.target, torch._ops.OpOverload) or torch.Tag.nondeterministic_seeded in node.target.tags:
+        return False
+    returned = node.target._schema.returns
+    return len(returned) == 1 and isinstance(returned[0].type, torch.TensorType)
+
+
+def _tame_extremes(module: Any) -> None:
+    """Bring mask values such as -inf and float32's lowest into float16's range."""
+    import torch
+
+    aten = torch.ops.aten
+    fills = {aten.masked_fill.Scalar, aten.full.default, aten.where.ScalarOther, aten.where.ScalarSelf, aten.full_like.default,
+             aten.scalar_tensor.default, aten.where.Scalar}
+    for node in module.graph.nodes:
+        if node.target in fills:
+            node.args = tuple(_tamed(a) if isinstance(a, float) else a for a in node.args)
+    for _, buffer in module.named_buffers():
+        if buffer.is_floating_point() and bool((buffer.abs() > 1e30).any()):
+            buffer.copy_(torch.where(buffer.abs() > 1e30, buffer.sign() * LARGEST, buffer))
+
+
+def _tamed(value: float) -> float:
+    return value if abs(value) < 1e30 else LARGEST if value > 0 else -LARGEST
+
+
+def _fill_defaults(module: Any) -> None:
+    """Give operators whose converters count arguments the defaults of their schema."""
+    import torch
+
+    aten = torch.ops.aten
+    counted = {aten.max_pool1d.default, aten.max_pool2d.default, aten.avg_pool1d.default, aten.avg_pool2d.default,
+               aten.max_pool2d_with_indices.default, aten.elu.default, aten.leaky_relu.default}
+    for node in module.graph.nodes:
+        if node.target in counted:
+            missing = node.target._schema.arguments[len(node.args):]
+            values = [node.kwargs.get(a.name, a.default_value) for a in missing]
+            node.args = (*node.args, *values)
+            node.kwargs = {}
+            if "pool" in str(node.target) and not node.args[2]:
+                node.update_arg(2, node.args[1])
+
+
+def _distinct_outputs(module: Any) -> None:
+    """Give every output its own node: Core ML names one value once, and no input is an output."""
+    import torch
+
+    output = next(n for n in module.graph.nodes if n.op == "output")
+    seen: set[Any] = set()
+
+    def own(value: Any) -> Any:
+        if value in seen or value.op in ("placeholder", "get_attr"):
+            with module.graph.inserting_before(output):
+                value = module.graph.call_function(torch.ops.aten.mul.Tensor, (value, 1))
+        seen.add(value)
+        return value
+
+    output.args = torch.fx.node.map_arg(output.args, own)
+
+
+def _known_operators(program: Any) -> Any:
+    """Decompose what coremltools has no converter for, and nothing else."""
+    import torch
+
+    program = program.run_decompositions({})
+    for _ in range(4):
+        unknown = _unknown(program)
+        if not unknown:
+            return program
+        every = torch.export.default_decompositions()
+        table = {op: every[op] for op in unknown if op in every}
+        if not table:
+            raise LoweringError(f"coreml: coremltools has no converter for {', '.join(sorted(map(str, unknown)))}")
+        program = program.run_decompositions(table)
+    raise LoweringError(f"coreml: coremltools has no converter for {', '.join(sorted(map(str, _unknown(program))))}")
+
+
+def _unknown(program: Any) -> set[Any]:
+    from targets.coreml.converters import has_converter
+
+    return {n.target for n in program.graph.nodes if n.op == "call_function" and not has_converter(n.target)}
