@@ -7,6 +7,8 @@ import errno
 import fcntl
 import os
 import shutil
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from sdk.errors import BadInput, CheckFailed
 _MARK = ".sdk-tmp-"
 _YOUNG = 60.0
 """Seconds during which an unlocked temporary may belong to a process that is just about to lock it."""
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 _FULL_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FULL = ("no space left", "os error 28", "file too large", "os error 27", "disk quota exceeded")
 """How toolchains written in other languages say that the disk is full."""
@@ -113,8 +116,8 @@ def _temporary(place: Path) -> Iterator[Path]:
     """A locked hidden directory beside `place`, removed at the end; first removes those of dead processes."""
     _clean(place)
     temporary = place.parent / f".{place.name}{_MARK}{os.getpid()}-{time.monotonic_ns():x}"
-    temporary.mkdir()
     try:
+        temporary.mkdir()
         lock = os.open(temporary, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,7 +125,27 @@ def _temporary(place: Path) -> Iterator[Path]:
         finally:
             os.close(lock)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with _uninterrupted():
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the block is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    before = {each: signal.getsignal(each) for each in _STOPS}
+    for each in before:
+        signal.signal(each, lambda number, _: waiting.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if waiting:
+            signal.raise_signal(waiting[0])
 
 
 def _clean(place: Path) -> None:
