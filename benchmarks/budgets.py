@@ -82,7 +82,8 @@ def _try(case: str, target: str, size: int, smallest: int) -> dict[str, Any]:
                 CASES[case].reference, device=DEVICES[target], target=target, max_size=size,
                 calibration=CASES[case].calibration, out=out,
             )
-            row |= {**figures(bundle.manifest), "within": bundle.manifest["artifact"]["bytes"] <= size}
+            found = figures(bundle)
+            row |= {**found, "within": found["bytes"] <= size}
         except BudgetError as error:
             offer = getattr(error, "offer", None)
             offered = offer is not None and offer.smallest_size == smallest and not out.exists()

@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.cases import CASES, Case
 from benchmarks.isolated import measure, work
 from benchmarks.measures import distances
+from benchmarks.packaged import figures
 from benchmarks.results_file import intro, read, save, table, write_page
 
 DEVICE = "iphone15pro"
@@ -63,8 +64,8 @@ def compare(case: str, bits: int, reading: str) -> dict[str, Any]:
             out=Path(folder) / "bundle",
         )
         planned = chosen.outputs(lambda *inputs: bundle.run(*(value.numpy() for value in inputs)))
-        real = bundle.manifest["artifact"]["bytes"]
-    row = {"max_bytes": size, "bytes": real, **distances(chosen.loss, chosen.float_outputs, planned)}
+        found = figures(bundle)
+    row = {"max_bytes": size, **found, **distances(chosen.loss, chosen.float_outputs, planned)}
     return row | {f"uniform_{key}": value for key, value in flat.items()}
 
 

@@ -53,10 +53,11 @@ def _quantize(case: Case, recipe: str, floating: Path, path: Path) -> Path:
 
 
 def _samples(case: Case, floating: Path) -> list[dict[str, Any]]:
-    names = _interpreter(floating).get_signature_list()["serving_default"]["inputs"]
-    names = sorted(names, key=lambda name: int(name.rsplit("_", 1)[-1]))
+    details = _interpreter(floating).get_signature_runner("serving_default").get_input_details()
+    names = sorted(details, key=lambda name: int(name.rsplit("_", 1)[-1]))
     return [
-        {name: value.numpy() for name, value in zip(names, row, strict=True)} for row in case.calibration
+        {name: value.numpy().astype(details[name]["dtype"]) for name, value in zip(names, row, strict=True)}
+        for row in case.calibration
     ]
 
 
