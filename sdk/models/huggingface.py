@@ -60,7 +60,7 @@ def _first_output(module: Any) -> Any:
     """Reduce a ModelOutput to what an app reads: logits, else the embedding, else the last hidden state."""
     import torch
 
-    class FirstOutput(torch.nn.Module):
+    class FirstOutput(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.model = module

@@ -126,11 +126,11 @@ def _macs(kind: Kind, shape: tuple[int, ...], node: Any, meta: dict[str, Any], n
     source = meta.get(node.args[0].name)
     if kind in ("lstm", "gru"):
         steps = math.prod(source.shape[:-1]) if source is not None else 1
-        return steps * sum(math.prod(_tensor(module, n).shape) for n in names)
+        return int(steps * sum(math.prod(_tensor(module, n).shape) for n in names))
     if value is None:
         return 0
     if kind == "linear":
-        return math.prod(value.shape[:-1]) * math.prod(shape)
+        return int(math.prod(value.shape[:-1]) * math.prod(shape))
     positions = value.shape[0] * math.prod(value.shape[2:])
     return int(positions * math.prod(shape))
 

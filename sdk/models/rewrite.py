@@ -153,7 +153,9 @@ def _number_padding(module: Any, node: Any) -> None:
     import torch
 
     aten = torch.ops.aten
-    x, w, b, stride, padding, dilation, groups = (*node.args, *(None, [1], "valid", [1], 1)[len(node.args) - 2:])
+    defaults: tuple[Any, ...] = (None, [1], "valid", [1], 1)
+    given: tuple[Any, ...] = (*node.args, *defaults[len(node.args) - 2 :])
+    x, w, b, stride, padding, dilation, groups = given
     kernel = attribute(module, w.target).shape[2:]
     dilation = list(dilation) * (len(kernel) // len(dilation))
     total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, kernel, strict=True)]

@@ -1,10 +1,11 @@
 """The whole way: a request becomes a plan, a plan a verified bundle."""
 
+from sdk.bundles import Finding
 from sdk.pipeline.packaging import package_request as package
 from sdk.pipeline.planning import Planned
 from sdk.pipeline.planning import plan_request as make_plan
 from sdk.pipeline.request import Request
-from sdk.pipeline.verifying import Finding, verify_bundle
+from sdk.pipeline.verifying import verify_bundle
 from sdk.pipeline.workbench import Workbench
 
 __all__ = ["Finding", "Planned", "Request", "Workbench", "make_plan", "package", "verify_bundle"]

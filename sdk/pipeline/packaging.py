@@ -100,7 +100,8 @@ def _lower_within(folder: Path, request: Request, planned: Planned, report: Repo
         plan = choose(
             request, planned.workbench, planned.problem, planned.device, planned.target, planned.min_os, report, spare
         )
-    raise BudgetError(f"max_size {limits.max_size:,} bytes: the finished file has {size:,}; raise it by {size - limits.max_size:,}")
+    over = size - (limits.max_size or 0)
+    raise BudgetError(f"max_size {limits.max_size:,} bytes: the finished file has {size:,}; raise it by {over:,}")
 
 
 def _lower(folder: Path, plan: Plan, planned: Planned, report: Reporter) -> tuple[Quantized, Path, dict[str, str]]:

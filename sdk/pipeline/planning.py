@@ -152,6 +152,9 @@ def limits_of(request: Request, device: DeviceProfile, loss: str) -> tuple[Limit
     return Limits(size, least), "smallest"
 
 
+MARGIN = 0.001
+"""Share of max_size that a plan leaves free, because lowering again costs more than the bytes are worth."""
+
 DEFAULT_LOSS = 0.02
 """Loss budget where neither the user nor the profile gives one: 0.02 nats, or 0.02 of the stated loss."""
 
@@ -176,7 +179,8 @@ def choose(
         _within(request, plan)
         return plan
     limits, objective = limits_of(request, device, bench.loss)
-    kept = Limits(limits.max_size - spare if limits.max_size is not None else None, limits.max_loss)
+    size = limits.max_size
+    kept = Limits(None if size is None else size - spare - int(size * MARGIN), limits.max_loss)
     with report.stage("solve"):
         solution: Solution = solve(problem, kept, objective)
     return make_plan(facts, problem, solution, limits, objective)

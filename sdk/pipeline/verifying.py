@@ -67,10 +67,10 @@ def _run(bundle: Bundle) -> Finding:
         return Finding("recorded run", False, str(error))
     if len(got) != len(outputs) or any(a.shape != b.shape for a, b in zip(got, outputs, strict=False)):
         return Finding("recorded run", False, "the outputs have other shapes")
-    error, norm = 0.0, 0.0
+    square, norm = 0.0, 0.0
     for a, b in zip(got, outputs, strict=True):
-        error += float(numpy.square(a.astype("float64") - b.astype("float64")).sum())
+        square += float(numpy.square(a.astype("float64") - b.astype("float64")).sum())
         norm += float(numpy.square(b.astype("float64")).sum())
-    relative = (error / norm) ** 0.5 if norm else error**0.5
+    relative = (square / norm) ** 0.5 if norm else square**0.5
     runtime = bundle.executable().runtime
     return Finding("recorded run", relative <= REPEATED, f"relative difference {relative:.1e}, {runtime}")

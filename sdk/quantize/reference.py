@@ -35,9 +35,9 @@ def reference_module(quantized: Quantized) -> Any:
         for name, grid in zip(layer.weights, quantized.grids.get(layer.name, ()), strict=False):
             module.get_parameter(name).data = grid.dequantize()
     for node in list(module.graph.nodes):
-        layer = _layer_of(node, layers)
-        if layer is not None and layer.name in quantized.schemes:
-            _simulate(module.graph, node, layer, quantized)
+        found = _layer_of(node, layers)
+        if found is not None and found.name in quantized.schemes:
+            _simulate(module.graph, node, found, quantized)
     module.recompile()
     return module
 

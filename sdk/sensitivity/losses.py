@@ -71,7 +71,7 @@ def direction(loss: str, outputs: Any, generator: Any) -> list[Any]:
     import torch
 
     floats = [y for y in outputs if y.is_floating_point()]
-    made = []
+    made: list[Any] = []
     for y in outputs:
         if not y.is_floating_point():
             made.append(None)

@@ -29,7 +29,7 @@ def calibrate_ranges(model: Model, layers: Iterable[Layer], samples: Samples, li
     seen: dict[str, list[Any]] = {name: [] for name in origins.values()}
     extremes: dict[str, tuple[float, float]] = {}
 
-    class Observer(torch.fx.Interpreter):
+    class Observer(torch.fx.Interpreter):  # type: ignore[misc]
         def run_node(self, node: Any) -> Any:
             value = super().run_node(node)
             if node.name in seen and isinstance(value, torch.Tensor) and value.is_floating_point():

@@ -17,7 +17,7 @@ def run_tapped(module: Any, owners: Mapping[str, str], tap: Tap, inputs: tuple[A
     """
     import torch
 
-    class Tapped(torch.fx.Interpreter):
+    class Tapped(torch.fx.Interpreter):  # type: ignore[misc]
         def run_node(self, node: Any) -> Any:
             layer = _layer_of(node, owners)
             if layer is None:
