@@ -11,7 +11,15 @@ from sdk.rounding import Grid
 from targets.executorch.packing import pack_embedding, stored_scale
 
 CODES = "sdk_codes"
-"""Suffix of the buffers that hold a layer's integer codes."""
+"""Prefix of the buffers that hold a layer's codes, scales and zero points."""
+
+RESCALING = {"add", "mul", "sub"}
+"""Operators whose int8 kernels take a scale of its own for each input and the output."""
+
+FLOAT_ONLY = {
+    "gelu", "silu", "hardswish", "sigmoid", "tanh", "softmax", "layer_norm", "exp", "div", "leaky_relu", "avg_pool2d",
+}  # fmt: skip
+"""Operators that the backend never computes in int8."""
 
 
 def quantized_program(quantized: Quantized) -> Any:
@@ -48,9 +56,7 @@ def _write_float(module: Any, layer: Layer, grids: tuple[Grid, ...]) -> None:
 
 def _operators(graph: Any, layer: Layer) -> list[Any]:
     """Every operator that reads the layer's weight."""
-    return [
-        user for node in graph.nodes if node.op == "get_attr" and node.target == layer.weights[0] for user in node.users
-    ]
+    return [user for node in graph.nodes if node.op == "get_attr" and node.target == layer.weights[0] for user in node.users]
 
 
 def _write_layer(module: Any, node: Any, layer: Layer, grid: Grid) -> None:
@@ -129,9 +135,7 @@ def _write_embedding(module: Any, node: Any, layer: Layer, grid: Grid) -> None:
     with module.graph.inserting_before(node):
         codes = _constant(module, layer, "weight", pack_embedding(grid))
         scales = _constant(module, layer, "scale", stored_scale(grid))
-        made = module.graph.call_function(
-            target, (codes, scales, None, -most, most - 1, node.args[1]), {"dtype": torch.float32}
-        )
+        made = module.graph.call_function(target, (codes, scales, None, -most, most - 1, node.args[1]), {"dtype": torch.float32})
     made.meta["val"] = node.meta["val"]
     node.replace_all_uses_with(made)
     module.graph.erase_node(node)
@@ -175,9 +179,7 @@ def _dequantize(graph: Any, codes: Any, before: Any) -> Any:
     import torch
 
     with graph.inserting_before(before):
-        made = graph.call_function(
-            torch.ops.quantized_decomposed.dequantize_per_tensor.default, (codes, *codes.args[1:])
-        )
+        made = graph.call_function(torch.ops.quantized_decomposed.dequantize_per_tensor.default, (codes, *codes.args[1:]))
     made.meta["val"] = codes.meta["val"]
     return made
 
@@ -211,22 +213,20 @@ def _close_pads(graph: Any) -> None:
 
 
 def _part_mixed(graph: Any, static: set[Any]) -> None:
-    """Keep an operator between quantized tensors in float where its int8 kernel needs one scale for all of them.
+    """Keep an operator between quantized tensors in float where its int8 kernel needs one scale for all.
 
-    The backend computes `dequantize → operator → quantize` in int8; only sums and products rescale there.
+    The backend computes `dequantize → operator → quantize` in int8; only some operators rescale there.
     """
-    import torch
-
-    aten = torch.ops.aten
-    rescaling = (aten.add.Tensor, aten.mul.Tensor)
     for node in list(graph.nodes):
-        if node.op != "call_function" or node in static or node.target in rescaling or _is_quantize(node):
+        if node.op != "call_function" or node in static or _is_quantize(node):
             continue
+        name = str(node.target).removeprefix("aten.").partition(".")[0]
         users, sources = list(node.users), node.all_input_nodes
-        if len(users) == 1 and _is_quantize(users[0]) and sources and all(map(_is_dequantize, sources)):
-            if any(source.args[1:3] != users[0].args[1:3] for source in sources):
-                with graph.inserting_before(users[0]):
-                    users[0].update_arg(0, _reshaped(graph, node))
+        if name in RESCALING or name in FLOAT_ONLY or len(users) != 1 or not _is_quantize(users[0]) or not sources:
+            continue
+        if all(map(_is_dequantize, sources)) and any(s.args[1:3] != users[0].args[1:3] for s in sources):
+            with graph.inserting_before(users[0]):
+                users[0].update_arg(0, _reshaped(graph, node))
 
 
 def _part_conv1d(graph: Any, static: set[Any]) -> None:
@@ -244,7 +244,8 @@ def _part_conv1d(graph: Any, static: set[Any]) -> None:
             with graph.inserting_before(node):
                 node.update_arg(0, _reshaped(graph, node.args[0]))
         last = node
-        while len(last.users) == 1 and next(iter(last.users)).target in (aten.relu.default, aten.hardtanh.default, aten.relu6.default):
+        fused = (aten.relu.default, aten.hardtanh.default, aten.relu6.default)
+        if len(last.users) == 1 and next(iter(last.users)).target in fused:
             last = next(iter(last.users))
         for user in [u for u in last.users if _is_quantize(u)]:
             with graph.inserting_before(user):

@@ -10,7 +10,10 @@ from sdk.rounding import Grid
 
 
 def stored_scale(grid: Grid) -> Any:
-    """The scales as the runtime reads them (float32 [channels, groups], or [channels]); XNNPACK keeps group scales in bfloat16."""
+    """The scales as the runtime reads them, float32 [channels, groups], or [channels] when there are no groups.
+
+    XNNPACK keeps the scales of groups in bfloat16.
+    """
     import torch
 
     scale = grid.scale.float()
@@ -42,8 +45,11 @@ def unpack_codes(data: Any, bits: int) -> Any:
 
 def as_stored(quantized: Quantized) -> Quantized:
     """Return the quantized model with every scale as the file stores it."""
-    grids = {
-        name: tuple(grid if grid.scale is None else replace(grid, scale=stored_scale(grid).reshape(grid.scale.shape)) for grid in each)
-        for name, each in quantized.grids.items()
-    }
+    grids = {name: tuple(map(_grid_as_stored, grids)) for name, grids in quantized.grids.items()}
     return replace(quantized, grids=grids)
+
+
+def _grid_as_stored(grid: Grid) -> Grid:
+    if grid.scale is None:
+        return grid
+    return replace(grid, scale=stored_scale(grid).reshape(grid.scale.shape))

@@ -25,7 +25,7 @@ class Weighted:
     """One operator with a weight: data types of input, filter and output, and the filter's stored parts.
 
     `group` counts the weights of one scale (0: per channel or none). `filter` and `scale` are keys of named
-    blobs, `elements` the number of weights.
+    blobs.
     """
 
     operator: str

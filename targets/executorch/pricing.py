@@ -10,12 +10,17 @@ from sdk.models import Layer, Model
 from sdk.schemes import Scheme
 from targets.executorch.lowering import ALIGNMENT, lower_program
 
-OVERHEAD = {"dynamic": 392, "static": 690, "float": 60}
-"""Bytes of graph and metadata that a scheme adds to a float layer, by its activations (measured with probe.py).
+OVERHEAD = {"dynamic": 392, "static": 552, "float": 60}
+"""Bytes of graph and names that a scheme adds to a float layer, by its activations, without borders.
 
-Dynamic: the scales' blob with its two names, one conversion. Static: scales of weight and bias, and on average
-half a border of two conversions.
+Dynamic: the scales' blob with its two names, one conversion. Static: scales of the weight and of the bias.
 """
+
+CONVERSION = 122
+"""Bytes of one conversion between float and int8, at a border of a static layer."""
+
+LIKELY = 0.3
+"""Conversions to expect between two layers that could both be static: few plans split all such pairs."""
 
 
 def float_size(model: Model) -> tuple[int, Mapping[str, int]]:
@@ -25,20 +30,35 @@ def float_size(model: Model) -> tuple[int, Mapping[str, int]]:
     return len(data), weights
 
 
-def prices(
-    model: Model, choices: Mapping[str, Sequence[Scheme]], size: int, weights: Mapping[str, int]
-) -> Prices:
+def prices(model: Model, choices: Mapping[str, Sequence[Scheme]], size: int, weights: Mapping[str, int]) -> Prices:
     """Return base and per-layer prices; a float layer costs its weight, everything else of it is in the base."""
+    static = {name for name, each in choices.items() if any(s.activations == "static" for s in each)}
+    borders = _borders(model, static)
     layers = {
-        layer.name: {s.name: layer_price(layer, s) for s in choices[layer.name]}
+        layer.name: {s.name: layer_price(layer, s, borders.get(layer.name, 0.0)) for s in choices[layer.name]}
         for layer in model.inventory.layers
         if layer.name in choices
     }
     return Prices(size - sum(weights[name] for name in layers), layers)
 
 
-def layer_price(layer: Layer, scheme: Scheme) -> int:
-    """Bytes of one layer's weight under `scheme`, with what the scheme adds to the graph."""
+def _borders(model: Model, static: set[str]) -> dict[str, float]:
+    """Conversions that each layer needs when it is static, its neighbours among `static` being so in most plans."""
+    layers = [layer for layer in model.inventory.layers if layer.name in static]
+    makers, readers = {layer.output for layer in layers}, {layer.fused[0] for layer in layers}
+    users = {node.name: [user.name for user in node.users] for node in model.program.graph.nodes}
+    return {
+        layer.name: (LIKELY if layer.input in makers else 1.0)
+        + sum(LIKELY if user in readers else 1.0 for user in users.get(layer.output, ()))
+        for layer in layers
+    }
+
+
+def layer_price(layer: Layer, scheme: Scheme, borders: float = 0.0) -> int:
+    """Bytes of one layer's weight under `scheme`, with what the scheme adds to the graph.
+
+    `borders` counts the conversions around a static layer.
+    """
     if scheme.format == "float":
         return blob_size(4 * layer.parameters)
     channels = layer.shape[layer.channel_axis]
@@ -47,9 +67,11 @@ def layer_price(layer: Layer, scheme: Scheme) -> int:
     grouped = scheme.granularity == "group"
     scales = channels * (inputs // scheme.group if grouped else 1)
     stored = blob_size(scales * (2 if grouped and scheme.activations == "dynamic" else 4))
-    if scheme.activations == "static" and layer.bias:
-        stored *= 2
-    return codes + stored + OVERHEAD[scheme.activations]
+    extra = OVERHEAD[scheme.activations]
+    if scheme.activations == "static":
+        stored *= 2 if layer.bias else 1
+        extra += round(CONVERSION * borders)
+    return codes + stored + extra
 
 
 def blob_size(size: int) -> int:

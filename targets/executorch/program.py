@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sdk.errors import CheckFailed
 from targets.executorch.flatbuffer import Table, root, unpack
+from targets.executorch.payload import Weighted, read_payload
 
 SCALAR_BITS = {0: 8, 1: 8, 2: 16, 3: 32, 4: 64, 5: 16, 6: 32, 7: 64, 11: 8, 15: 16}
 """ScalarType of a tensor → bits of one element."""
@@ -14,7 +15,7 @@ SCALAR_BITS = {0: 8, 1: 8, 2: 16, 3: 32, 4: 64, 5: 16, 6: 32, 7: 64, 11: 8, 15: 
 FLOAT_TYPES = {5: 16, 6: 32, 7: 64, 15: 16}
 """ScalarTypes that are floats → bits."""
 
-_TENSOR, _KERNEL, _DELEGATE = 5, 1, 2
+_TENSOR, _KERNEL = 5, 1
 """Positions in the unions KernelTypes and InstructionArguments (from 1)."""
 
 
@@ -37,10 +38,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a .pte holds: kernel calls by instruction, payloads of the XNNPACK delegates, named blobs."""
+    """What a .pte holds: kernel calls by instruction, weighted operators per XNNPACK delegate, named blobs."""
 
     calls: dict[int, Call]
-    payloads: tuple[memoryview, ...]
+    payloads: tuple[dict[int, Weighted], ...]
     blobs: dict[str, memoryview]
 
 
@@ -57,7 +58,8 @@ def read_program(path: Path) -> Program:
     if len(plan) != 1:
         raise CheckFailed(f"{path.name} is damaged: it has {len(plan)} methods, expected one")
     blobs = {n.string(0): _pick(segments, n.scalar(1, "I"), path.name) for n in program.tables(7)}
-    return Program(_calls(program, plan[0], segments, path.name), _payloads(program, plan[0], segments, path.name), blobs)
+    payloads = tuple(map(read_payload, _payloads(program, plan[0], segments, path.name)))
+    return Program(_calls(program, plan[0], segments, path.name), payloads, blobs)
 
 
 def _check_header(data: memoryview, name: str) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import signal
 import subprocess
 import sys
+import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sdk.errors import CheckFailed, Missing
 from sdk.lowering.types import Arrays
-from targets.executorch.payload import read_payload
 from targets.executorch.program import read_program
 
 LOAD = """
@@ -21,11 +25,17 @@ Runtime.get().load_program(sys.argv[1]).load_method("forward")
 """
 """What the process that may crash runs."""
 
-LOAD_SECONDS = 300
+LOAD_SECONDS = 120
 """Longest that loading in a process of its own may take."""
 
+TRIAL_SECONDS = 20
+"""Longest that the quick trial in a copy of this process may take before the slower one decides."""
 
-@dataclass(frozen=True, slots=True)
+_KNOWN: set[str] = set()
+"""Digests of files that have been loaded without harm in this process."""
+
+
+@dataclass(slots=True)
 class PteExecutable:
     """A loaded program; `run` takes and gives numpy arrays in the model's order and dtypes."""
 
@@ -43,35 +53,75 @@ class PteExecutable:
             outputs = self.method.execute(tensors)
         except RuntimeError as error:
             shapes = [tuple(t.shape) for t in tensors]
-            raise CheckFailed(f"ExecuTorch failed to run the program on inputs of shapes {shapes}: {error}") from error
-        return [np.array(value.numpy()) if isinstance(value, torch.Tensor) else np.asarray(value) for value in outputs]
+            raise CheckFailed(f"ExecuTorch failed on inputs of shapes {shapes}: {error}") from error
+        return [np.array(value.numpy() if isinstance(value, torch.Tensor) else value) for value in outputs]
 
 
 def open_program(path: Path, version: str | None) -> PteExecutable:
     """Load the program at `path`; CheckFailed when it is corrupt, Missing without the runtime.
 
-    Sizes, header and every offset are checked before the runtime sees the file; when it still fails to load here,
-    the message is the runtime's. A file that could abort the runtime is caught by `loads_safely`.
+    Header, sizes and offsets are checked first. The runtime can abort on what is left of damage, so a file
+    that this process has not loaded before is first loaded in another one.
     """
-    program = read_program(path)
-    for payload in program.payloads:
-        read_payload(payload)
+    read_program(path)
     if version is None:
         raise Missing("executorch is not installed: pip install 'snugfit[executorch]'")
     from executorch.kernels import quantized  # noqa: F401  (registers the quantized operators)
     from executorch.runtime import Runtime
 
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest not in _KNOWN and not _loads_in_copy(path):
+        _load_apart(path)
     try:
         method = Runtime.get().load_program(str(path)).load_method("forward")
     except (RuntimeError, ValueError, OSError) as error:
         raise CheckFailed(f"{path.name}: ExecuTorch refuses to load it: {error}") from error
+    _KNOWN.add(digest)
     return PteExecutable(f"XNNPACK (executorch {version})", "host", method)
 
 
-def loads_safely(path: Path) -> None:
-    """Load the program in a process of its own; CheckFailed when that process crashes or refuses."""
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD, str(path)], capture_output=True, text=True, timeout=LOAD_SECONDS, check=False
-    )
+def _loads_in_copy(path: Path) -> bool:
+    """Load in a forked copy of this process, which is quick; False when that failed for whatever reason."""
+    if not hasattr(os, "fork"):
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # forking with threads: the copy only loads, and a hang ends below
+        child = os.fork()
+    if not child:
+        _load_and_exit(path)
+    deadline = time.monotonic() + TRIAL_SECONDS
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status == 0
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+def _load_and_exit(path: Path) -> None:
+    """In the copy: load silently and leave without any clean-up of the original's."""
+    status = 1
+    try:
+        from executorch.runtime import Runtime
+
+        silent = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silent, 1)
+        os.dup2(silent, 2)
+        Runtime.get().load_program(str(path)).load_method("forward")
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _load_apart(path: Path) -> None:
+    """Load in a fresh process; CheckFailed when that crashes, refuses or hangs."""
+    command = [sys.executable, "-c", LOAD, str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=LOAD_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise CheckFailed(f"{path.name} is damaged: ExecuTorch hangs when loading it") from error
     if done.returncode:
-        raise CheckFailed(f"{path.name}: ExecuTorch {'crashes' if done.returncode < 0 else 'fails'} when loading it")
+        how = "crashes when loading" if done.returncode < 0 else "refuses to load"
+        raise CheckFailed(f"{path.name} is damaged: ExecuTorch {how} it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from sdk.errors import CheckFailed, LoweringError
@@ -12,7 +12,7 @@ from sdk.models import Layer
 from sdk.rounding import Grid
 from sdk.schemes import all_schemes
 from targets.executorch.packing import stored_scale, unpack_codes
-from targets.executorch.payload import Weighted, read_payload
+from targets.executorch.payload import Weighted
 from targets.executorch.program import FLOAT_TYPES, Call, Constant, Program
 
 LOOKUPS = {
@@ -67,8 +67,8 @@ def _places(program: Program) -> Iterator[tuple[str, Site]]:
 
 
 def _all_places(program: Program) -> Iterator[tuple[str, Site]]:
-    for delegate, data in enumerate(program.payloads):
-        for index, node in read_payload(data).items():
+    for delegate, payload in enumerate(program.payloads):
+        for index, node in payload.items():
             yield _weighted_fingerprint(program, node), f"xnnpack:{delegate}:{index}"
     for index, call in program.calls.items():
         for position, constant in call.constants.items():
@@ -83,7 +83,8 @@ def _weighted_fingerprint(program: Program, node: Weighted) -> str:
     if data is None:
         raise CheckFailed("an XNNPACK payload refers to a blob that is not in the file")
     if node.weight in ("fp32", "fp16"):
-        return fingerprint(np.frombuffer(data, np.float32 if node.weight == "fp32" else np.float16).astype(np.float32))
+        stored = np.frombuffer(data, np.float32 if node.weight == "fp32" else np.float16)
+        return fingerprint(stored.astype(np.float32))
     codes = np.frombuffer(data, np.int8)
     if node.weight in ("qcint4", "qbint4"):
         codes = unpack_codes(codes.view(np.uint8), 4)
@@ -133,7 +134,7 @@ def _read_place(program: Program, place: str) -> Realised:
     if not (first.isdigit() and second.isdigit()):
         raise CheckFailed(f"the place {place!r} of a layer cannot be read")
     if kind == "xnnpack" and int(first) < len(program.payloads):
-        node = read_payload(program.payloads[int(first)]).get(int(second))
+        node = program.payloads[int(first)].get(int(second))
         if node is not None:
             stored = sum(len(program.blobs.get(key, b"")) for key in (node.filter, node.scale) if key)
             return Realised(_scheme_of(node), stored)
@@ -167,9 +168,8 @@ def _read_call(call: Call, constant: Constant) -> Realised:
 
 
 def _named(bits: int, granularity: str, activations: str, group: int) -> str:
-    wanted: Mapping[str, Any] = {"format": "int", "bits": bits, "granularity": granularity, "activations": activations}
+    wanted = ("int", bits, granularity, activations, group if granularity == "group" else 0)
     for name, scheme in all_schemes().items():
-        same = all(getattr(scheme, key) == value for key, value in wanted.items())
-        if same and (granularity != "group" or scheme.group == group):
+        if (scheme.format, scheme.bits, scheme.granularity, scheme.activations, scheme.group) == wanted:
             return name
     return f"int{bits} per {granularity} {group or ''} with {activations} activations"

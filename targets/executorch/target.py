@@ -74,9 +74,8 @@ class ExecutorchTarget:
 
     def reference(self, quantized: Quantized) -> Callable[..., Any]:
         """Return the torch callable with the same quantization: group scales as XNNPACK stores them."""
-        from targets.executorch.packing import as_stored
-
         from sdk.quantize import reference
+        from targets.executorch.packing import as_stored
 
         return reference(as_stored(quantized))
 
