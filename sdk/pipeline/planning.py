@@ -16,6 +16,7 @@ from sdk.planning import (
     Calibration,
     Choices,
     Facts,
+    Infeasible,
     Limits,
     Plan,
     Problem,
@@ -179,11 +180,16 @@ def choose(
         _within(request, plan)
         return plan
     limits, objective = limits_of(request, device, bench.loss)
-    size = limits.max_size
-    kept = Limits(None if size is None else size - spare - int(size * MARGIN), limits.max_loss)
     with report.stage("solve"):
-        solution: Solution = solve(problem, kept, objective)
+        try:
+            solution: Solution = solve(problem, _less(limits, spare + int((limits.max_size or 0) * MARGIN)), objective)
+        except Infeasible:
+            solution = solve(problem, _less(limits, spare), objective)
     return make_plan(facts, problem, solution, limits, objective)
+
+
+def _less(limits: Limits, spare: int) -> Limits:
+    return limits if limits.max_size is None else Limits(max(1, limits.max_size - spare), limits.max_loss)
 
 
 def _within(request: Request, plan: Plan) -> None:
