@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sdk.planning.hush import hushed
 from sdk.planning.relax import Group, Relaxed, relax, room, total
 
 _NOTHING = 1e-14
@@ -88,13 +89,14 @@ class _Core:
         from scipy.optimize import Bounds, LinearConstraint, milp
 
         rows = [self._one_each(), self._within(strict=strict), *self._cut_rows()]
-        answer = milp(
-            np.array(self.value),
-            constraints=[LinearConstraint(*row) for row in rows],
-            integrality=np.ones(len(self.columns)),
-            bounds=Bounds(0, 1),
-            options={"mip_rel_gap": 0.0, "node_limit": _NODES},
-        )
+        with hushed():
+            answer = milp(
+                np.array(self.value),
+                constraints=[LinearConstraint(*row) for row in rows],
+                integrality=np.ones(len(self.columns)),
+                bounds=Bounds(0, 1),
+                options={"mip_rel_gap": 0.0, "node_limit": _NODES},
+            )
         gap = 0.0 if answer.status in (0, 2) else self.unit * _SCALE
         if answer.x is None:
             return None, gap
@@ -113,11 +115,11 @@ class _Core:
         return csr_array((ones, (rows, range(len(rows))))), 1, 1
 
     def _within(self, *, strict: bool) -> tuple[Any, Any, Any]:
-        """Within the budget, and leaving no more of it unused than the gap is worth."""
+        """Within the budget; `strict` by the solver's tolerance (a lower bound as well makes it slower)."""
+        import numpy as np
         from scipy.sparse import csr_array
 
-        most = self.room - (2e-6 if strict else 0.0)
-        return csr_array([self.weight]), self.room - _SCALE * 1.001 - 1e-3, most
+        return csr_array([self.weight]), -np.inf, self.room - (2e-6 if strict else 0.0)
 
     def _cut_rows(self) -> list[tuple[Any, Any, Any]]:
         from scipy.sparse import csr_array

@@ -47,10 +47,8 @@ def solve(problem: Problem, limits: Limits, objective: Objective | str = "qualit
     """
     wanted = objective_named(objective) if isinstance(objective, str) else objective
     _check(limits)
-    if wanted.minimise == "loss":
-        found = within_size(problem, limits.max_size)
-    else:
-        found = _smallest(problem, limits.max_loss)
+    best_quality = wanted.minimise == "loss"
+    found = within_size(problem, limits.max_size) if best_quality else _smallest(problem, limits.max_loss)
     if found is None or _exceeds(found, limits):
         raise Infeasible(counter_offer(problem, limits.max_size, limits.max_loss, _at_most(problem, limits)))
     return found

@@ -200,6 +200,15 @@ def test_500_layers_of_16_schemes_are_solved_exactly_and_soon(share):
     assert found.bytes <= limit and found.gap == 0 and limit - found.bytes < 1000
 
 
+def test_the_solver_prints_nothing(capfd):
+    problem = big(200, 16, seed=3)
+    low, high = bounds(problem)
+    for share in (0.05, 0.2, 0.5):
+        solve(problem, Limits(max_size=low + int((high - low) * share)))
+    print("heard")
+    assert capfd.readouterr().out == "heard\n"
+
+
 def test_the_front_falls_from_the_smallest_to_the_loss_free(problem):
     points = front(problem, points=12)
     assert (points[0].bytes, points[-1].bytes, points[-1].loss) == (8500, 49000, 0.0)
