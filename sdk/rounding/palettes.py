@@ -19,7 +19,7 @@ def fit_palette(flat: Any, cost: Any, scheme: Scheme) -> tuple[Any, Any, Any]:
     scale = None
     if scheme.channel_scale:
         scale = flat.abs().amax(1, keepdim=True)
-        scale = (scale + (scale == 0)).half().float().clamp(min=2.0**-24)
+        scale = scale.half().float().clamp(min=2.0**-24)  # an all-zero channel: any table times almost nothing
         flat, cost = flat / scale, cost * scale.square()
     count = flat.shape[0] // scheme.group if scheme.granularity == "group" else 1
     values, costs = flat.reshape(count, -1), cost.reshape(count, -1)

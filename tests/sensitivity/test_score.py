@@ -1,0 +1,71 @@
+"""The one-pass estimate agrees with changing one layer at a time and measuring."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from scipy.stats import spearmanr
+from torch import nn
+
+from sdk.models.load import load_model
+from sdk.models.samples import take_samples
+from sdk.quantize import quantize, reference
+from sdk.schemes import all_schemes
+from sdk.sensitivity import choose_loss, measure, score
+from sdk.sensitivity.losses import direction
+from sdk.sensitivity.ranges import calibrate_ranges
+
+SCHEMES = [all_schemes()[n] for n in ("int8_channel", "int4_channel", "int4_channel_dynamic", "int8_channel_static")]
+
+
+def _network(last: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 32, 3, 2), nn.ReLU(), nn.Conv2d(32, 32, 3),
+        nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 10), last,
+    ).eval()
+
+
+class _Unit(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.normalize(x, dim=-1)
+
+
+@pytest.mark.parametrize(("loss", "last"), [("kl", nn.Identity()), ("cosine", _Unit()), ("mse", nn.Identity())])
+def test_estimate_ranks_and_scales_as_measured(loss: str, last: nn.Module) -> None:
+    network = _network(last)
+    generator = torch.Generator().manual_seed(5)
+    data = [(torch.randn(1, 3, 24, 24, generator=generator),) for _ in range(24)]
+    model = load_model(network, data[0])
+    samples = take_samples(model, data)
+    layers = model.inventory.layers
+    ranges = calibrate_ranges(model, layers, samples)
+    found = score(model, {layer.name: SCHEMES for layer in layers}, samples, loss, draws=8, ranges=ranges)
+    estimated, measured = [], []
+    module = model.module()
+    for layer in layers:
+        for scheme in SCHEMES:
+            changed = reference(quantize(model, {layer.name: scheme}, found.importance, ranges))
+            with torch.no_grad():
+                losses = [measure(loss, tuple(module(*s)), changed(*s)) for s in samples.inputs]
+            measured.append(sum(losses) / len(losses))
+            estimated.append(found.values[layer.name][scheme.name])
+    assert spearmanr(estimated, measured).statistic > 0.9
+    ratio = torch.tensor(measured).div(torch.tensor(estimated)).median()
+    assert 0.5 < float(ratio) < 2
+
+
+def test_directions_have_the_curvature_of_the_loss() -> None:
+    logits = torch.tensor([[1.0, -0.5, 0.2, 2.0]])
+    p = torch.softmax(logits, 1)[0]
+    generator = torch.Generator().manual_seed(6)
+    draws = torch.cat([direction("kl", (logits,), generator)[0] for _ in range(20000)])
+    fisher = torch.diag(p) - torch.outer(p, p)
+    assert torch.allclose(draws.T @ draws / len(draws), fisher, atol=0.01)
+
+
+def test_the_loss_is_assumed_from_the_output() -> None:
+    data = (torch.randn(1, 3, 24, 24),)
+    for last, wanted in ((nn.Identity(), "kl"), (_Unit(), "cosine"), (nn.Softmax(1), "kl_probabilities")):
+        model = load_model(_network(last), data)
+        assert choose_loss("auto", model, model.module()(*data)) == (wanted, True)
