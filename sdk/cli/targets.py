@@ -46,8 +46,9 @@ def _list(as_json: bool) -> int:
     for entry in target_entries():
         try:
             listed.append(_data(entry.load()) | {"origin": entry.origin})
-        except SdkError as error:
-            listed.append({"name": entry.name, "origin": entry.origin, "error": str(error), "installed": False})
+        except Exception as error:  # whatever a third party's code raises belongs in its row
+            said = str(error) if isinstance(error, SdkError) else f"target {entry.name!r}: {type(error).__name__}: {error}"
+            listed.append({"name": entry.name, "origin": entry.origin, "error": said, "installed": False})
     broken = [each["error"] for each in listed if "error" in each]
     if as_json:
         print_json({"targets": listed} | ({"error": broken[0], "exit_code": 1} if broken else {}))
