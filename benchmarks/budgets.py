@@ -63,10 +63,10 @@ def _ends(case: str, target: str) -> tuple[int, int]:
     words = {"device": DEVICES[target], "target": target, "calibration": CASES[case].calibration}
     floating = sdk.plan(CASES[case].reference, uniform="fp32", **words).predicted.artifact_bytes
     try:
-        sdk.plan(CASES[case].reference, max_size=1, **words)
+        sdk.plan(CASES[case].reference, max_size="1kB", **words)
     except BudgetError as error:
         return error.offer.smallest_size, floating
-    raise AssertionError("a budget of one byte was not refused")
+    raise AssertionError("a budget of 1 kB was not refused")
 
 
 def _try(case: str, target: str, size: int, smallest: int) -> dict[str, Any]:

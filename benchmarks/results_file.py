@@ -23,7 +23,7 @@ def save(name: str, rows: Sequence[Row], **facts: Any) -> None:
     tools = {tool: version(tool) for tool in TOOLS}
     document = {**facts, "machine": machine(), "tools": tools, "rows": list(rows)}
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
 def read(name: str) -> dict[str, Any]:
