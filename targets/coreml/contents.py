@@ -133,7 +133,7 @@ def scheme_name(contents: Contents, op: Any) -> str:
         if isinstance(held["data"], str):
             return f"{scheme_name(contents, contents.producers[held['data']])}_scaled"
         return FAMILIES.get(dtype_name(held["data"]), "unknown") + _scale_part(held)
-    return op.type.removeprefix("constexpr_")
+    return str(op.type).removeprefix("constexpr_")
 
 
 def _palette_name(held: Mapping[str, Any]) -> str:

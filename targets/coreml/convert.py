@@ -20,9 +20,6 @@ WEIGHT_CHANGING = ("common::fuse_conv_scale", "common::fuse_conv_batchnorm", "co
                    "common::fuse_dilated_conv")
 """coremltools passes that scale or merge weights, and so would break the layers' exact grids."""
 
-WEIGHTS = "@model_path/weights/weight.bin"
-
-
 @dataclass(frozen=True, slots=True)
 class FloatProgram:
     """A converted model: the specification, its blobs by the name of their constant, and where each layer is.
@@ -43,23 +40,16 @@ class FloatProgram:
 def convert(model: Model, ios: int) -> FloatProgram:
     """Convert `model` for iOS `ios` (16, 17 or 18) with float16 weights; LoweringError when coremltools refuses it."""
     ct = coremltools()
-    prepared = prepare(model)
     try:
-        with quiet():
-            package = _run(ct, prepared.program, model, ios)
+        prepared = prepare(model)
+        with quiet(), tempfile.TemporaryDirectory(prefix="snugfit-coreml-") as folder:
+            package = _run(ct, prepared.program, model, ios, folder)
+            spec = package.get_spec()
+            blobs = _read_blobs(spec, Path(package.weights_dir) / "weight.bin")
     except SdkError:
         raise
     except Exception as error:
         raise LoweringError(f"coreml: coremltools cannot convert {model.name!r}: {_first_line(error)}") from error
-    spec = package.get_spec()
-    reader = BlobReader(Path(package.weights_dir) / "weight.bin") if _has_blobs(spec) else None
-    blobs = {}
-    for op in walk(main_block(spec)):
-        value = op.attributes["val"] if op.type == "const" else None
-        if value is not None and value.HasField("blobFileValue"):
-            assert reader is not None
-            dtype = dtype_name(value)
-            blobs[op.outputs[0].name] = (dtype, reader.read(value.blobFileValue.offset, dtype, value_shape(value)))
     placements = find_layers(model, prepared, spec, blobs)
     tidy(spec, blobs, model)
     module = model.program.module(check_guards=False)
@@ -68,7 +58,19 @@ def convert(model: Model, ios: int) -> FloatProgram:
     return FloatProgram(spec, blobs, placements, shapes, operations, ios)
 
 
-def _run(ct: Any, program: Any, model: Model, ios: int) -> Any:
+def _read_blobs(spec: Any, file: Path) -> dict[str, tuple[str, Any]]:
+    """Return (dtype, array) of every constant in the weights file, by name."""
+    held = [op for op in walk(main_block(spec)) if op.type == "const" and op.attributes["val"].HasField("blobFileValue")]
+    if not held:
+        return {}
+    reader = BlobReader(file)
+    values = [(op.outputs[0].name, op.attributes["val"]) for op in held]
+    return {
+        name: (dtype_name(v), reader.read(v.blobFileValue.offset, dtype_name(v), value_shape(v))) for name, v in values
+    }
+
+
+def _run(ct: Any, program: Any, model: Model, ios: int, folder: str) -> Any:
     import numpy as np
 
     pipeline = ct.PassPipeline.DEFAULT
@@ -78,12 +80,8 @@ def _run(ct: Any, program: Any, model: Model, ios: int) -> Any:
     return ct.convert(
         program, convert_to="mlprogram", minimum_deployment_target=getattr(ct.target, f"iOS{ios}"), outputs=outputs,
         compute_precision=ct.precision.FLOAT16, skip_model_load=True, pass_pipeline=pipeline,
-        package_dir=str(Path(tempfile.mkdtemp(prefix="snugfit-coreml-")) / "model.mlpackage"),
+        package_dir=str(Path(folder) / "model.mlpackage"),
     )
-
-
-def _has_blobs(spec: Any) -> bool:
-    return any(op.type == "const" and op.attributes["val"].HasField("blobFileValue") for op in walk(main_block(spec)))
 
 
 def _first_line(error: BaseException) -> str:

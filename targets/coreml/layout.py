@@ -120,7 +120,8 @@ def from_grid(grid: Any) -> Arrays:
     codes = grid.codes.numpy()
     scale = None if grid.scale is None else np.ascontiguousarray(grid.scale.numpy())
     if scale is not None:
-        scale = scale.reshape(_scale_shape(shape, axis, scheme))
+        counts = _scale_shape(shape, axis, scheme)
+        scale = np.moveaxis(scale.reshape(counts[axis], *counts[:axis], *counts[axis + 1:]), 0, axis)
     table = None if grid.table is None else grid.table.numpy().reshape(*_table_shape(shape, axis, scheme))
     return Arrays(codes, scale, table)
 

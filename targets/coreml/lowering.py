@@ -96,10 +96,19 @@ def _compressed(placement: Placement, grid: Any, program: FloatProgram, place: P
 def _check(layer: Layer, scheme: Scheme | None, program: FloatProgram) -> None:
     if scheme is None:
         return
-    places = tuple(p for w in program.placements[layer.name] for p in w)
-    reason = refusal(scheme, layer.shape, layer.channel_axis, places, program.ios)
+    reason = objection(layer, scheme, program)
     if reason is not None:
         raise LoweringError(f"coreml: layer {layer.name!r} cannot be stored as {scheme.name}: {reason}")
+
+
+def objection(layer: Layer, scheme: Scheme, program: FloatProgram) -> str | None:
+    """Say why a layer of the program cannot be stored in `scheme`, or None; an LSTM's weights must all hold it."""
+    weights = program.placements[layer.name] or ((),)
+    for name, places in zip(layer.weights, weights, strict=False):
+        reason = refusal(scheme, program.shapes[name], layer.channel_axis, places, program.ios)
+        if reason is not None:
+            return reason
+    return None
 
 
 def price(model: Model, program: FloatProgram, choices: Mapping[str, Any]) -> Prices:
@@ -115,14 +124,14 @@ def price(model: Model, program: FloatProgram, choices: Mapping[str, Any]) -> Pr
         else:
             base += stored_bytes(dtype, array.size)
     return Prices(base, {
-        layer.name: {s.name: cost for s in choices.get(layer.name, ()) if (cost := _cost(model, layer, s, program)) is not None}
+        layer.name: {s.name: cost for s in choices.get(layer.name, ()) if (cost := _cost(layer, s, program)) is not None}
         for layer in model.inventory.layers
     })
 
 
-def _cost(model: Model, layer: Layer, scheme: Scheme, program: FloatProgram) -> int | None:
+def _cost(layer: Layer, scheme: Scheme, program: FloatProgram) -> int | None:
     weights = program.placements[layer.name]
-    if refusal(scheme, layer.shape, layer.channel_axis, tuple(p for w in weights for p in w), program.ios):
+    if objection(layer, scheme, program) is not None:
         return None
     total = 0
     for name, places in zip(layer.weights, weights, strict=False):

@@ -56,7 +56,8 @@ def _places(
         part = value[np.asarray(rows)]
         for const, array in constants.get(part.size, ()):
             if const not in taken and _mentions(const, folded) and _holds(array, part):
-                places.append(Placement(const, "rows", tuple(array.shape), tuple(int(r) for r in np.ravel(rows)), array.dtype.name))
+                flat = tuple(int(r) for r in np.ravel(rows))
+                places.append(Placement(const, "rows", tuple(array.shape), flat, array.dtype.name))
                 break
         else:
             return ()

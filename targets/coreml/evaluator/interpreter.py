@@ -54,10 +54,7 @@ def run_block(block: Any, values: dict[str, Any]) -> list[Any]:
         if op.type == "const" or op.type.startswith("constexpr_"):
             continue
         held = {key: _argument(argument, values) for key, argument in op.inputs.items()}
-        if op.type in ("cond", "while_loop"):
-            results = _CONTROLS[op.type](op, held, values)
-        else:
-            results = known[op.type](**held)
+        results = _CONTROLS[op.type](op, held, values) if op.type in _CONTROLS else known[op.type](**held)
         several = results if isinstance(results, list | tuple) else [results]
         if len(several) != len(op.outputs):
             raise CheckFailed(f"operation {op.type} has {len(op.outputs)} outputs, {len(several)} were computed")

@@ -169,9 +169,13 @@ def _upsample_bilinear(
 ) -> Any:
     corners = bool(number(align_corners, True))
     half = not corners if half_pixel_centers is None else bool(number(half_pixel_centers))
-    size = [int(s * number(f, 1)) for s, f in zip(x.shape[-2:], (scale_factor_height, scale_factor_width), strict=True)]
     mode = "STRICT_ALIGN_CORNERS" if corners else "UNALIGN_CORNERS" if half else "DEFAULT"
-    return _resize_bilinear(x, *size, mode)
+    height, width = _scaled(x, scale_factor_height, scale_factor_width)
+    return _resize_bilinear(x, height, width, mode)
+
+
+def _scaled(x: Any, height: Any, width: Any) -> tuple[int, int]:
+    return int(x.shape[-2] * number(height, 1)), int(x.shape[-1] * number(width, 1))
 
 
 def _resize_bilinear(
@@ -193,8 +197,7 @@ def _resize_bilinear(
 
 
 def _upsample_nearest(x: Any, scale_factor_height: Any = None, scale_factor_width: Any = None) -> Any:
-    size = [int(s * number(f, 1)) for s, f in zip(x.shape[-2:], (scale_factor_height, scale_factor_width), strict=True)]
-    return _resize_nearest(x, *size)
+    return _resize_nearest(x, *_scaled(x, scale_factor_height, scale_factor_width))
 
 
 def _resize_nearest(x: Any, target_size_height: Any, target_size_width: Any) -> Any:
