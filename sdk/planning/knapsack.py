@@ -60,10 +60,11 @@ def _branch(
 
 
 class _Core:
-    """The knapsack over the open options, in reduced values and scaled so that 1 is a thousandth of the gap.
+    """The knapsack over the open options, scaled so that 1 is a thousandth of the gap.
 
-    With the price p, value = reduced value - p * weight: every number that matters lies within the gap,
-    so losses of 1e-12 next to 10 and gigabytes next to bytes cost no precision.
+    Values and weights are differences from each group's best option at the price, and weights are counted
+    in the value that the price gives them: losses of 1e-12 next to 10, or gigabytes next to bytes, stay
+    within what the solver resolves.
     """
 
     def __init__(self, groups: Sequence[Group], budget: float, relaxed: Relaxed, free: Sequence[int]) -> None:
