@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,13 @@ import pytest
 APP = Path(__file__).parent / "cli" / "app"
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """No log lines, as in the command's own process (torch logs to the stderr of the test that imported it)."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    yield
+    logging.disable(before)
 
 
 @pytest.fixture(autouse=True)

@@ -25,10 +25,13 @@ def load_huggingface(reference: str, path: Path, trust: bool) -> Loaded:
     place = str(path) if path.is_dir() else reference
     if path.is_dir() and not (path / "config.json").is_file():
         raise BadInput(f"model {reference!r}: the directory has no config.json")
+    if not trust and _brings_code(path):
+        raise BadInput(f"model {reference!r} brings its own Python code, which is run only with --trust (trust: true)")
     try:
         config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=trust)
         module = _class_of(transformers, config).from_pretrained(
-            place, config=config, use_safetensors=None if trust else True, attn_implementation="sdpa"
+            place, config=config, use_safetensors=None if trust else True, attn_implementation="sdpa",
+            trust_remote_code=trust,
         )
     except BadInput:
         raise
@@ -36,6 +39,15 @@ def load_huggingface(reference: str, path: Path, trust: bool) -> Loaded:
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise BadInput(f"model {reference!r} cannot be loaded as a Hugging Face model: {first}") from error
     return Loaded(Path(place).name.lower(), reference, _first_output(module.eval()), _example(config))
+
+
+def _brings_code(path: Path) -> bool:
+    import json
+
+    try:
+        return "auto_map" in json.loads((path / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
 
 
 def _class_of(transformers: Any, config: Any) -> Any:
