@@ -37,6 +37,7 @@ def lift(model: Model) -> Lifted:
     module.graph.set_codegen(torch.fx.graph.CodeGen())
     lifted = Lifted(module)
     names = {w for layer in model.inventory.layers for w in layer.weights}
+    _crop_transposed(module)
     _trim_lookups(lifted, names)
     for node in list(module.graph.nodes):
         if node.op == "call_function" and _feeds_layer(node, names):
@@ -142,6 +143,42 @@ def evaluate(module: Any, node: Any) -> Any:
         return operator.attrgetter(node.target)(module)
     with torch.no_grad():
         return node.target(*value(node.args), **value(node.kwargs))
+
+
+def _crop_transposed(module: Any) -> None:
+    """Write a transposed convolution with output padding, which the converter refuses, as a full one and a crop."""
+    import torch
+
+    aten = torch.ops.aten
+    for node in list(module.graph.nodes):
+        if node.target not in (aten.conv_transpose1d.default, aten.conv_transpose2d.input):
+            continue
+        given = [*node.args[3:], *([1], [0], [0], 1, [1])[len(node.args) - 3 :]]
+        rank = 1 if node.target is aten.conv_transpose1d.default else 2
+        stride, padding, extra, groups, dilation = given
+        padding, extra = ([int(v) for v in (list(item) * rank)[:rank]] for item in (padding, extra))
+        if not any(extra) or any(e > p for e, p in zip(extra, padding, strict=True)):
+            continue
+        sizes = [int(s) for s in node.meta["val"].shape[2:]] if "val" in node.meta else None
+        node.args = (*_three(node.args), stride, [0] * rank, [0] * rank, groups, dilation)
+        _crop(module, node, padding, extra, sizes)
+
+
+def _three(args: tuple[Any, ...]) -> tuple[Any, Any, Any]:
+    return args[0], args[1], args[2] if len(args) > 2 else None
+
+
+def _crop(module: Any, node: Any, padding: list[int], extra: list[int], sizes: list[int] | None) -> None:
+    """Slice the full result of a transposed convolution: `padding` off the front, `padding - extra` off the back."""
+    import torch
+
+    users, last = list(node.users), node
+    for axis, (before, more) in enumerate(zip(padding, extra, strict=True)):
+        end = before + sizes[axis] if sizes else (more - before or 2**62)
+        with module.graph.inserting_after(last):
+            last = module.graph.call_function(torch.ops.aten.slice.Tensor, (last, 2 + axis, before, end))
+    for user in users:
+        user.replace_input_with(node, last)
 
 
 def _trim_lookups(lifted: Lifted, weights: set[str]) -> None:

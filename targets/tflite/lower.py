@@ -16,7 +16,7 @@ from targets.tflite.convert import FloatModel
 from targets.tflite.flatbuffer import as_bytes, new_tensor, read, tensor_array, write
 from targets.tflite.layout import SEPARATOR
 from targets.tflite.match import Place
-from targets.tflite.pointwise import as_linear, is_linear_scheme
+from targets.tflite.pointwise import as_linear, can_be_linear, is_linear_scheme
 from targets.tflite.pricing import objection
 from targets.tflite.recipes import Book, Recipe, mode_of, register, stored_float, weight_parameters, with_bias
 
@@ -61,7 +61,7 @@ def _apply(flat: Any, layer: Layer, place: Place, grid: Grid, quantized: Quantiz
     if grid.scheme.name in FLOATS:
         flat.buffers[graph.tensors[place.tensor].buffer].data = as_bytes(stored_float(place, grid))
         return {}
-    if is_linear_scheme(grid.scheme, place):
+    if is_linear_scheme(grid.scheme, place) and can_be_linear(flat, place):
         place = as_linear(flat, place)
     mode = mode_of(grid.scheme, place.builtin)
     parameters = weight_parameters(place, grid)

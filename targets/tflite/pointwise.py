@@ -15,8 +15,8 @@ from targets.tflite.match import Place
 
 
 def is_linear_scheme(scheme: Scheme, place: Place) -> bool:
-    """Whether a convolution's scheme is stored on a fully connected operator: dynamic 8-bit or narrower."""
-    return place.builtin == "CONV_2D" and scheme.format == "int" and scheme.activations == "dynamic" and scheme.bits < 8
+    """Whether a 1x1 convolution's scheme is stored on a fully connected operator: all narrower than 8 bits."""
+    return place.builtin == "CONV_2D" and scheme.format == "int" and scheme.bits < 8
 
 
 def can_be_linear(flat: Any, place: Place) -> bool:

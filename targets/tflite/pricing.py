@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 
 from sdk.lowering import Prices
 from sdk.models import Model
-from sdk.schemes import Scheme, fits
-from targets.tflite.convert import FloatModel
+from sdk.schemes import Scheme
+from targets.tflite.convert import GROUPED_BUILTINS, FloatModel
 from targets.tflite.match import CHANNEL_AXIS, Place
 from targets.tflite.recipes import mode_of
 
-SCALES = 64
+SCALES = 34
 """Bytes of a quantization table besides its vectors: offsets, the vectors' lengths and padding."""
 
-GROUPED = 148
+GROUPED = 92
 """The same for group scales: details table, the scales' own tensor, buffer and name."""
 
-DEQUANTIZE = 132
+DEQUANTIZE = 116
 """One more operator and the tensor between: what a dequantize in front of an operator costs besides its name."""
 
 STATIC = 460
@@ -46,12 +46,22 @@ def objection(scheme: Scheme, layer: str, source: FloatModel) -> str | None:
         return None
     if layer not in source.places:
         return "the converter rewrote its weight, so it can only stay fp32"
-    for place in source.places[layer]:
-        if place.builtin in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV") and scheme.format == "int" and scheme.bits < 8:
-            if layer not in source.pointwise:
-                return "only 1x1 convolutions with stride 1 hold fewer than 8 bits soundly and fast"
-        if scheme.granularity == "group" and fits(scheme, (place.shape[0], math.prod(place.shape[1:])), 0) is not None:
-            return f"{math.prod(place.shape[1:])} inputs per channel do not divide into groups of {scheme.group}"
+    reasons = (_place_objection(scheme, place, layer in source.pointwise) for place in source.places[layer])
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+def _place_objection(scheme: Scheme, place: Place, pointwise: bool) -> str | None:
+    inputs = math.prod(place.shape) // _channels(place)
+    narrow = scheme.format == "int" and scheme.bits < 8
+    if narrow and scheme.activations != "float" and place.builtin not in GROUPED_BUILTINS and not pointwise:
+        return "only 1x1 convolutions with stride 1 compute with fewer than 8 bits soundly and fast"
+    if scheme.granularity == "group" and (place.builtin not in GROUPED_BUILTINS and not pointwise):
+        return "only linears, 1x1 convolutions and lookups hold group scales"
+    if scheme.granularity == "group" and inputs % scheme.group:
+        return f"{inputs} inputs per channel do not divide into groups of {scheme.group}"
+    packed = 8 // scheme.bits if narrow else 1
+    if inputs % packed and (scheme.activations != "float" or place.builtin == "EMBEDDING_LOOKUP"):
+        return f"{inputs} inputs per channel do not fill whole bytes of {packed} codes, which the kernels need"
     return None
 
 
