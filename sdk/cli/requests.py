@@ -131,7 +131,11 @@ def _word(device: str) -> str:
 
 
 def with_inputs(requests: list[Request], reference: str | None, project: str | None) -> list[Request]:
-    """Call the `inputs` function of flags or project, if any, for the example inputs of the model."""
+    """Call the `inputs` function of flags or project, if any; a wrong `metric` is found here, before the work."""
+    from sdk.pipeline.metrics import load_metric
+
+    if requests[0].metric is not None:
+        load_metric(requests[0])
     reference = reference or load_project(Path(project) if project else None).inputs
     if reference is None:
         return requests
