@@ -52,20 +52,25 @@ def _show(model: Any) -> None:
 
     inventory = model.inventory
     rows = [
-        (layer.name, layer.kind, "x".join(map(str, layer.shape)), f"{layer.parameters:,}", f"{layer.macs:,}", ", ".join(layer.tied))
+        (layer.name, layer.kind, _by(layer.shape), f"{layer.parameters:,}", f"{layer.macs:,}", ", ".join(layer.tied))
         for layer in inventory.layers
     ]
     print_table(("layer", "kind", "shape", "parameters", "macs", "tied with"), rows, model.name, "parameters macs")
     if inventory.uncovered:
         click.echo()
-        left = [(each.name, "x".join(map(str, each.shape)), each.dtype, f"{each.bytes:,}") for each in inventory.uncovered]
+        left = [(each.name, _by(each.shape), each.dtype, f"{each.bytes:,}") for each in inventory.uncovered]
         print_table(("covered by no scheme", "shape", "dtype", "bytes"), left, "", "bytes")
     click.echo()
+    size = format_size(4 * inventory.parameters) if inventory.parameters else "0 B"
     print_facts([
         ("inputs", ", ".join(f"{s.name} {s.dtype} {list(s.shape)}" for s in model.inputs)),
         ("outputs", ", ".join(f"{s.name} {s.dtype} {list(s.shape)}" for s in model.outputs)),
         ("layers", len(inventory.layers)),
-        ("weights", f"{inventory.parameters:,} ({format_size(4 * inventory.parameters) if inventory.parameters else '0 B'} as float32)"),
+        ("weights", f"{inventory.parameters:,} ({size} as float32)"),
     ])
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
 
 

@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         result: Any = cli.main(args=list(arguments), prog_name="sdk", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # the reader went away; say nothing at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; say nothing at exit
         return 0
     except BaseException as error:
         failure = explain(error)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 
-class Size(click.ParamType):
+class Size(click.ParamType):  # type: ignore[type-arg]
     """Bytes: 12MB, 12MiB or 12_000_000."""
 
     name = "size"
@@ -23,7 +23,7 @@ class Size(click.ParamType):
             raise BadInput(f"{param.opts[0] if param else 'size'}: {error}") from None
 
 
-class Positive(click.ParamType):
+class Positive(click.ParamType):  # type: ignore[type-arg]
     """A finite number above zero."""
 
     name = "number"
@@ -47,8 +47,13 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _REQUEST = (
     click.argument("model", required=False),
-    click.option("--device", "-d", "devices", multiple=True, metavar="NAME", help="Device, or a profile's YAML; several with commas."),
-    click.option("--target", "-t", "targets", multiple=True, metavar="NAME", help="auto (by device), executorch, tflite, coreml; several with commas."),
+    click.option(
+        "--device", "-d", "devices", multiple=True, metavar="NAME", help="Device, or a profile's YAML; several with commas."
+    ),
+    click.option(
+        "--target", "-t", "targets", multiple=True, metavar="NAME",
+        help="auto (by device), executorch, tflite, coreml; several with commas.",
+    ),
     click.option("--max-size", type=Size(), help="Most bytes of the finished file, such as 4MB: best quality within it."),
     click.option("--max-loss", type=Positive(), help="Most loss against the float model: smallest file within it."),
     click.option("--uniform", metavar="PRESET", help="One recipe for all layers: fp32, fp16, q8, q4, q4f16 or q2."),

@@ -105,7 +105,8 @@ def _show(planned: Planned) -> None:
     size = plan.predicted.artifact_bytes
     print_facts([
         ("file", f"{format_size(size)} ({size:,} bytes), predicted; float weights alone: {format_size(sum(before.values()))}"),
-        ("loss", f"{plan.predicted.loss:.4g} {plan.loss}, predicted from {plan.calibration.origin} ({plan.calibration.samples} samples)"),
+        ("loss", f"{plan.predicted.loss:.4g} {plan.loss}, predicted from {plan.calibration.samples} samples"
+                 f" of {plan.calibration.origin}"),
         ("objective", plan.objective),
     ])
 

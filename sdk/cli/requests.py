@@ -52,7 +52,8 @@ def build_requests(flags: dict[str, Any], out: str | None, plan: str | None) -> 
         command=command_line(sys.argv),
         **budgets,
     )
-    requests = _each(whole, _split(flags["devices"]) or project.devices or (), _split(flags["targets"]) or project.target or ("auto",))
+    devices = _split(flags["devices"]) or project.devices or ()
+    requests = _each(whole, devices, _split(flags["targets"]) or project.target or ("auto",))
     return _placed(requests, out or project.out)
 
 

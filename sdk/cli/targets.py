@@ -53,7 +53,7 @@ def _list(as_json: bool) -> int:
     if as_json:
         print_json({"targets": listed} | ({"error": broken[0], "exit_code": 1} if broken else {}))
     else:
-        rows = [(each["name"], "yes" if each["installed"] else "no", _versions(each), _runs(each), _mend(each)) for each in listed]
+        rows = [(e["name"], "yes" if e["installed"] else "no", _versions(e), _runs(e), _mend(e)) for e in listed]
         print_table(("target", "installed", "toolchain", "quantizes", "missing"), rows)
     for message in broken:
         click.echo(f"error: {message}", err=True)

@@ -104,8 +104,8 @@ def _parse(raw: bytes) -> tuple[dict[str, Any], list[tuple[Record, list[bytes]]]
     graph, *lines = raw[_HEAD:start].decode().splitlines()
     tensors = []
     for line in lines:
-        values: dict[str, Any] = json.loads(line)
-        record = Record(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(line).items()}
+        record = Record(**values)
         parts = []
         for size in record.parts:
             parts.append(raw[start : start + size])

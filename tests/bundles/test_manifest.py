@@ -71,7 +71,10 @@ def test_every_changed_byte_is_found() -> None:
             parse(changed, "m")
 
 
-@pytest.mark.parametrize("path", [("layers", 0, "realised"), ("artifact", "bytes"), ("measured", "loss", "value"), ("device",), ("digest",)])
+EDITED = [("layers", 0, "realised"), ("artifact", "bytes"), ("measured", "loss", "value"), ("device",), ("digest",)]
+
+
+@pytest.mark.parametrize("path", EDITED)
 def test_every_edited_value_is_found(path: tuple[str | int, ...]) -> None:
     data = json.loads(dump(manifest()))
     inner = data

@@ -105,7 +105,10 @@ def test_an_incomplete_bundle_is_not_put_in_place(tmp_path: Path) -> None:
     assert contents(tmp_path) == set()
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("I/O: No space left on device (os error 28)")])
+FULL = (OSError(28, "No space left on device"), RuntimeError("I/O: No space left on device (os error 28)"))
+
+
+@pytest.mark.parametrize("error", FULL)
 def test_a_full_disk_is_one_sentence(tmp_path: Path, error: Exception) -> None:
     def full(folder: Path) -> None:
         raise error

@@ -91,7 +91,7 @@ def test_a_broken_target_is_shown_and_leaves_the_others(
 
 def test_a_missing_toolchain_is_said_with_the_mend(site: Path, app: Path, capsys: pytest.CaptureFixture[str]) -> None:
     install(site, "bitbox", {"absent": "bitbox:ABSENT"})
-    with pytest.raises(Missing, match="absent.*bitbox-compiler.*pip install bitbox-compiler"):
+    with pytest.raises(Missing, match=r"absent.*bitbox-compiler.*pip install bitbox-compiler"):
         ready_target("absent")
     assert run(["package", "--target", "absent", "--out", "made"]) == 3
     assert "pip install bitbox-compiler" in capsys.readouterr().err

@@ -100,8 +100,8 @@ def test_plan_prints_yaml_on_request(app: Path, capsys: pytest.CaptureFixture[st
 
 def test_init_writes_a_file_that_works(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (app / "sdk.yaml").unlink()
-    args = ["--model", "model.py:net", "--device", "host", "--target", "null", "--max-size", "30kB", "--calibration", "model.py:samples"]
-    assert run(["init", *args]) == 0
+    args = ["--model", "model.py:net", "--device", "host", "--target", "null", "--max-size", "30kB"]
+    assert run(["init", *args, "--calibration", "model.py:samples"]) == 0
     assert run(["package", "--out", "made"]) == 0
     assert run(["init"]) == 2
     assert run(["init", "--force"]) == 0
@@ -166,7 +166,9 @@ def resealed(bundle: Path, old: str, new: str) -> None:
     (bundle / "manifest.json").write_text(dump(Manifest.model_validate_json(text.replace(old, new))))
 
 
-def test_an_altered_scheme_is_found_even_under_a_new_seal(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_altered_scheme_is_found_even_under_a_new_seal(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     bundle = tmp_path / "made"
     shutil.copytree(finished, bundle)
     layer = next(each for each in open_bundle(bundle).manifest.layers if each.realised != "int4_g32")
@@ -178,7 +180,6 @@ def test_an_altered_scheme_is_found_even_under_a_new_seal(finished: Path, tmp_pa
 def test_the_api_has_the_words_of_the_command(app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(app))
     import torch
-
     from model import metric, net, samples  # type: ignore[import-not-found]
 
     module, _ = net()

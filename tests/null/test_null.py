@@ -142,7 +142,8 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_changed_scheme_is_read_from_the_bytes(artifact: Path, tmp_path: Path) -> None:
     raw = artifact.read_bytes()
-    changed = raw.replace(b'"layer":"head","format":"int","dtype":"float32","bits":8', b'"layer":"head","format":"int","dtype":"float32","bits":4')
+    stored = b'"layer":"head","format":"int","dtype":"float32","bits":'
+    changed = raw.replace(stored + b"8", stored + b"4")
     assert changed != raw
     (tmp_path / "model.null").write_bytes(changed)
     with pytest.raises(CheckFailed, match="damaged"):
