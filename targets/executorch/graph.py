@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from sdk.errors import LoweringError
@@ -67,7 +68,7 @@ def _write_layer(module: Any, node: Any, layer: Layer, grid: Grid) -> None:
     with module.graph.inserting_before(node):
         node.update_arg(1, _weight(module, layer, grid))
         if grid.scheme.activations == "dynamic":
-            node.update_arg(0, _dynamic(module.graph, node.args[0]))
+            node.update_arg(0, _dynamic(module.graph, node.args[0], layer.kind == "linear"))
     if not weight.users:
         module.graph.erase_node(weight)
 
@@ -103,22 +104,30 @@ def _weight(module: Any, layer: Layer, grid: Grid) -> Any:
     )
 
 
-def _dynamic(graph: Any, value: Any) -> Any:
-    """Per-token asymmetric int8 quantize and dequantize of a float input, in torchao's operators."""
-    import operator
+def _dynamic(graph: Any, value: Any, per_token: bool) -> Any:
+    """Asymmetric int8 quantize and dequantize of a float input with a range found at run time.
 
+    For linears per token in torchao's operators; convolutions take PT2E's, which the backend runs per sample.
+    """
     import torch
 
-    ops = torch.ops.torchao
-    shape = value.meta["val"].shape
-    block = [1] * (len(shape) - 1) + [int(shape[-1])]
-    chosen = graph.call_function(
-        ops.choose_qparams_affine.default,
-        (value, "ASYMMETRIC", block, torch.int8, -128, 127, None, torch.float32, torch.int8),
-    )
+    if per_token:
+        ops, block = torch.ops.torchao, [1] * (value.meta["val"].dim() - 1) + [int(value.meta["val"].shape[-1])]
+        choose, quantize, dequantize = (
+            getattr(ops, name).default for name in ("choose_qparams_affine", "quantize_affine", "dequantize_affine")
+        )
+        asked: tuple[Any, ...] = ("ASYMMETRIC", block, torch.int8, -128, 127, None, torch.float32, torch.int8)
+        lead: tuple[Any, ...] = (block,)
+        tail: tuple[Any, ...] = (torch.int8, -128, 127)
+    else:
+        decomposed = torch.ops.quantized_decomposed
+        choose, quantize = decomposed.choose_qparams.tensor, decomposed.quantize_per_tensor.tensor
+        dequantize = decomposed.dequantize_per_tensor.tensor
+        asked, lead, tail = (-128, 127, torch.finfo(torch.float32).eps, torch.int8), (), (-128, 127, torch.int8)
+    chosen = graph.call_function(choose, (value, *asked))
     scale, zero = (graph.call_function(operator.getitem, (chosen, i)) for i in (0, 1))
-    codes = graph.call_function(ops.quantize_affine.default, (value, block, scale, zero, torch.int8, -128, 127))
-    made = graph.call_function(ops.dequantize_affine.default, (codes, block, scale, zero, torch.int8, -128, 127))
+    codes = graph.call_function(quantize, (value, *lead, scale, zero, *tail))
+    made = graph.call_function(dequantize, (codes, *lead, scale, zero, *tail))
     made.meta["val"] = value.meta["val"]
     return made
 

