@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 
-def has_converter(target: Any) -> bool:
-    """Say whether coremltools converts the operator of an exported graph's node."""
+def converts(node: Any) -> bool:
+    """Say whether coremltools converts a node of an exported graph."""
     from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
     from coremltools.converters.mil.frontend.torch.utils import sanitize_op_kind
 
     install()
     try:
-        kind = target.name()
+        kind = node.target.name()
     except (AttributeError, TypeError):
-        kind = getattr(target, "__name__", str(target))
-    return sanitize_op_kind(kind) in _TORCH_OPS_REGISTRY.name_to_func_mapping
+        kind = getattr(node.target, "__name__", str(node.target))
+    if sanitize_op_kind(kind) not in _TORCH_OPS_REGISTRY.name_to_func_mapping:
+        return False
+    return not any(str(node.target) == name and refuses(node) for name, refuses in _FORMS.items())
+
+
+_FORMS: dict[str, Callable[[Any], bool]] = {
+    "aten.pad.default": lambda node: len(node.args) > 2 and node.args[2] == "circular",
+    "aten.rms_norm.default": lambda node: len(node.args) < 4,
+}
+"""Forms of operators that their converters refuse."""
 
 
 @cache

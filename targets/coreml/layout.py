@@ -96,7 +96,10 @@ def _table_refusal(placement: Placement, channels: int, group: int) -> str | Non
 
 
 def _blocks(shape: tuple[int, ...], axis: int, group: int) -> tuple[int, ...] | None:
-    """Number of scales per axis when `group` weights of the flattened rest share one; None when no box does."""
+    """Number of scales per axis when `group` weights of the flattened rest share one.
+
+    None when no box of whole kernels does: blocks run along input channels only, as Core ML's tools write them.
+    """
     counts, left = [1] * len(shape), group
     for index in reversed(range(len(shape))):
         if index == axis:
@@ -109,7 +112,8 @@ def _blocks(shape: tuple[int, ...], axis: int, group: int) -> tuple[int, ...] | 
             if shape[index] % left:
                 return None
             counts[index], left = shape[index] // left, 1
-    return tuple(counts)
+    inputs = 1 if axis == 0 else 0
+    return tuple(counts) if all(n == 1 or i in (axis, inputs) for i, n in enumerate(counts)) else None
 
 
 def from_grid(grid: Any) -> Arrays:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,22 +29,32 @@ def prepare(model: Model) -> Prepared:
     """Return `model` as an ExportedProgram whose operators coremltools knows."""
     import torch
 
-    from targets.coreml.recurrent import write_out_cells
+    from targets.coreml.rewriting import rewrite, rewritten
 
-    module = model.module()
-    write_out_cells(module, {n.name: n.meta.get("val") for n in model.program.graph.nodes})
+    known = _known_operators(model.program, rewritten())
+    module = copy.deepcopy(known.module(check_guards=False))
+    rewrite(module, _values(module, known))
     lookups = _fold_constants(module, {w for layer in model.inventory.layers for w in layer.weights})
     _tame_extremes(module)
-    _fill_defaults(module)
     _distinct_outputs(module)
     module.graph.eliminate_dead_code()
     module.recompile()
     with torch.no_grad():
         program = torch.export.export(module, model.example, strict=False)
-    program = _known_operators(program)
+    program = _known_operators(program.run_decompositions({}), frozenset())
     signature = program.graph_signature
     names = {n: p for table in (signature.inputs_to_parameters, signature.inputs_to_buffers) for p, n in table.items()}
     return Prepared(program, names, {w: tuple((names[f], rows) for f, rows in found) for w, found in lookups.items()})
+
+
+def _values(module: Any, program: Any) -> dict[str, Any]:
+    """Fake tensors by node name; an unpacked program names some inputs otherwise."""
+    from sdk.models.rewrite import attribute
+
+    fed = [n.meta["val"] for n in program.graph.nodes if n.op == "placeholder" and n.name in program.graph_signature.user_inputs]
+    values = {n.name: attribute(module, n.target) if n.op == "get_attr" else n.meta.get("val") for n in module.graph.nodes}
+    inputs = [n.name for n in module.graph.nodes if n.op == "placeholder"]
+    return values | dict(zip(inputs, fed, strict=True))
 
 
 def _fold_constants(module: Any, planned: set[str]) -> dict[str, list[tuple[str, Any]]]:
@@ -55,7 +66,7 @@ def _fold_constants(module: Any, planned: set[str]) -> dict[str, list[tuple[str,
 
     from sdk.models.rewrite import attribute
 
-    values: dict[Any, Any] = {}
+    values: dict[Any, Any] = _shaped_constants(module)
     lookups: dict[str, list[tuple[str, Any]]] = {}
     for node in list(module.graph.nodes):
         if node.op == "get_attr":
@@ -66,7 +77,7 @@ def _fold_constants(module: Any, planned: set[str]) -> dict[str, list[tuple[str,
             name = f"folded_{node.name}"
             _to_buffer(module, node, name, attribute(module, table)[rows])
             lookups.setdefault(table, []).append((name, rows))
-        elif node.op == "call_function" and _foldable(node, values):
+        elif node.op == "call_function" and node not in values and _foldable(node, values):
             args = torch.fx.node.map_arg(node.args, lambda n: values[n])
             kwargs = torch.fx.node.map_arg(node.kwargs, lambda n: values[n])
             with torch.no_grad():
@@ -76,6 +87,23 @@ def _fold_constants(module: Any, planned: set[str]) -> dict[str, list[tuple[str,
             continue
         _to_buffer(module, node, f"folded_{count}", values[node], values)
     return lookups
+
+
+def _shaped_constants(module: Any) -> dict[Any, Any]:
+    """Values of `zeros_like` and its kin, which need their input's shape only."""
+    import torch
+
+    aten = torch.ops.aten
+    fills = {aten.new_zeros.default: 0, aten.new_ones.default: 1, aten.zeros_like.default: 0, aten.ones_like.default: 1,
+             aten.new_full.default: 2, aten.full_like.default: 1}
+    values = {}
+    for node in module.graph.nodes:
+        like = node.meta.get("val") if node.op == "call_function" and node.target in fills else None
+        if like is not None:
+            given = node.args[fills[node.target]] if node.target in (aten.new_full.default, aten.full_like.default) else None
+            fill = fills[node.target] if given is None else given
+            values[node] = torch.full(tuple(like.shape), fill, dtype=like.dtype)
+    return values
 
 
 def _constant_lookup(node: Any, values: dict[Any, Any], planned: set[str]) -> bool:
@@ -123,23 +151,6 @@ def _tamed(value: float) -> float:
     return value if abs(value) < 1e30 else LARGEST if value > 0 else -LARGEST
 
 
-def _fill_defaults(module: Any) -> None:
-    """Give operators whose converters count arguments the defaults of their schema."""
-    import torch
-
-    aten = torch.ops.aten
-    counted = {aten.max_pool1d.default, aten.max_pool2d.default, aten.avg_pool1d.default, aten.avg_pool2d.default,
-               aten.max_pool2d_with_indices.default, aten.elu.default, aten.leaky_relu.default}
-    for node in module.graph.nodes:
-        if node.target in counted:
-            missing = node.target._schema.arguments[len(node.args):]
-            values = [node.kwargs.get(a.name, a.default_value) for a in missing]
-            node.args = (*node.args, *values)
-            node.kwargs = {}
-            if "pool" in str(node.target) and not node.args[2]:
-                node.update_arg(2, node.args[1])
-
-
 def _distinct_outputs(module: Any) -> None:
     """Give every output its own node: Core ML names one value once, and no input is an output."""
     import torch
@@ -157,24 +168,31 @@ def _distinct_outputs(module: Any) -> None:
     output.args = torch.fx.node.map_arg(output.args, own)
 
 
-def _known_operators(program: Any) -> Any:
-    """Decompose what coremltools has no converter for, and nothing else."""
-    import torch
-
-    program = program.run_decompositions({})
+def _known_operators(program: Any, spared: frozenset[Any]) -> Any:
+    """Decompose what coremltools has no converter for, and nothing else; `spared` are rewritten by us."""
     for _ in range(4):
-        unknown = _unknown(program)
+        unknown = _unknown(program) - spared
         if not unknown:
             return program
-        every = torch.export.default_decompositions()
-        table = {op: every[op] for op in unknown if op in every}
+        table = _decompositions(unknown)
         if not table:
-            raise LoweringError(f"coreml: coremltools has no converter for {', '.join(sorted(map(str, unknown)))}")
+            break
         program = program.run_decompositions(table)
-    raise LoweringError(f"coreml: coremltools has no converter for {', '.join(sorted(map(str, _unknown(program))))}")
+    lacking = ", ".join(sorted(map(str, _unknown(program) - spared)))
+    raise LoweringError(f"coreml: coremltools has no converter for {lacking}")
+
+
+def _decompositions(operators: set[Any]) -> dict[Any, Any]:
+    """Return torch's own decompositions of operators, where it has one."""
+    import torch
+    from torch._decomp import decomposition_table
+
+    every = torch.export.default_decompositions()
+    return {op: every[op] if op in every else decomposition_table[op] for op in operators
+            if op in every or op in decomposition_table}
 
 
 def _unknown(program: Any) -> set[Any]:
-    from targets.coreml.converters import has_converter
+    from targets.coreml.converters import converts
 
-    return {n.target for n in program.graph.nodes if n.op == "call_function" and not has_converter(n.target)}
+    return {n.target for n in program.graph.nodes if n.op == "call_function" and not converts(n)}

@@ -103,7 +103,7 @@ def fill_type(kind: Any, shape: tuple[int, ...], dtype: str) -> None:
 def tidy(spec: Any, blobs: dict[str, tuple[str, Any]], model: Model) -> None:
     """Name inputs and outputs as the model does, share equal small constants, drop dates, all in a fixed order."""
     block = main_block(spec)
-    _rename_outputs(spec, block, model)
+    _rename_features(spec, block, model)
     _share_constants(block, blobs)
     metadata = spec.description.metadata.userDefined
     for key in list(metadata):
@@ -113,18 +113,19 @@ def tidy(spec: Any, blobs: dict[str, tuple[str, Any]], model: Model) -> None:
     metadata[OUTPUTS] = ",".join(f"{s.name}:{s.dtype}" for s in model.outputs)
 
 
-def _rename_outputs(spec: Any, block: Any, model: Model) -> None:
-    names: dict[str, str] = {}
-    taken = {i.name for i in spec.description.input} | {o.name for op in walk(block) for o in op.outputs}
-    for old, wanted in zip(list(block.outputs), model.outputs, strict=True):
-        new = wanted.name
-        while new in taken and new != old:
-            new += "_out"
-        names[old] = new
-        taken.add(new)
-    rename(block, names)
-    for feature, spec_name in zip(spec.description.output, list(block.outputs), strict=True):
-        feature.name = spec_name
+def _rename_features(spec: Any, block: Any, model: Model) -> None:
+    """Give the program's inputs and outputs the model's names; a name that is taken inside moves out of the way."""
+    declared = list(spec.mlProgram.functions["main"].inputs)
+    inputs = {old.name: new.name for old, new in zip(declared, model.inputs, strict=True)}
+    outputs = {old: new.name for old, new in zip(list(block.outputs), model.outputs, strict=True)}
+    wanted = set(inputs.values()) | set(outputs.values())
+    inner = {o.name for op in walk(block) for o in op.outputs} - set(outputs)
+    names = {name: f"{name}_inner" for name in inner & wanted}
+    for value, feature in zip(declared, spec.description.input, strict=True):
+        value.name = feature.name = inputs[value.name]
+    for old, feature in zip(list(block.outputs), spec.description.output, strict=True):
+        feature.name = outputs[old] = outputs[old] + "_out" * (outputs[old] in inputs.values())
+    rename(block, {**names, **inputs, **outputs})
 
 
 def rename(block: Any, names: dict[str, str]) -> None:

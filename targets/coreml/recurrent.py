@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sdk.errors import LoweringError
@@ -10,18 +11,12 @@ STEPS = 512
 """Most steps of a GRU layer that are written out."""
 
 
-def write_out_cells(module: Any, values: dict[str, Any]) -> None:
-    """Replace `lstm_cell`, `gru_cell` and `gru` of a GraphModule; `values` are the fake tensors by node name."""
+def rules() -> dict[Any, Callable[[Any, dict[str, Any]], None]]:
+    """Return, by operator, the function that replaces its node; `values` are the fake tensors by node name."""
     import torch
 
     aten = torch.ops.aten
-    rules = {aten.lstm_cell.default: _lstm_cell, aten.gru_cell.default: _gru_cell, aten.gru.input: _gru}
-    for node in list(module.graph.nodes):
-        rule = rules.get(node.target) if node.op == "call_function" else None
-        if rule is None:
-            continue
-        with module.graph.inserting_before(node):
-            rule(_Writer(module.graph), node, values)
+    return {aten.lstm_cell.default: _lstm_cell, aten.gru_cell.default: _gru_cell, aten.gru.input: _gru}
 
 
 class _Writer:
@@ -74,7 +69,8 @@ class _Writer:
         return self.add(n, self.mul(z, self.sub(h, n)))
 
 
-def _lstm_cell(write: _Writer, node: Any, values: dict[str, Any]) -> None:
+def _lstm_cell(node: Any, values: dict[str, Any]) -> None:
+    write = _Writer(node.graph)
     x, (h, c), wih, whh, *biases = node.args
     bih, bhh = (*biases, None, None)[:2]
     size = values[h.name].shape[-1]
@@ -85,14 +81,16 @@ def _lstm_cell(write: _Writer, node: Any, values: dict[str, Any]) -> None:
     _replace(node, (write.mul(o, write.tanh(cell)), cell))
 
 
-def _gru_cell(write: _Writer, node: Any, values: dict[str, Any]) -> None:
+def _gru_cell(node: Any, values: dict[str, Any]) -> None:
+    write = _Writer(node.graph)
     x, h, wih, whh, *biases = node.args
     bih, bhh = (*biases, None, None)[:2]
     size = values[h.name].shape[-1]
     _replace(node, (write.gru_step(write.linear(x, wih, bih), h, whh, bhh, size),))
 
 
-def _gru(write: _Writer, node: Any, values: dict[str, Any]) -> None:
+def _gru(node: Any, values: dict[str, Any]) -> None:
+    write = _Writer(node.graph)
     x, h0, weights, biased, layers, _, _, both, batch_first = node.args
     if batch_first:
         x = write.swap(x)

@@ -206,6 +206,19 @@ def _resize_nearest(x: Any, target_size_height: Any, target_size_width: Any) -> 
     return torch.nn.functional.interpolate(x, [int(target_size_height), int(target_size_width)], mode="nearest")
 
 
+def _resample(
+    x: Any, coordinates: Any, sampling_mode: str = "bilinear", padding_mode: str = "constant", padding_value: Any = None,
+    coordinates_mode: str = "normalized_minus_one_to_one", align_corners: Any = None,
+) -> Any:
+    import torch
+
+    if coordinates_mode != "normalized_minus_one_to_one" or number(padding_value, 0.0) != 0.0:
+        raise NotImplementedError(f"resample with {coordinates_mode} coordinates or a padding value")
+    padding = {"constant": "zeros", "border": "border", "reflection": "reflection"}[padding_mode]
+    corners = bool(number(align_corners, False))
+    return torch.nn.functional.grid_sample(x, coordinates, sampling_mode, padding, corners)
+
+
 def table() -> dict[str, Callable[..., Any]]:
     """Return the operations by MIL's name."""
     from targets.coreml.evaluator.recurrences import gru, lstm, rnn
@@ -217,5 +230,5 @@ def table() -> dict[str, Callable[..., Any]]:
         "local_response_norm": _local_response_norm, "scaled_dot_product_attention": _attention,
         "upsample_bilinear": _upsample_bilinear, "resize_bilinear": _resize_bilinear,
         "upsample_nearest_neighbor": _upsample_nearest, "resize_nearest_neighbor": _resize_nearest, "lstm": lstm, "gru": gru,
-        "rnn": rnn,
+        "rnn": rnn, "resample": _resample,
     }

@@ -37,23 +37,46 @@ def _expand_dims(x: Any, axes: Any) -> Any:
     return x
 
 
+def _window(
+    shape: Any, begin: Any, end: Any, stride: Any, begin_mask: Any, end_mask: Any, squeeze_mask: Any
+) -> tuple[list[Any], list[bool]]:
+    """Return per axis the chosen positions, and which axes are squeezed."""
+    import torch
+
+    rank = len(shape)
+    steps = [1] * rank if stride is None else ints(stride)
+    open_begin, open_end, squeezed = (
+        [False] * rank if m is None else [bool(v) for v in m] for m in (begin_mask, end_mask, squeeze_mask)
+    )
+    chosen = []
+    for axis, (first, last, step) in enumerate(zip(ints(begin), ints(end), steps, strict=True)):
+        window = slice(None if open_begin[axis] else first, None if open_end[axis] else last, step)
+        places = [first % shape[axis]] if squeezed[axis] else list(range(shape[axis]))[window]
+        chosen.append(torch.tensor(places, dtype=torch.int64))
+    return chosen, squeezed
+
+
 def _slice_by_index(
     x: Any, begin: Any, end: Any, stride: Any = None, begin_mask: Any = None, end_mask: Any = None, squeeze_mask: Any = None
 ) -> Any:
+    chosen, squeezed = _window(x.shape, begin, end, stride, begin_mask, end_mask, squeeze_mask)
+    for axis, places in enumerate(chosen):
+        if len(places) != x.shape[axis] or (stride is not None and ints(stride)[axis] < 0):
+            x = x.index_select(axis, places)
+    return x.reshape([s for axis, s in enumerate(x.shape) if not squeezed[axis]])
+
+
+def _slice_update(
+    x: Any, update: Any, begin: Any, end: Any, stride: Any = None, begin_mask: Any = None, end_mask: Any = None,
+    squeeze_mask: Any = None,
+) -> Any:
     import torch
 
-    rank = x.dim()
-    steps = [1] * rank if stride is None else ints(stride)
-    masks = [[False] * rank if m is None else [bool(v) for v in m] for m in (begin_mask, end_mask, squeeze_mask)]
-    for axis, (first, last, step) in enumerate(zip(ints(begin), ints(end), steps, strict=True)):
-        if masks[2][axis]:
-            chosen = [first % x.shape[axis]]
-        else:
-            window = slice(None if masks[0][axis] else first, None if masks[1][axis] else last, step)
-            chosen = list(range(x.shape[axis]))[window]
-        if len(chosen) != x.shape[axis] or step < 0:
-            x = x.index_select(axis, torch.tensor(chosen, dtype=torch.int64))
-    return x.reshape([s for axis, s in enumerate(x.shape) if not masks[2][axis]])
+    chosen, _ = _window(x.shape, begin, end, stride, begin_mask, end_mask, squeeze_mask)
+    out = x.clone()
+    where = torch.meshgrid(*chosen, indexing="ij")
+    out[where] = update.reshape(where[0].shape).to(x.dtype)
+    return out
 
 
 def _slice_by_size(x: Any, begin: Any, size: Any) -> Any:
@@ -227,6 +250,7 @@ def table() -> dict[str, Callable[..., Any]]:
 
     return {
         "reshape": _reshape, "squeeze": _squeeze, "expand_dims": _expand_dims, "slice_by_index": _slice_by_index,
+        "slice_update": _slice_update,
         "slice_by_size": _slice_by_size, "gather": _gather, "gather_nd": _gather_nd, "gather_along_axis": _gather_along_axis,
         "scatter": _scatter, "scatter_nd": _scatter_nd, "scatter_along_axis": _scatter_along_axis, "pad": _pad,
         "concat": _concat, "split": _split, "range_1d": _range, "one_hot": _one_hot, "band_part": _band_part, "crop": _crop,

@@ -1,0 +1,94 @@
+"""Rewrites single operators of a graph that coremltools converts wrongly or not at all, each exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from targets.coreml import recurrent
+
+Rule = Callable[[Any, dict[str, Any]], None]
+
+
+def rewrite(module: Any, values: dict[str, Any]) -> None:
+    """Apply every rule to its operators in a GraphModule; `values` are the fake tensors by node name."""
+    rules = _rules()
+    for node in list(module.graph.nodes):
+        rule = rules.get(node.target) if node.op == "call_function" else None
+        if rule is not None:
+            with module.graph.inserting_before(node):
+                rule(node, values)
+
+
+def rewritten() -> frozenset[Any]:
+    """Operators that must reach `rewrite` undecomposed."""
+    return frozenset(_rules())
+
+
+def _rules() -> dict[Any, Rule]:
+    import torch
+
+    aten = torch.ops.aten
+    return {
+        **recurrent.rules(),
+        **dict.fromkeys((aten.max_pool1d.default, aten.max_pool2d.default, aten.avg_pool1d.default, aten.elu.default,
+                         aten.max_pool2d_with_indices.default, aten.leaky_relu.default), _fill_defaults),
+        aten.avg_pool2d.default: _average,
+        aten.where.ScalarOther: _float_scalar,
+        aten.where.ScalarSelf: _float_scalar,
+        aten.bitwise_or.Tensor: _logical(aten.logical_or.default),
+        aten.bitwise_and.Tensor: _logical(aten.logical_and.default),
+        aten.bitwise_xor.Tensor: _logical(aten.logical_xor.default),
+    }
+
+
+def _fill_defaults(node: Any, values: dict[str, Any]) -> None:
+    """Give operators whose converters count arguments the defaults of their schema."""
+    missing = node.target._schema.arguments[len(node.args):]
+    node.args = (*node.args, *(node.kwargs.get(a.name, a.default_value) for a in missing))
+    node.kwargs = {}
+    if "pool" in str(node.target) and not node.args[2]:
+        node.update_arg(2, node.args[1])
+
+
+def _average(node: Any, values: dict[str, Any]) -> None:
+    """Average pools that round up: pad explicitly, and correct the averages by a constant."""
+    import torch
+
+    _fill_defaults(node, values)
+    x, kernel, stride, padding, ceil, counted, divisor = node.args
+    shape = tuple(values[x.name].shape)
+    out = tuple(values[node.name].shape)
+    kernel, stride, padding = (list(v) * (2 // len(v)) for v in (kernel, stride, padding))
+    lack = [(o - 1) * s + k - n - 2 * p for o, s, k, n, p in zip(out[-2:], stride, kernel, shape[-2:], padding, strict=True)]
+    if not ceil or max(lack) <= 0:
+        node.update_arg(4, False)
+        return
+    module, graph = node.graph.owning_module, node.graph
+    borders = [padding[1], padding[1] + max(lack[1], 0), padding[0], padding[0] + max(lack[0], 0)]
+    pad, pool = torch.ops.aten.constant_pad_nd.default, node.target
+    ones = torch.ones(1, 1, *shape[-2:])
+    ratio = pool(ones, kernel, stride, padding, True, counted, divisor) / pool(pad(ones, borders, 0.0), kernel, stride)
+    name = f"{node.name}_ratio"
+    module.register_buffer(name, ratio)
+    padded = graph.call_function(pad, (x, borders, 0.0))
+    mean = graph.call_function(pool, (padded, kernel, stride, [0, 0], False, True, None))
+    node.replace_all_uses_with(graph.call_function(torch.ops.aten.mul.Tensor, (mean, graph.get_attr(name))))
+    graph.erase_node(node)
+
+
+def _float_scalar(node: Any, values: dict[str, Any]) -> None:
+    """Write integers chosen among floats as floats."""
+    if values[node.name].is_floating_point():
+        node.args = tuple(float(a) if isinstance(a, int) else a for a in node.args)
+
+
+def _logical(operator: Any) -> Rule:
+    """Bit operations on booleans are logical operations."""
+    import torch
+
+    def rule(node: Any, values: dict[str, Any]) -> None:
+        if values[node.name].dtype == torch.bool:
+            node.target = operator
+
+    return rule
