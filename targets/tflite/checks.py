@@ -89,7 +89,7 @@ def _check_scales(flat: Any, graph: Any, found: Any, shape: list[int], index: in
         if not 0 <= scales < len(graph.tensors) or block <= 0 or shape[-1] % block:
             raise CheckFailed(f"is corrupt: tensor {index} has bad block scales")
         held = flat.buffers[graph.tensors[scales].buffer].data
-        values = np.frombuffer(memoryview(np.ascontiguousarray(held)), np.float16)
+        values = np.frombuffer(b"" if held is None else bytes(held), np.float16)
         if values.size * block != math.prod(shape) or not np.all(np.isfinite(values)) or not np.all(values > 0):
             raise CheckFailed(f"is corrupt: tensor {index} has bad block scales")
     elif found.scale is not None:

@@ -99,7 +99,7 @@ def tensor_array(flat: Any, index: int) -> Any:
     import numpy as np
 
     tensor = flat.subgraphs[0].tensors[index]
-    data = np.frombuffer(memoryview(np.ascontiguousarray(flat.buffers[tensor.buffer].data)), np.float32)
+    data = np.frombuffer(bytes(flat.buffers[tensor.buffer].data), np.float32)
     return data.reshape([int(size) for size in tensor.shape] if tensor.shape is not None else [])
 
 

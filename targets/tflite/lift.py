@@ -153,14 +153,13 @@ def _crop_transposed(module: Any) -> None:
     for node in list(module.graph.nodes):
         if node.target not in (aten.conv_transpose1d.default, aten.conv_transpose2d.input):
             continue
-        given = [*node.args[3:], *([1], [0], [0], 1, [1])[len(node.args) - 3 :]]
         rank = 1 if node.target is aten.conv_transpose1d.default else 2
-        stride, padding, extra, groups, dilation = given
-        padding, extra = ([int(v) for v in (list(item) * rank)[:rank]] for item in (padding, extra))
+        given = [*node.args[3:], *([1], [0], [0], 1, [1])[max(len(node.args) - 3, 0) :]]
+        stride, padding, extra, dilation = ([int(v) for v in (list(given[i]) * rank)[:rank]] for i in (0, 1, 2, 4))
         if not any(extra) or any(e > p for e, p in zip(extra, padding, strict=True)):
             continue
         sizes = [int(s) for s in node.meta["val"].shape[2:]] if "val" in node.meta else None
-        node.args = (*_three(node.args), stride, [0] * rank, [0] * rank, groups, dilation)
+        node.args = (*_three(node.args), stride, [0] * rank, [0] * rank, given[3], dilation)
         _crop(module, node, padding, extra, sizes)
 
 
@@ -214,10 +213,10 @@ def _tell_apart(lifted: Lifted, model: Model) -> None:
     seen: set[tuple[Any, ...]] = set()
     for name in (w for layer in model.inventory.layers for w in layer.weights):
         weight = operator.attrgetter(name)(lifted.module)
-        key = (tuple(weight.shape), weight.detach().numpy().tobytes()[:4096], float(weight.double().sum()))
-        if key in seen or float(weight.abs().max()) == 0.0:
+        key = (tuple(weight.shape), weight.detach().numpy().tobytes()[:4096], float(weight.detach().double().sum()))
+        if key in seen or float(weight.detach().abs().max()) == 0.0:
             noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(len(seen)))
-            spread = float(weight.std()) if weight.numel() > 1 else 1.0
-            set_weight(lifted.module, name, weight + noise * (spread or 1.0))
+            spread = float(weight.detach().std()) if weight.numel() > 1 else 1.0
+            set_weight(lifted.module, name, weight.detach() + noise * (spread or 1.0))
         seen.add(key)
         lifted.weights[name] = operator.attrgetter(name)(lifted.module).detach().numpy()

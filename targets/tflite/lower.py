@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sdk.errors import LoweringError
@@ -94,10 +94,18 @@ def _static(flat: Any, op: Any, recipe: Recipe, layer: Layer, quantized: Quantiz
     position = 3 if len(op.inputs) > 3 or _is_transposed(flat, op) else 2
     has_bias = len(op.inputs) > position and op.inputs[position] >= 0
     bias = tensor_array(flat, op.inputs[position]) if has_bias else np.zeros(channels, np.float32)
-    own = new_tensor(flat, f"{recipe.weight}/bias", [channels], "FLOAT32", bias.reshape(-1))
-    op.inputs = np.asarray([*op.inputs[:position], own], np.int32)
+    if not has_bias or _readers(flat, op.inputs[position]) > 1 or bias.shape != (channels,):
+        own = new_tensor(flat, f"{recipe.weight}/bias", [channels], "FLOAT32", bias.reshape(-1))
+        op.inputs = np.asarray([*op.inputs[:position], own], np.int32)
     parameters = with_bias(recipe.parameters, bias.reshape(-1), found)
     return Recipe(recipe.weight, parameters, "static", found, quantized.ranges[layer.output])
+
+
+def _readers(flat: Any, tensor: int) -> int:
+    """Number of operators that read a tensor or its buffer."""
+    graph = flat.subgraphs[0]
+    buffer = graph.tensors[tensor].buffer
+    return sum(1 for op in graph.operators for i in op.inputs if i >= 0 and graph.tensors[i].buffer == buffer)
 
 
 def _is_transposed(flat: Any, op: Any) -> bool:
@@ -122,7 +130,7 @@ def rewrite(flat: Any, recipes: Mapping[str, Recipe], shared: frozenset[int]) ->
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterable[None]:  # type: ignore[misc]
+def _quiet() -> Iterator[None]:
     import warnings
 
     level = logging.root.level

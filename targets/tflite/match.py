@@ -97,7 +97,8 @@ def _find(
         for axes, flip in _layouts(weight, stored.shape, layer.channel_axis, CHANNEL_AXIS[builtin]):
             ratio = _ratio(_arranged(weight, axes, flip, stored.shape), stored, CHANNEL_AXIS[builtin])
             if ratio is not None:
-                return Place(name, tensor, builtin, operators, axes, flip, stored.shape, None if bool((ratio == 1).all()) else ratio, rows)
+                kept = None if bool((ratio == 1).all()) else ratio
+                return Place(name, tensor, builtin, operators, axes, flip, stored.shape, kept, rows)
     return None
 
 

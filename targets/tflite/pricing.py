@@ -21,7 +21,7 @@ GROUPED = 92
 DEQUANTIZE = 116
 """One more operator and the tensor between: what a dequantize in front of an operator costs besides its name."""
 
-STATIC = 460
+STATIC = 400
 """Quantize and dequantize around a static operator, quantization of both tensors, its own integer bias."""
 
 
@@ -88,7 +88,7 @@ def _price(place: Place, scheme: Scheme, shared: frozenset[int]) -> int:
     if mode == "dequantize":
         size += DEQUANTIZE + name
     elif mode == "static":
-        size += STATIC + 12 * channels + 4 * name
+        size += STATIC + (4 if channels in shared else 12) * channels + 3 * name
     if scheme.granularity == "group":
         return size + GROUPED + name + _aligned(2 * elements // scheme.group)
     if scheme.format == "int":

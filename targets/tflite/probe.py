@@ -50,18 +50,18 @@ def layer_case(name: str) -> tuple[Any, tuple[Any, ...]]:
         "conv_transpose1d": lambda: (nn.ConvTranspose1d(64, 32, 4, stride=2, padding=1), wave),
         "conv_transpose2d": lambda: (nn.ConvTranspose2d(96, 48, 2, stride=2), image),
         "embedding": lambda: (nn.Embedding(8000, 256), torch.arange(64).reshape(1, 64) * 97),
-        "lstm": lambda: (_First(nn.LSTM(128, 128, batch_first=True)), torch.rand(1, 16, 128) - 0.5),
-        "gru": lambda: (_First(nn.GRU(128, 128, batch_first=True)), torch.rand(1, 16, 128) - 0.5),
+        "lstm": lambda: (_first(nn.LSTM(128, 128, batch_first=True)), torch.rand(1, 16, 128) - 0.5),
+        "gru": lambda: (_first(nn.GRU(128, 128, batch_first=True)), torch.rand(1, 16, 128) - 0.5),
     }
     torch.manual_seed(0)
     module, value = cases[name]()
     return nn.Sequential(module).eval(), (value,)
 
 
-def _First(recurrent: Any) -> Any:
+def _first(recurrent: Any) -> Any:
     import torch
 
-    class First(torch.nn.Module):
+    class First(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.cell = recurrent
@@ -82,7 +82,8 @@ def quantized_layer(model: Model, scheme: Scheme) -> Quantized:
     ranges = {}
     if scheme.activations == "static":
         with torch.no_grad():
-            tensors = {model.inventory.layers[0].input: model.example[0], model.inventory.layers[0].output: model.module()(*model.example)[0]}
+            layer, result = model.inventory.layers[0], model.module()(*model.example)[0]
+            tensors = {layer.input: model.example[0], layer.output: result}
         for name, value in tensors.items():
             low, high = min(float(value.min()), 0.0), max(float(value.max()), 0.0)
             scale = (high - low) / 255

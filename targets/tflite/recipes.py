@@ -137,7 +137,7 @@ def materialize(
         return str(graph_info.subgraph_tensors[index].name.decode())
 
     inputs = [named(i) if i >= 0 else None for i in op_info.op.inputs]
-    recipe = next(tensor_name_to_qsv[name] for name in inputs if name in tensor_name_to_qsv)
+    recipe = next(tensor_name_to_qsv[name] for name in inputs if name is not None and name in tensor_name_to_qsv)
     out = []
     for position, name in enumerate(inputs):
         if name is None:

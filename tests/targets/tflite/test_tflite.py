@@ -1,0 +1,165 @@
+"""The LiteRT target on small models: exact codes in the file, parity, price, corrupt files, same bytes twice."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("litert_torch")
+
+from sdk.errors import CheckFailed, LoweringError
+from sdk.models.load import load_model
+from sdk.quantize import quantize
+from sdk.schemes.catalogue import scheme_named
+from targets.tflite import TARGET
+
+ALL = ["fp32", "fp16", "int8_channel", "int8_channel_dynamic", "int4_channel_dynamic", "int4_g32_dynamic",
+       "int4_channel", "int2_channel", "int4_g32", "int2_channel_dynamic"]
+
+
+class Mixed(nn.Module):
+    """Ids and an image in; an embedding tied to the head, a norm in front of a linear, 1x1 and other convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lookup = nn.Embedding(96, 64, padding_idx=0)
+        self.norm = nn.LayerNorm(64)
+        self.mix = nn.Linear(64, 64)
+        self.head = nn.Linear(64, 96, bias=False)
+        self.head.weight = self.lookup.weight
+        self.stem = nn.Conv2d(3, 32, 3, stride=2, padding=1)
+        self.wise = nn.Conv2d(32, 64, 1)
+        self.depth = nn.Conv2d(64, 64, 3, padding=1, groups=64)
+        self.up = nn.ConvTranspose2d(64, 4, 3, stride=2, padding=1, output_padding=1)
+
+    def forward(self, ids: torch.Tensor, image: torch.Tensor) -> Any:
+        features = self.mix(self.norm(self.lookup(ids))).relu()
+        picture = self.depth(self.wise(self.stem((image - 0.5) / 0.25)).relu())
+        return {"tokens": self.head(features), "picture": self.up(picture), "best": features.argmax(-1)}
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    torch.manual_seed(0)
+    module = Mixed().eval()
+    with torch.no_grad():
+        module.norm.weight.uniform_(0.5, 2)
+        module.lookup.weight[0] = 0
+    return load_model(module, (torch.randint(0, 96, (1, 12)), torch.rand(1, 3, 16, 16)))
+
+
+def plan(model: Any, wanted: dict[str, str]) -> Any:
+    return quantize(model, {name: scheme_named(scheme) for name, scheme in wanted.items()}, {}, {})
+
+
+def by_kind(model: Any, table: dict[str, str]) -> dict[str, str]:
+    return {layer.name: table[layer.kind] for layer in model.inventory.layers if layer.kind in table}
+
+
+MIXES = {
+    "float": {},
+    "weights": {k: "int8_channel" for k in ("linear", "conv2d", "depthwise", "conv_transpose2d", "embedding")},
+    "dynamic": {k: "int8_channel_dynamic" for k in ("linear", "conv2d", "depthwise", "conv_transpose2d")},
+    "narrow": {"linear": "int4_g32_dynamic", "embedding": "int4_channel", "conv2d": "int4_channel", "depthwise": "int4_channel"},
+    "halves": {k: "fp16" for k in ("linear", "conv2d", "depthwise", "conv_transpose2d", "embedding")},
+    "two": {"linear": "int2_channel_dynamic", "embedding": "int2_channel", "conv2d": "int2_channel"},
+    "blocks": {"embedding": "int4_g32", "linear": "int4_channel_dynamic"},
+}
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_the_file_computes_as_the_quantized_model_and_costs_what_was_said(model: Any, mix: str, tmp_path: Path) -> None:
+    quantized = plan(model, by_kind(model, MIXES[mix]))
+    path = tmp_path / TARGET.artifact
+    sites = TARGET.lower(quantized, path, None, lambda _: None)
+    planned = {name: scheme.name for name, scheme in quantized.schemes.items()}
+    assert {name: found.scheme for name, found in TARGET.realised(path, sites).items()} == planned
+    got = TARGET.open(path).run([tensor.numpy() for tensor in model.example])
+    for a, b, spec in zip(got, TARGET.reference(quantized)(*model.example), model.outputs, strict=True):
+        assert a.dtype == np.dtype(spec.dtype) and a.shape == spec.shape
+        assert np.linalg.norm(a - b.numpy()) <= 1e-4 * max(np.linalg.norm(b.numpy()), 1)
+    prices = TARGET.price(model, {layer.name: [scheme_named(s) for s in ALL] for layer in model.inventory.layers}, None)
+    said = prices.base + sum(prices.layers[layer.name][planned.get(layer.name, "fp32")] for layer in model.inventory.layers)
+    assert abs(said / path.stat().st_size - 1) < 0.015
+
+
+def test_the_file_holds_exactly_the_plans_codes_and_scales(model: Any, tmp_path: Path) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    quantized = plan(model, by_kind(model, MIXES["dynamic"]))
+    path = tmp_path / TARGET.artifact
+    sites = TARGET.lower(quantized, path, None, lambda _: None)
+    interpreter = Interpreter(model_path=str(path), experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    details = {d["name"]: d for d in interpreter.get_tensor_details()}
+    found = details[sites["stem"]]
+    grid = quantized.grids["stem"][0]
+    assert np.array_equal(interpreter.get_tensor(found["index"]), grid.codes.permute(0, 2, 3, 1).numpy())
+    assert np.array_equal(found["quantization_parameters"]["scales"], grid.scale.reshape(-1).numpy())
+
+
+def test_inputs_keep_their_names_and_dtypes(model: Any, tmp_path: Path) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    path = tmp_path / TARGET.artifact
+    TARGET.lower(plan(model, {}), path, None, lambda _: None)
+    details = Interpreter(model_path=str(path)).get_signature_runner().get_input_details()
+    assert {name: np.dtype(d["dtype"]).name for name, d in details.items()} == {"ids": "int64", "image": "float32"}
+
+
+def test_what_a_layer_cannot_hold_has_no_price_and_is_refused(model: Any, tmp_path: Path) -> None:
+    narrow = scheme_named("int4_channel_dynamic")
+    prices = TARGET.price(model, {name: [narrow] for name in ("stem", "wise")}, None)
+    assert "int4_channel_dynamic" in prices.layers["wise"]
+    assert not prices.layers["stem"]
+    with pytest.raises(LoweringError, match="stem"):
+        TARGET.lower(plan(model, {"stem": "int4_channel_dynamic"}), tmp_path / "x.tflite", None, lambda _: None)
+
+
+def test_corrupt_files_are_refused(model: Any, tmp_path: Path) -> None:
+    path = tmp_path / TARGET.artifact
+    TARGET.lower(plan(model, by_kind(model, MIXES["weights"])), path, None, lambda _: None)
+    good = path.read_bytes()
+    for bad in (b"", b"not a model at all", good[: len(good) // 2], good[:8] + b"\xff" * 64 + good[72:]):
+        path.write_bytes(bad)
+        with pytest.raises(CheckFailed):
+            TARGET.open(path)
+
+
+def test_the_folder_imports_no_toolchain() -> None:
+    code = "import sys, targets.tflite as t; t.TARGET.capabilities(); t.TARGET.toolchain(); " \
+           "print([m for m in ('torch', 'numpy', 'litert_torch', 'ai_edge_litert', 'ai_edge_quantizer') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+SAME = """
+import hashlib, pathlib, sys, torch
+from sdk.models.load import load_model
+from sdk.quantize import quantize
+from sdk.schemes.catalogue import scheme_named
+from targets.tflite import TARGET
+torch.manual_seed(0)
+module = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 8)).eval()
+model = load_model(module, (torch.rand(1, 64),))
+schemes = {"0": scheme_named("int4_g32_dynamic"), "2": scheme_named("int8_channel")}
+path = pathlib.Path(sys.argv[1])
+TARGET.lower(quantize(model, schemes, {}, {}), path, None, lambda _: None)
+print(hashlib.sha256(path.read_bytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    found = {
+        subprocess.run([sys.executable, "-c", SAME, str(tmp_path / f"{i}.tflite")], capture_output=True, text=True, check=True)
+        .stdout.split()[-1]
+        for i in range(2)
+    }
+    assert len(found) == 1
