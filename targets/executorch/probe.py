@@ -34,8 +34,11 @@ KINDS: dict[str, tuple[str, ...]] = {
 MULTIPLES = {"int4_channel_dynamic": 2, "int4_channel": 2, "int2_channel": 4}
 """Scheme per channel → multiple that the inputs per channel must be, because codes fill whole bytes."""
 
-MOST_ERROR = {"static": 3e-2, "dynamic": 1e-2, "float": 1e-2}
-"""Largest relative error against the torch reference that is sound, by the scheme's activations."""
+MOST_ERROR = {"static": 3e-2, "dynamic": 2e-3, "float": 2e-3}
+"""Largest relative error of one layer against its torch reference, by the scheme's activations.
+
+Integer requantization rounds differently from fake quantization; float arithmetic over equal codes does not.
+"""
 
 LEAST_SPEED = 0.25
 """A scheme below this fraction of the float speed is refused."""
@@ -72,7 +75,7 @@ def _judged(scheme: str, found: dict[str, Any]) -> dict[str, Any]:
     if found["realised"] != scheme:
         return numbers | {"supported": False, "reason": f"stored as {found['realised']}"}
     if not found["error"] <= most:
-        return numbers | {"supported": False, "reason": "runs, but its result is wrong"}
+        return numbers | {"supported": False, "reason": f"runs, but its result is {found['error']:.2g} off the reference"}
     if found["speed"] < LEAST_SPEED:
         return numbers | {"supported": False, "reason": f"{1 / found['speed']:.0f} times slower than float"}
     multiple = all_schemes()[scheme].group or MULTIPLES.get(scheme, 1)
@@ -147,31 +150,16 @@ def _layer(kind: str) -> tuple[Any, tuple[Any, ...]]:
     made: dict[str, tuple[Any, Any]] = {
         "linear": (nn.Linear(512, 512), torch.randn(1, 64, 512)),
         "conv1d": (nn.Conv1d(64, 64, 3, padding=1), signal),
-        "conv2d": (nn.Conv2d(64, 64, 3, padding=1), image),
+        "conv2d": (nn.Conv2d(64, 128, 1), image.relu()),
         "depthwise": (nn.Conv2d(64, 64, 3, padding=1, groups=64), image),
         "conv_transpose1d": (nn.ConvTranspose1d(64, 64, 2, 2), signal),
         "conv_transpose2d": (nn.ConvTranspose2d(64, 64, 2, 2), image),
         "embedding": (nn.Embedding(2000, 256), torch.randint(0, 2000, (1, 64))),
-        "lstm": (_sequence_of(nn.LSTM(32, 32, batch_first=True)), torch.randn(1, 8, 32)),
-        "gru": (_sequence_of(nn.GRU(32, 32, batch_first=True)), torch.randn(1, 8, 32)),
+        "lstm": (nn.LSTM(32, 32, batch_first=True), torch.randn(1, 8, 32)),
+        "gru": (nn.GRU(32, 32, batch_first=True), torch.randn(1, 8, 32)),
     }
     module, value = made[kind]
     return module, (value,)
-
-
-def _sequence_of(recurrent: Any) -> Any:
-    """A module that returns only the sequence of a recurrent layer."""
-    from torch import nn
-
-    class First(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = recurrent
-
-        def forward(self, value: Any) -> Any:
-            return self.inner(value)[0]
-
-    return First()
 
 
 def write_table(path: Path) -> None:
