@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sdk.errors import CheckFailed
-from sdk.lowering import Executable
+from sdk.lowering import Executable, Quantized
 from sdk.models import Model
 from sdk.models.samples import Samples
 from sdk.sensitivity import measure
@@ -19,6 +19,9 @@ PARITY = 1e-2
 PARITY_STATIC = 3e-2
 """The same where convolutions are static int8: integer requantization rounds differently from fake quantization."""
 
+FLOORS = 2.0
+"""How many rounding floors an artifact may differ where that is more than the limit above."""
+
 SAMPLES = 8
 """Samples that the artifact is executed on."""
 
@@ -26,9 +29,12 @@ SAMPLES = 8
 @dataclass(frozen=True, slots=True)
 class Parity:
     """What executing the artifact showed, over `samples` inputs: `relative_error` ‖a-q‖/‖q‖ against the quantized
-    torch model, `loss` against the float model in the plan's loss, and `quantized_loss`, that of the torch model."""
+    torch model, `floor` the same of that model against itself with every unquantized parameter moved by 1e-6 (8-bit
+    activations turn float rounding into whole steps, layer after layer), `loss` against the float model in the plan's
+    loss, and `quantized_loss`, that of the torch model."""
 
     relative_error: float
+    floor: float
     loss: float
     quantized_loss: float
     samples: int
@@ -37,29 +43,50 @@ class Parity:
 
 
 def compare(
-    model: Model, executable: Executable, reference: Callable[..., Any], samples: Samples, loss: str, limit: int = SAMPLES
+    quantized: Quantized, executable: Executable, make_reference: Callable[[Quantized], Callable[..., Any]],
+    samples: Samples, loss: str, limit: int = SAMPLES,
 ) -> Parity:
-    """Run artifact, quantized torch model and float model on the same samples.
+    """Run artifact, quantized torch model (what `make_reference` returns) and float model on the same samples.
 
     Raises CheckFailed when the artifact returns other shapes or values that are not finite.
     """
     import torch
 
-    module = model.module()
-    squares, norms, losses, planned = 0.0, 0.0, 0.0, 0.0
+    model = quantized.model
+    module, reference = model.module(), make_reference(quantized)
+    shaken = make_reference(replace(quantized, model=shake(model)))
+    squares, moved, norms, losses, planned = 0.0, 0.0, 0.0, 0.0, 0.0
     inputs = samples.inputs[:limit]
     for sample in inputs:
         with torch.no_grad():
             want = tuple(module(*sample))
-        quantized = tuple(reference(*sample))
+        simulated, other = tuple(reference(*sample)), tuple(shaken(*sample))
         got = run_artifact(model, executable, sample)
-        for a, q in zip(got, quantized, strict=True):
+        for a, q, o in zip(got, simulated, other, strict=True):
             squares += float((a.double() - q.double()).square().sum())
+            moved += float((o.double() - q.double()).square().sum())
             norms += float(q.double().square().sum())
         losses += measure(loss, want, got)
-        planned += measure(loss, want, quantized)
-    error = math.sqrt(squares / norms) if norms else math.sqrt(squares)
-    return Parity(error, losses / len(inputs), planned / len(inputs), len(inputs), executable.runtime, executable.origin)
+        planned += measure(loss, want, simulated)
+    error, floor = (math.sqrt(x / norms) if norms else math.sqrt(x) for x in (squares, moved))
+    return Parity(error, floor, losses / len(inputs), planned / len(inputs), len(inputs), executable.runtime, executable.origin)
+
+
+def shake(model: Model) -> Model:
+    """The model with every float parameter and buffer scaled by 1 + 1e-6·ε, ε normal: float rounding of another order."""
+    import torch
+
+    class Shaken(Model):
+        def module(self) -> Any:
+            module = Model.module(self)
+            generator = torch.Generator().manual_seed(0)
+            with torch.no_grad():
+                for tensor in module.state_dict().values():
+                    if tensor.is_floating_point():
+                        tensor.mul_(1 + 1e-6 * torch.randn(tensor.shape, generator=generator))
+            return module
+
+    return Shaken(**{field.name: getattr(model, field.name) for field in fields(model)})
 
 
 def run_artifact(model: Model, executable: Executable, sample: Sequence[Any]) -> tuple[Any, ...]:
