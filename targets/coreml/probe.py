@@ -111,7 +111,7 @@ def _row(target: CoreMLTarget, model: Model, scheme: Scheme, folder: Path) -> di
     errors = [measure(target, model, scheme, ios, folder) for ios in RECHECKED if ios >= least]
     refused = [e for e in errors if isinstance(e, str)]
     if refused:
-        return {"supported": False, "reason": refused[0]}
+        return {"supported": False, "reason": refused[0].rsplit(": ", 1)[-1]}
     worst = max(e for e in errors if isinstance(e, float))
     row = {"supported": worst <= WORST, "relative_error": float(f"{worst:.0e}"), "min_os": float(least)}
     return row if worst <= WORST else {**row, "reason": f"relative error {worst:.2g}"}

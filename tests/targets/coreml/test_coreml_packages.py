@@ -1,0 +1,156 @@
+"""Finished packages: parity, realised schemes, exact prices, equal bytes, names and dtypes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from sdk.errors import LoweringError
+from sdk.lowering import Quantized
+from sdk.models import Model
+from sdk.quantize import quantize
+from sdk.schemes import scheme_named
+from targets.coreml import TARGET
+
+Mix = Callable[..., Quantized]
+
+
+def size_of(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def error_of(quantized: Quantized, path: Path) -> float:
+    got = TARGET.open(path).run([x.numpy() for x in quantized.model.example])
+    expected = TARGET.reference(quantized)(*quantized.model.example)
+    for array, spec in zip(got, quantized.model.outputs, strict=True):
+        assert (array.dtype.name, array.shape) == (spec.dtype, spec.shape)
+    pairs = [(torch.from_numpy(a).float(), b.float()) for a, b in zip(got, expected, strict=True)]
+    return max(float((a - b).norm() / b.norm()) for a, b in pairs)
+
+
+@pytest.mark.parametrize(("kind", "min_os"), [
+    ("photo", None), ("photo", 16.0), ("text", None), pytest.param("text", 16.0, marks=pytest.mark.slow),
+    pytest.param("sound", None, marks=pytest.mark.slow), pytest.param("sound", 16.0, marks=pytest.mark.slow),
+])
+def test_a_mixed_plan_is_realised_priced_and_right(
+    models: dict[str, Model], mix: Mix, kind: str, min_os: float | None, tmp_path: Path
+) -> None:
+    model = models[kind]
+    for seed in range(3):
+        quantized = mix(model, min_os, seed)
+        path = tmp_path / f"{seed}.mlpackage"
+        sites = TARGET.lower(quantized, path, min_os, lambda _: None)
+        realised = TARGET.realised(path, sites)
+        planned = {name: scheme.name for name, scheme in quantized.schemes.items()}
+        assert {name: found.scheme for name, found in realised.items()} == planned
+        prices = TARGET.price(model, {name: [scheme] for name, scheme in quantized.schemes.items()}, min_os)
+        predicted = prices.base + sum(prices.layers[name][scheme] for name, scheme in planned.items())
+        assert abs(predicted - size_of(path)) <= 0.003 * size_of(path)
+        assert error_of(quantized, path) <= 1e-2
+
+
+def test_inputs_and_outputs_keep_their_names(models: dict[str, Model], mix: Mix, tmp_path: Path) -> None:
+    from targets.coreml.package import read_spec
+
+    model = models["text"]
+    path = tmp_path / TARGET.artifact
+    TARGET.lower(mix(model), path, None, lambda _: None)
+    description = read_spec(path).description
+    assert [f.name for f in description.input] == [s.name for s in model.inputs] == ["ids", "mask"]
+    assert [f.name for f in description.output] == [s.name for s in model.outputs]
+
+
+def test_coremltools_reads_the_same_weights(package: tuple[Quantized, Path, dict[str, str]]) -> None:
+    """The package means to coremltools' own loader what it means to us."""
+    import numpy as np
+
+    from targets.coreml.contents import decompress, open_contents
+    from targets.coreml.toolkit import coremltools
+
+    _, path, sites = package
+    ct = coremltools()
+    from coremltools.converters.mil.frontend.milproto import load as milproto
+
+    spec = ct.models.utils.load_spec(str(path))
+    program = milproto.load(spec, spec.specificationVersion, str(path / "Data/com.apple.CoreML/weights"))
+    contents = open_contents(path)
+    theirs = {op.outputs[0].name: op for op in program.functions["main"].operations}
+    for site in sites.values():
+        op = theirs[site]
+        value = op.outputs[0].val if op.op_type == "const" else op.materialized_val_inference()
+        ours = decompress(contents, contents.producers[site])
+        assert np.allclose(value.astype(np.float32), ours, rtol=2e-3, atol=1e-6), site
+
+
+def test_a_shape_that_cannot_hold_a_scheme_has_no_price_and_is_refused(models: dict[str, Model], tmp_path: Path) -> None:
+    model = models["photo"]
+    prices = TARGET.price(model, {"stem.0": [scheme_named("int4_g32"), scheme_named("fp16")]}, None)
+    assert set(prices.layers["stem.0"]) == {"fp16"}
+    quantized = quantize(model, {"point": scheme_named("int4_g32")}, {}, {})
+    with pytest.raises(LoweringError, match=r"point.*32 inputs per channel do not make groups of 32"):
+        TARGET.lower(quantized, tmp_path / "x.mlpackage", None, lambda _: None)
+    with pytest.raises(LoweringError, match="needs iOS 18, the package is for iOS 16"):
+        TARGET.lower(quantize(model, {"point": scheme_named("lut3")}, {}, {}), tmp_path / "x.mlpackage", 16.0, lambda _: None)
+    assert not (tmp_path / "x.mlpackage").exists()
+
+
+def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
+    from sdk.models.load import load_model
+
+    class Odd(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.svdvals(x)
+
+    model = load_model(Odd(), (torch.randn(3, 3),))
+    with pytest.raises(LoweringError, match="svd"):
+        TARGET.lower(Quantized(model, {}, {}, {}), tmp_path / "x.mlpackage", None, lambda _: None)
+
+
+HASHES = """
+import hashlib, sys, torch
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from conftest import _example, mixed
+from sdk.models.load import load_model
+from targets.coreml import TARGET
+torch.set_num_threads(1)
+for kind in sys.argv[3:]:
+    path = Path(sys.argv[2]) / kind
+    model = load_model(*_example(kind))
+    TARGET.lower(mixed(model), path, None, lambda _: None)
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            print(kind, file.relative_to(path), hashlib.sha256(file.read_bytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
+    here = str(Path(__file__).parent)
+    seen = []
+    for seed, order in (("1", ["photo", "text"]), ("2", ["text", "photo"])):
+        folder = tmp_path / seed
+        folder.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", HASHES, here, str(folder), *order], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
+        seen.append(sorted(done.stdout.splitlines()))
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 6
+
+
+def test_the_hash_of_a_package_is_its_content(package: tuple[Quantized, Path, dict[str, str]], tmp_path: Path) -> None:
+    quantized, path, _ = package
+    again = tmp_path / "again.mlpackage"
+    TARGET.lower(quantized, again, None, lambda _: None)
+    for file in (f for f in path.rglob("*") if f.is_file()):
+        other = again / file.relative_to(path)
+        assert hashlib.sha256(other.read_bytes()).digest() == hashlib.sha256(file.read_bytes()).digest()
