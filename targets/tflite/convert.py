@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import itertools
 import math
 from collections import Counter
@@ -17,6 +15,7 @@ from targets.tflite.flatbuffer import new_buffer, new_operator, new_tensor, read
 from targets.tflite.lift import Lifted, lift
 from targets.tflite.match import CHANNEL_AXIS, Place, find_places
 from targets.tflite.pointwise import can_be_linear
+from targets.tflite.silence import silence
 
 TYPES = {
     "float32": "FLOAT32", "float64": "FLOAT64", "float16": "FLOAT16", "int64": "INT64", "int32": "INT32",
@@ -86,24 +85,16 @@ def _within(widths: list[int], room: float) -> frozenset[int]:
 
 
 def _convert_bytes(model: Model, lifted: Lifted) -> bytes:
-    import logging
-    import warnings
-
-    quiet = io.StringIO()
-    level = logging.root.level
-    logging.root.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
-            warnings.simplefilter("ignore")
+        with silence():
             import litert_torch
 
             exporter = litert_torch.convert(lifted.module.eval(), (*model.example, *lifted.values))
             return bytes(exporter._exporter.to_bytes())
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise LoweringError(f"model {model.source!r}: litert_torch cannot convert it: {lines[0][:300]}") from error
-    finally:
-        logging.root.setLevel(level)
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        told = next((line for line in lines if "error:" in line), lines[0]).rpartition("error:")[2].strip()
+        raise LoweringError(f"model {model.source!r}: litert_torch cannot convert it: {told[:300]}") from error
 
 
 def _signature_index(entry: Any) -> int:
@@ -146,6 +137,8 @@ def _write_true_weights(flat: Any, model: Model, places: Mapping[str, tuple[Plac
 
 def _name_everything(flat: Any, model: Model, places: Mapping[str, tuple[Place, ...]]) -> dict[str, tuple[Place, ...]]:
     """Give inputs, outputs and weights the model's names and every other tensor a short one; drop unread buffers."""
+    import numpy as np
+
     graph = flat.subgraphs[0]
     taken = {spec.name for spec in (*model.inputs, *model.outputs)}
     for index, tensor in enumerate(graph.tensors):
@@ -155,6 +148,9 @@ def _name_everything(flat: Any, model: Model, places: Mapping[str, tuple[Place, 
             graph.tensors[place.tensor].name = _free(place.parameter, taken).encode()
     shift = _name_inputs(flat, model.inputs)
     _name_outputs(flat, model.outputs)
+    signature = flat.signatureDefs[0]
+    graph.inputs = np.asarray([entry.tensorIndex for entry in signature.inputs], np.int32)
+    graph.outputs = np.asarray([entry.tensorIndex for entry in signature.outputs], np.int32)
     _drop_unused_buffers(flat)
     if len(flat.signatureDefs[0].inputs) < len(model.inputs):
         _note_inputs(flat, model.inputs)

@@ -64,9 +64,9 @@ def write(flat: Any, shared: frozenset[int] = frozenset()) -> bytes:
 
 @cache
 def _builder_class() -> Any:
-    import flatbuffers
+    from ai_edge_litert.tools import flatbuffer_utils
 
-    class Builder(flatbuffers.Builder):  # type: ignore[misc]
+    class Builder(flatbuffer_utils.flatbuffers.Builder):  # type: ignore[misc]
         def __init__(self, shared: frozenset[int], size: int) -> None:
             super().__init__(size)
             self.shared = shared

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sdk.errors import LoweringError
@@ -19,6 +16,7 @@ from targets.tflite.match import Place
 from targets.tflite.pointwise import as_linear, can_be_linear, is_linear_scheme
 from targets.tflite.pricing import objection
 from targets.tflite.recipes import Book, Recipe, mode_of, register, stored_float, weight_parameters, with_bias
+from targets.tflite.silence import silence
 
 FLOATS = ("fp32",)
 """Schemes that leave the float file's tensor as it is."""
@@ -121,23 +119,9 @@ def rewrite(flat: Any, recipes: Mapping[str, Recipe], shared: frozenset[int]) ->
     register()
     book = Book(recipes)
     try:
-        with _quiet():
+        with silence():
             made = params_generator.ParamsGenerator(flat).generate_quantization_parameters(book, book.weights, False)
             done = model_modifier.ModelModifier(flat).modify_model(made, enable_progress_bar=False)
         return write(read(done), shared)
     except (ValueError, RuntimeError, KeyError, AssertionError) as error:
         raise LoweringError(f"AI Edge Quantizer refused the plan: {str(error).splitlines()[0][:300]}") from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    import warnings
-
-    level = logging.root.level
-    logging.root.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.root.setLevel(level)

@@ -139,13 +139,13 @@ def _speed(base: Any, executable: Any, inputs: list[Any], rounds: int = 100) -> 
 
 
 def _refused(model: Model, scheme: Scheme, target: Any) -> str | None:
-    """Why a scheme is not even tried: it does not divide, or nothing models what the kernels would compute."""
+    """Why a scheme is not even tried: the format cannot hold it, or nothing models what the kernels compute."""
     from targets.tflite.pricing import objection
 
     layer = model.inventory.layers[0]
     if layer.kind in ("lstm", "gru") and scheme.activations != "float":
         return "no reference follows quantized activations inside a recurrent layer"
-    return fits(scheme, layer.shape, layer.channel_axis) or objection(scheme, layer.name, target._float(model))
+    return objection(scheme, layer.name, target._float(model))
 
 
 def _isolated(target: Any, model: Model, scheme: Scheme) -> dict[str, Any]:
@@ -174,7 +174,8 @@ def probe_case(name: str) -> list[dict[str, Any]]:
     target.price(model, {}, None)
     rows = []
     for scheme in all_schemes().values():
-        if scheme.format != "lut":
+        layer = model.inventory.layers[0]
+        if scheme.format != "lut" and fits(scheme, layer.shape, layer.channel_axis) is None:
             tries = [_isolated(target, model, scheme)]
             while 0 < tries[-1].get("speed", 0) < SLOWEST and len(tries) < 3:
                 tries.append(_isolated(target, model, scheme))

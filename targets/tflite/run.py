@@ -10,6 +10,7 @@ from typing import Any
 from sdk.errors import CheckFailed, Missing
 from targets.tflite.checks import checked_bytes
 from targets.tflite.convert import INPUTS_KEY
+from targets.tflite.silence import silence
 
 RUNTIMES = (
     ("ai_edge_litert.interpreter", "ai-edge-litert", "LiteRT"),
@@ -58,16 +59,19 @@ def open_file(path: Path) -> Executable:
         data = path.read_bytes()
     except OSError as error:
         raise CheckFailed(f"{path}: cannot be read: {error.strerror or error}") from error
-    flat = checked_bytes(data, str(path))
+    flat = checked_bytes(data, str(path)) if _has_schema() else None
+    if data[4:8] != b"TFL3":
+        raise CheckFailed(f"{path}: is not a .tflite file (no TFL3 mark)")
     try:
-        interpreter = module.Interpreter(model_content=data, num_threads=THREADS)
-        interpreter.allocate_tensors()
+        with silence():
+            interpreter = module.Interpreter(model_content=data, num_threads=THREADS)
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise CheckFailed(f"{path}: {runtime} refuses it: {str(error).splitlines()[0][:200]}") from error
-    signature = flat.signatureDefs[0]
-    return Executable(
-        interpreter, runtime, input_names(flat), [entry.name.decode() for entry in signature.outputs]
-    )
+    if flat is None:
+        return Executable(interpreter, runtime, *_names_told(interpreter))
+    outputs = [entry.name.decode() for entry in flat.signatureDefs[0].outputs]
+    return Executable(interpreter, runtime, input_names(flat), outputs)
 
 
 def input_names(flat: Any) -> list[str]:
@@ -76,6 +80,20 @@ def input_names(flat: Any) -> list[str]:
         if entry.name == INPUTS_KEY.encode():
             return bytes(flat.buffers[entry.buffer].data).decode().split("\n")
     return [entry.name.decode() for entry in flat.signatureDefs[0].inputs]
+
+
+def _has_schema() -> bool:
+    return importlib.util.find_spec("ai_edge_litert") is not None
+
+
+def _names_told(interpreter: Any) -> tuple[list[str], list[str]]:
+    """Names of inputs and outputs in the order of the graph, from an interpreter that comes without the schema."""
+    found = []
+    signature = next(iter(interpreter._get_full_signature_list().values()))
+    for side, details in (("inputs", interpreter.get_input_details()), ("outputs", interpreter.get_output_details())):
+        order = {detail["index"]: place for place, detail in enumerate(details)}
+        found.append(sorted(signature[side], key=lambda name, side=side: order[signature[side][name]]))  # type: ignore[misc]
+    return found[0], found[1]
 
 
 def _interpreter() -> tuple[Any, str]:
