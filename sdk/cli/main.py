@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from sdk.cli.failure import INTERRUPTED, Failure, explain
+from sdk.cli.screen import quiet
 
 VERBS = ("package", "plan", "diff", "verify", "inspect", "devices", "targets", "init")
 """One module of this package each, with a `COMMAND`, in the order in which `--help` lists them."""
@@ -97,7 +98,7 @@ def main() -> NoReturn:
     """Run the command of this process."""
     signal.signal(signal.SIGTERM, _terminated)
     if os.environ.get("SDK_DEBUG") != "1":
-        _quiet()
+        quiet()
     code = run(sys.argv[1:])
     sys.stdout.flush()
     sys.exit(code)
@@ -105,14 +106,3 @@ def main() -> NoReturn:
 
 def _terminated(number: int, _: object) -> NoReturn:
     sys.exit(128 + number)
-
-
-def _quiet() -> None:
-    """Keep the warnings and log lines of toolchains, which no user can act on, off the screen."""
-    import logging
-    import warnings
-
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")

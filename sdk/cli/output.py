@@ -64,18 +64,22 @@ def _plain_table(columns: Sequence[str], cells: list[list[str]], numeric: set[st
 
 @contextlib.contextmanager
 def toolchains_on_stderr() -> Iterator[None]:
-    """Send what toolchains print to stdout to stderr, so that stdout holds our own output only."""
+    """Send what user code and toolchains print to stdout to stderr, so that stdout holds our own output only."""
     sys.stdout.flush()
+    with _first_descriptor_on_second(), contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+@contextlib.contextmanager
+def _first_descriptor_on_second() -> Iterator[None]:
     try:
         kept = os.dup(1)
     except OSError:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
+        yield
         return
     try:
         os.dup2(2, 1)
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
+        yield
     finally:
         os.dup2(kept, 1)
         os.close(kept)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +226,23 @@ def test_every_verb_has_help_and_examples(capsys: pytest.CaptureFixture[str]) ->
     for verb in VERBS:
         assert run([verb, "--help"]) == 0
         assert f"sdk {verb}" in capsys.readouterr().out.partition("\n")[2]
+
+
+PRINTING = """
+import os, sys
+from sdk.cli.screen import quiet
+from sdk.cli.output import toolchains_on_stderr
+quiet()
+with toolchains_on_stderr():
+    print("a user's line")
+    print("[cpuinfo_utils.cpp:71] Reading file")
+    os.write(1, b"native output")
+    os.write(2, b"native log")
+print("ours")
+"""
+
+
+def test_stdout_is_ours_and_stderr_is_python_s() -> None:
+    done = subprocess.run([sys.executable, "-c", PRINTING], capture_output=True, text=True, check=True)
+    assert done.stdout == "ours\n"
+    assert done.stderr == "a user's line\n"
