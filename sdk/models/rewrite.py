@@ -181,7 +181,7 @@ def fold_batch_norm(module: Any) -> None:
         if result is None:
             continue
         values = [None if n is None else attribute(module, n.target).double() for n in (gamma, beta, mean, var)]
-        _fold(module, producer, axis, values, float(node.args[norms[node.target] if node.target is not aten.batch_norm.default else 7]))
+        _fold(module, producer, axis, values, float(node.args[norms[node.target]]))
         result.replace_all_uses_with(producer)
 
 

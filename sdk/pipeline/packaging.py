@@ -126,7 +126,9 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _verified(plan: Plan, quantized: Quantized, artifact: Path, sites: dict[str, str], planned: Planned, report: Reporter) -> _Lowered:
+def _verified(
+    plan: Plan, quantized: Quantized, artifact: Path, sites: dict[str, str], planned: Planned, report: Reporter
+) -> _Lowered:
     """Read the artifact back and execute it; CheckFailed when it is not what was planned."""
     target = planned.target
     with report.stage("verify"):
@@ -138,8 +140,9 @@ def _verified(plan: Plan, quantized: Quantized, artifact: Path, sites: dict[str,
     limit = max(PARITY_STATIC if static else PARITY, FLOORS * parity.floor)
     if not parity.relative_error <= limit:
         raise CheckFailed(
-            f"the artifact's outputs differ from the quantized model's by {parity.relative_error:.2e} relative, above {limit:.0e} "
-            f"(the rounding floor is {parity.floor:.1e}): {target.name} does not compute what was planned; nothing was written"
+            f"the artifact's outputs differ from the quantized model's by {parity.relative_error:.2e} relative, "
+            f"above {limit:.0e} (the rounding floor is {parity.floor:.1e}): "
+            f"{target.name} does not compute what was planned; nothing was written"
         )
     if parity.relative_error > PARITY:
         report.note(
@@ -151,7 +154,9 @@ def _verified(plan: Plan, quantized: Quantized, artifact: Path, sites: dict[str,
     return _Lowered(plan, quantized, artifact, sites, realised, executable, parity)
 
 
-def _manifest(folder: Path, request: Request, planned: Planned, lowered: _Lowered, metric: MetricEntry | None, notes: tuple[str, ...]) -> Manifest:
+def _manifest(
+    folder: Path, request: Request, planned: Planned, lowered: _Lowered, metric: MetricEntry | None, notes: tuple[str, ...]
+) -> Manifest:
     model, plan, parity = planned.model, lowered.plan, lowered.parity
     described: Artifact = describe_artifact(lowered.artifact)
     kinds = {layer.name: layer.kind for layer in model.inventory.layers}

@@ -196,9 +196,13 @@ def _within(request: Request, plan: Plan) -> None:
     """A plan that was not solved for the budgets must still keep them."""
     size, loss = plan.predicted.artifact_bytes, plan.predicted.loss
     if request.max_size is not None and size > request.max_size:
-        raise BudgetError(f"--max-size {request.max_size:,} bytes: the plan needs {size:,}: raise it or let the SDK choose the schemes")
+        raise BudgetError(
+            f"--max-size {request.max_size:,} bytes: the plan needs {size:,}: raise it or let the SDK choose the schemes"
+        )
     if request.max_loss is not None and loss > request.max_loss:
-        raise BudgetError(f"--max-loss {request.max_loss:g}: the plan is predicted to lose {loss:.4g}: raise it or choose more bits")
+        raise BudgetError(
+            f"--max-loss {request.max_loss:g}: the plan is predicted to lose {loss:.4g}: raise it or choose more bits"
+        )
 
 
 def _facts(bench: Workbench, device: DeviceProfile, target: Target, min_os: float | None) -> Facts:

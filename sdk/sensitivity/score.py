@@ -100,13 +100,16 @@ def _score_chunk(
     by_name = {layer.name: layer for layer in layers}
     dots: dict[tuple[str, str], float] = {}
 
+    def add(key: tuple[str, str], amount: float) -> None:
+        dots[key] = dots.get(key, 0.0) + amount
+
     def tap(name: str, value: Any) -> None:
         modes = {s.activations for s in schemes[name]} - {"float"}
         if not modes or not value.requires_grad:
             return
         for mode in sorted(modes):
             error = activation_error(value.detach(), mode, by_name[name], ranges)
-            value.register_hook(lambda grad, e=error, k=(name, mode): dots.__setitem__(k, dots.get(k, 0.0) + float((grad * e).sum())))
+            value.register_hook(lambda grad, e=error, k=(name, mode): add(k, float((grad * e).sum())))
 
     sums: dict[str, Any] = {name: torch.zeros(len(schemes[name]), dtype=torch.float64) for name in by_name}
     count, total = 0, draws * len(samples)
@@ -123,7 +126,9 @@ def _score_chunk(
     }
 
 
-def _errors(layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[Any, list[int]]:
+def _errors(
+    layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], found: Mapping[str, Any]
+) -> tuple[Any, list[int]]:
     """Weight errors of each distinct grid, one flat row each, and the row of every scheme."""
     import torch
 
@@ -131,7 +136,7 @@ def _errors(layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], 
     for scheme in schemes:
         if grid_key(scheme) not in rows:
             parts = [
-                (round_weight(params[w], scheme, layer.channel_axis, found.get(w)).dequantize() - params[w].detach()).flatten()
+                round_weight(params[w], scheme, layer.channel_axis, found.get(w)).dequantize().sub(params[w].detach()).flatten()
                 for w in layer.weights
             ]
             rows[grid_key(scheme)] = torch.cat(parts)
@@ -140,14 +145,16 @@ def _errors(layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], 
     return matrix, [order.index(grid_key(s)) for s in schemes]
 
 
-def _changes(layer: Layer, schemes: Sequence[Scheme], errors: tuple[Any, list[int]], params: Mapping[str, Any], dots: Mapping[Any, float]) -> Any:
+def _changes(
+    layer: Layer, schemes: Sequence[Scheme], errors: tuple[Any, list[int]], params: Mapping[str, Any], dots: Mapping[Any, float]
+) -> Any:
     """gᵀΔ of every scheme of one layer for the gradients now in `params` and `dots`."""
     import torch
 
     matrix, index = errors
     grads = [params[w].grad for w in layer.weights]
-    flat = [torch.zeros_like(params[w]).flatten() if g is None else g.flatten() for w, g in zip(layer.weights, grads, strict=True)]
-    change = (matrix @ torch.cat(flat)).double()[index]
+    flat = [torch.zeros_like(params[w]) if g is None else g for w, g in zip(layer.weights, grads, strict=True)]
+    change = (matrix @ torch.cat([g.flatten() for g in flat])).double()[index]
     return change + torch.tensor([dots.get((layer.name, s.activations), 0.0) for s in schemes], dtype=torch.float64)
 
 
