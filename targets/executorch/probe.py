@@ -31,7 +31,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Kind of layer → schemes that could be meant for it; fp32 is measured for each."""
 
-MULTIPLES = {"int4_channel_dynamic": 2, "int4_channel": 2, "int2_channel": 4}
+MULTIPLES = {"int4_channel_dynamic": 2, "int4_channel": 2, "int2_channel": 4, "int4_channel_static": 2}
 """Scheme per channel → multiple that the inputs per channel must be, because codes fill whole bytes."""
 
 MOST_ERROR = {"static": 3e-2, "dynamic": 2e-3, "float": 2e-3}
@@ -69,7 +69,7 @@ def _measured(kind: str, scheme: str) -> dict[str, Any]:
 def _judged(scheme: str, found: dict[str, Any]) -> dict[str, Any]:
     """Turn one measurement into the rest of a row."""
     if "reason" in found:
-        return {"supported": False, "reason": found["reason"]}
+        return {"supported": False, "reason": found["reason"].replace("'", "")}
     most = MOST_ERROR[scheme_named(scheme).activations]
     numbers = {"relative_error": float(f"{found['error']:.2g}"), "speed": float(f"{found['speed']:.2g}")}
     if found["realised"] != scheme:

@@ -27,6 +27,7 @@ OPERANDS = {
     ("qcint4", "qdint8"): (4, "channel", "dynamic"),
     ("qbint4", "qdint8"): (4, "group", "dynamic"),
     ("qcint8", "qint8"): (8, "channel", "static"),
+    ("qcint4", "qint8"): (4, "channel", "static"),
 }
 """XNNPACK data types of filter and input → bits, granularity and activations of the scheme."""
 
