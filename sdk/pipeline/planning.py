@@ -122,8 +122,13 @@ def start(request: Request, report: Reporter) -> tuple[DeviceProfile, Target, fl
         read_plan(request.plan)
     device = find_device(request.device)
     target = resolve_target(request, device)
-    floor = device.os.floor.value if device.os.floor is not None else None
+    floor = device.os.floor.value if device.os.floor is not None else _newest(target)
     return device, target, request.min_os if request.min_os is not None else floor
+
+
+def _newest(target: Target) -> float | None:
+    """The newest OS that the target's table tells apart: what a device that states no OS version is planned for."""
+    return max((row.min_os for row in target.capabilities() if row.min_os is not None), default=None)
 
 
 def plan_request(request: Request, report: Reporter, workbench: Workbench | None = None) -> Planned:
