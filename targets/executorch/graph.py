@@ -64,6 +64,10 @@ def _write_layer(module: Any, node: Any, layer: Layer, grid: Grid) -> None:
     if layer.kind == "embedding":
         _write_embedding(module, node, layer, grid)
         return
+    if layer.kind.startswith("conv_transpose") and layer.shape[layer.channel_axis] != _channels(node):
+        raise LoweringError(
+            f"layer {layer.name}: XNNPACK has no {grid.scheme.name} for grouped transposed convolutions; use fp32"
+        )
     weight = node.args[1]
     with module.graph.inserting_before(node):
         node.update_arg(1, _weight(module, layer, grid))
@@ -71,6 +75,11 @@ def _write_layer(module: Any, node: Any, layer: Layer, grid: Grid) -> None:
             node.update_arg(0, _dynamic(module.graph, node.args[0], layer.kind == "linear"))
     if not weight.users:
         module.graph.erase_node(weight)
+
+
+def _channels(node: Any) -> int:
+    """Output channels of a convolution; a grouped transposed one has more of them than its weight shows."""
+    return int(node.meta["val"].shape[1])
 
 
 def _constant(module: Any, layer: Layer, part: str, value: Any) -> Any:
