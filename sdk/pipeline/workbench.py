@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sdk.errors import BadInput
-from sdk.models import Layer, Model
+from sdk.models import Model
 from sdk.models.load import load_model
 from sdk.models.references import load_attribute
 from sdk.models.samples import Samples, take_samples
@@ -35,8 +36,7 @@ class Workbench:
             )
             self.samples: Samples = take_samples(self.model, data, EVALUATED)
         self._report = report
-        self.float_outputs = _check_outputs(self.model, self.samples)
-        self.loss, assumed = choose_loss(request.loss, self.model, self.float_outputs)
+        self.loss, assumed = choose_loss(request.loss, self.model, _check_outputs(self.model, self.samples))
         if assumed:
             report.note(f"loss: {self.loss} (assumed from the model's output; set `loss` to choose)")
         if self.samples.origin == "synthetic":
@@ -72,15 +72,11 @@ class Workbench:
             self._cache.add(scored.values)
         return {name: {s.name: self._cache.get(name, s.name) for s in found} for name, found in schemes.items()}
 
-    def layer(self, name: str) -> Layer:
-        """The layer called `name`."""
-        return self.model.inventory[name]
-
 
 def _calibration(request: Request) -> Iterable[Any] | None:
     data = request.calibration
     if isinstance(data, str):
-        made = load_attribute(data, request.folder or _here(), "calibration")
+        made = load_attribute(data, request.folder or Path(), "calibration")
         try:
             data = made() if callable(made) else made
         except Exception as error:
@@ -95,12 +91,6 @@ def _calibration(request: Request) -> Iterable[Any] | None:
         raise
     except Exception as error:
         raise BadInput(f"calibration: reading the samples failed: {type(error).__name__}: {error}") from error
-
-
-def _here() -> Any:
-    from pathlib import Path
-
-    return Path()
 
 
 def _first(data: Iterable[Any] | None) -> Any:

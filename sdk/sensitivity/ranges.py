@@ -8,6 +8,7 @@ from typing import Any
 from sdk.lowering.types import Range
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples
+from sdk.sensitivity.activations import quantize_static
 
 KEPT = 8192
 """Values kept per tensor and sample to judge a clipped range by."""
@@ -68,16 +69,10 @@ def _fit(values: Any, low: float, high: float) -> Range:
     best, best_error = None, float("inf")
     for ratio in RATIOS:
         candidate = affine_range(low * ratio, high * ratio)
-        error = float((_quantized(values, candidate) - values).square().mean())
+        error = float((quantize_static(values, candidate) - values).square().mean())
         if error < best_error:
             best, best_error = candidate, error
     return best or affine_range(low, high)
-
-
-def _quantized(values: Any, found: Range) -> Any:
-    from sdk.sensitivity.activations import quantize_static
-
-    return quantize_static(values, found)
 
 
 def affine_range(low: float, high: float) -> Range:
