@@ -20,7 +20,15 @@ Origin = Literal["predicted", "host", "evaluator", "emulator", "device"]
 
 
 class _Frozen(BaseModel):
+    """Read as attributes, or with the keys of `manifest.json` (`manifest["artifact"]["bytes"]`)."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __getitem__(self, key: str) -> Any:
+        for name, field in type(self).model_fields.items():
+            if key == (field.alias or name):
+                return getattr(self, name)
+        raise KeyError(key)
 
 
 class Tensor(_Frozen):

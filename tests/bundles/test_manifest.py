@@ -63,6 +63,14 @@ def test_it_reads_back_and_is_the_same_text_every_time() -> None:
     assert json.loads(text)["metric"] == {"name": "accuracy", "float": 0.5, "quantized": None, "artifact": 0.25}
 
 
+def test_it_is_read_with_the_keys_of_the_file_too() -> None:
+    made = manifest(metric=MetricEntry(name="top1", float=0.5))
+    assert made["artifact"]["bytes"] == made.artifact.bytes
+    assert made["metric"]["float"] == 0.5
+    with pytest.raises(KeyError):
+        made["nothing"]
+
+
 def test_every_changed_byte_is_found() -> None:
     raw = dump(manifest()).encode()
     for i in range(len(raw)):
