@@ -20,10 +20,10 @@ from sdk.bundles.manifest import (
 )
 from sdk.bundles.read import Bundle, as_arrays, open_bundle
 from sdk.bundles.tensors import read_reference, write_reference
-from sdk.bundles.write import check_writable, is_bundle, write_bundle
+from sdk.bundles.write import Kind, check_writable, is_bundle, write_bundle
 
 __all__ = [
-    "MANIFEST", "PLAN", "REFERENCE", "Artifact", "Bundle", "Figure", "Figures", "Finding", "LayerEntry", "Manifest",
+    "MANIFEST", "PLAN", "REFERENCE", "Artifact", "Bundle", "Figure", "Figures", "Finding", "Kind", "LayerEntry", "Manifest",
     "MetricEntry", "ModelEntry", "Tensor", "artifact_bytes", "as_arrays", "check_writable", "describe_artifact", "dump",
     "integrity", "is_bundle", "open_bundle", "parse", "read_reference", "seal", "sha256_file", "write_bundle",
     "write_reference",

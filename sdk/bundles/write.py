@@ -1,4 +1,4 @@
-"""Writes a bundle whole or not at all: a hidden sibling directory, flushed, then renamed into place."""
+"""Writes a folder (a bundle, a fleet) whole or not at all: a hidden sibling directory, flushed, then renamed into place."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sdk.bundles.exchange import exchange
@@ -26,32 +27,47 @@ _FULL = ("no space left", "os error 28", "file too large", "os error 27", "disk 
 """How toolchains written in other languages say that the disk is full."""
 
 
-def check_writable(out: Path) -> None:
-    """Raise BadInput when a bundle cannot be written at `out`; asked before any heavy work. Leaves nothing."""
-    place = _place(out)
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A sort of folder that is written whole: what people call it, and the files that mark a finished one."""
+
+    noun: str
+    marks: tuple[str, ...]
+
+    def at(self, path: Path) -> bool:
+        """Say whether the directory at `path` looks like a finished one."""
+        return path.is_dir() and all((path / mark).is_file() for mark in self.marks)
+
+
+BUNDLE = Kind("bundle", (MANIFEST, PLAN))
+
+
+def check_writable(out: Path, kind: Kind = BUNDLE) -> None:
+    """Raise BadInput when a `kind` cannot be written at `out`; asked before any heavy work. Leaves nothing."""
+    place = _place(out, kind)
     try:
-        with _parents(place.parent), _temporary(place):
+        with _parents(place.parent), _temporary(place, kind):
             pass
     except OSError as error:
         raise _refused(out, error) from None
 
 
-def write_bundle(out: Path, fill: Callable[[Path], None]) -> Path:
+def write_bundle(out: Path, fill: Callable[[Path], None], kind: Kind = BUNDLE) -> Path:
     """Call `fill` on an empty directory and put that directory at `out`, atomically; return `out`.
 
-    An existing bundle at `out` is exchanged for the new one; anything else there is refused. When `fill` raises,
-    nothing is left and an old bundle is untouched. BadInput when the place is unwritable or the disk is full.
+    An existing `kind` at `out` is exchanged for the new one; anything else there is refused. When `fill` raises,
+    nothing is left and an old one is untouched. BadInput when the place is unwritable or the disk is full.
     """
-    place = _place(out)
+    place = _place(out, kind)
     filling = False
     try:
         with _parents(place.parent):
-            with _temporary(place) as temporary:
+            with _temporary(place, kind) as temporary:
                 filling = True
                 fill(temporary)
                 filling = False
                 _flush(temporary)
-                _put(temporary, place)
+                _put(temporary, place, kind)
             _sync(place.parent)
     except OSError as error:
         if filling and error.errno not in _FULL_NUMBERS:
@@ -66,21 +82,21 @@ def write_bundle(out: Path, fill: Callable[[Path], None]) -> Path:
 
 def is_bundle(path: Path) -> bool:
     """Say whether the directory at `path` looks like one that `write_bundle` filled."""
-    return path.is_dir() and (path / MANIFEST).is_file() and (path / PLAN).is_file()
+    return BUNDLE.at(path)
 
 
-def _place(out: Path) -> Path:
-    """Return the real path of `out`, which must be free, empty or hold a bundle."""
+def _place(out: Path, kind: Kind) -> Path:
+    """Return the real path of `out`, which must be free, empty or hold a `kind`."""
     try:
         place = Path(os.path.realpath(out))
         if not place.name:
-            raise BadInput(f"{out}: is no place for a bundle: name a new directory with --out")
+            raise BadInput(f"{out}: is no place for a {kind.noun}: name a new directory with --out")
         if not place.exists():
             return place
         if not place.is_dir():
-            raise BadInput(f"{out}: is a file: a bundle is a directory, choose another --out")
-        if not is_bundle(place) and any(place.iterdir()):
-            raise BadInput(f"{out}: is a directory but not a bundle, so it is not replaced: choose another --out")
+            raise BadInput(f"{out}: is a file: a {kind.noun} is a directory, choose another --out")
+        if not kind.at(place) and any(place.iterdir()):
+            raise BadInput(f"{out}: is a directory but not a {kind.noun}, so it is not replaced: choose another --out")
     except (OSError, ValueError) as error:
         raise _refused(out, error) from None
     return place
@@ -112,9 +128,9 @@ def _parents(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _temporary(place: Path) -> Iterator[Path]:
+def _temporary(place: Path, kind: Kind) -> Iterator[Path]:
     """A locked hidden directory beside `place`, removed at the end; first removes those of dead processes."""
-    _clean(place)
+    _clean(place, kind)
     temporary = place.parent / f".{place.name}{_MARK}{os.getpid()}-{time.monotonic_ns():x}"
     try:
         temporary.mkdir()
@@ -148,12 +164,12 @@ def _uninterrupted() -> Iterator[None]:
             signal.raise_signal(waiting[0])
 
 
-def _clean(place: Path) -> None:
+def _clean(place: Path, kind: Kind) -> None:
     for found in sorted(place.parent.glob(f".{_escaped(place.name)}{_MARK}*")):
         if not _stale(found):
             continue
-        if is_bundle(found) and not place.exists() and _aside(found):
-            os.rename(found, place)  # the old bundle, moved aside by a process that died before the new one was put
+        if kind.at(found) and not place.exists() and _aside(found):
+            os.rename(found, place)  # the old one, moved aside by a process that died before the new one was put
         else:
             shutil.rmtree(found, ignore_errors=True)
 
@@ -191,9 +207,9 @@ def _alive(path: Path) -> bool:
     return True
 
 
-def _put(temporary: Path, place: Path) -> None:
-    if not is_bundle(temporary):
-        raise CheckFailed(f"{place.name}: the bundle is not complete: {MANIFEST} or {PLAN} was not written")
+def _put(temporary: Path, place: Path, kind: Kind) -> None:
+    if not kind.at(temporary):
+        raise CheckFailed(f"{place.name}: the {kind.noun} is not complete: {' or '.join(kind.marks)} was not written")
     if not place.exists() or not any(place.iterdir()):
         os.rename(temporary, place)
     elif not exchange(temporary, place):

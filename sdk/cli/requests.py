@@ -25,9 +25,17 @@ _DROPPED = {"--out": 1, "-o": 1, "--json": 0, "--project": 1}
 
 def build_requests(flags: dict[str, Any], out: str | None, plan: str | None) -> list[Request]:
     """Return one request per device and target; flags win over the project file. BadInput."""
+    project = load_project(Path(flags["project"]) if flags["project"] else None)
+    whole = whole_request(flags, project, plan)
+    devices = _split(flags["devices"]) or project.devices or ()
+    requests = _each(whole, devices, _split(flags["targets"]) or project.target or ("auto",))
+    return _placed(requests, out or project.out)
+
+
+def whole_request(flags: dict[str, Any], project: Project, plan: str | None) -> Request:
+    """Return what is asked for whatever the device and target. BadInput."""
     from sdk.pipeline import Request
 
-    project = load_project(Path(flags["project"]) if flags["project"] else None)
     model = flags["model"] or project.model
     if model is None:
         raise BadInput(f"which model? name one (`sdk package model.py:factory`) or write {FILE} with `sdk init`")
@@ -38,7 +46,7 @@ def build_requests(flags: dict[str, Any], out: str | None, plan: str | None) -> 
     if not is_path(model) and ":" in model:
         _importable(flags["project"])
     budgets = _budgets(flags, project, plan)
-    whole = Request(
+    return Request(
         model=model,
         device="",
         example=None,
@@ -52,9 +60,6 @@ def build_requests(flags: dict[str, Any], out: str | None, plan: str | None) -> 
         command=command_line(sys.argv),
         **budgets,
     )
-    devices = _split(flags["devices"]) or project.devices or ()
-    requests = _each(whole, devices, _split(flags["targets"]) or project.target or ("auto",))
-    return _placed(requests, out or project.out)
 
 
 def _budgets(flags: dict[str, Any], project: Project, plan: str | None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sdk.devices import DeviceProfile, family, find_device, list_devices
@@ -83,13 +82,20 @@ def _known() -> set[str]:
 
 def make_problem(workbench: Workbench, target: Target, device: DeviceProfile, min_os: float | None, report: Reporter) -> Problem:
     """Score and price every scheme that target, device and shapes allow."""
+    return problem_within(workbench, target, restriction_of(device, target), min_os, report)
+
+
+def problem_within(
+    workbench: Workbench, target: Target, restriction: Restriction, min_os: float | None, report: Reporter
+) -> Problem:
+    """Score and price every scheme that target, shapes and `restriction` (of a device, or of several) allow."""
     kept: dict[str, list[Scheme]] = {}
     refused: dict[str, list[Refusal]] = {}
     rows = target.capabilities()
     always = (target.fallback, target.lossless)
     for layer in workbench.model.inventory.layers:
         kept[layer.name], refused[layer.name] = allowed(
-            layer, rows, min_os, all_schemes().values(), _restriction(device, target, always), always
+            layer, rows, min_os, all_schemes().values(), restriction, always
         )
     losses = workbench.losses(kept)
     with report.stage(f"price for {target.name}"):
@@ -103,7 +109,9 @@ def make_problem(workbench: Workbench, target: Target, device: DeviceProfile, mi
     )
 
 
-def _restriction(device: DeviceProfile, target: Target, always: Sequence[str]) -> Restriction:
+def restriction_of(device: DeviceProfile, target: Target) -> Restriction:
+    """What the device's profile says against a scheme with `target`; nothing where it does not mention the target."""
+    always = (target.fallback, target.lossless)
     families = device.families(target.name) or frozenset()
 
     def restrict(layer: Layer, scheme: Scheme) -> str | None:
@@ -122,11 +130,11 @@ def start(request: Request, report: Reporter) -> tuple[DeviceProfile, Target, fl
         read_plan(request.plan)
     device = find_device(request.device)
     target = resolve_target(request, device)
-    floor = device.os.floor.value if device.os.floor is not None else _newest(target)
+    floor = device.os.floor.value if device.os.floor is not None else newest_os(target)
     return device, target, request.min_os if request.min_os is not None else floor
 
 
-def _newest(target: Target) -> float | None:
+def newest_os(target: Target) -> float | None:
     """The newest OS that the target's table tells apart: what a device that states no OS version is planned for."""
     return max((row.min_os for row in target.capabilities() if row.min_os is not None), default=None)
 
@@ -170,7 +178,7 @@ def choose(
     min_os: float | None, report: Reporter, spare: int = 0,
 ) -> Plan:
     """The plan of a problem: read from a file, uniform, or solved with `spare` bytes kept free below max_size."""
-    facts = _facts(bench, device, target, min_os)
+    facts = facts_of(bench, device, target, min_os)
     if request.plan is not None:
         plan = revalidate(read_plan(request.plan), problem, facts, str(request.plan))
         _within(request, plan)
@@ -186,11 +194,16 @@ def choose(
         return plan
     limits, objective = limits_of(request, device, bench.loss)
     with report.stage("solve"):
-        try:
-            solution: Solution = solve(problem, _less(limits, spare + int((limits.max_size or 0) * MARGIN)), objective)
-        except Infeasible:
-            solution = solve(problem, _less(limits, spare), objective)
+        solution = solve_within(problem, limits, objective, spare)
     return make_plan(facts, problem, solution, limits, objective)
+
+
+def solve_within(problem: Problem, limits: Limits, objective: str, spare: int = 0) -> Solution:
+    """Solve with `spare` bytes and, where possible, MARGIN kept free below max_size; Infeasible with the counter-offer."""
+    try:
+        return solve(problem, _less(limits, spare + int((limits.max_size or 0) * MARGIN)), objective)
+    except Infeasible:
+        return solve(problem, _less(limits, spare), objective)
 
 
 def _less(limits: Limits, spare: int) -> Limits:
@@ -210,7 +223,8 @@ def _within(request: Request, plan: Plan) -> None:
         )
 
 
-def _facts(bench: Workbench, device: DeviceProfile, target: Target, min_os: float | None) -> Facts:
+def facts_of(bench: Workbench, device: DeviceProfile, target: Target, min_os: float | None) -> Facts:
+    """The header of a plan for this device and target."""
     samples = bench.samples
     calibration = (
         Calibration(origin="data", samples=len(samples), digest=samples.digest)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sdk.bundles import check_writable, is_bundle, write_bundle
+from sdk.bundles import Kind, check_writable, is_bundle, write_bundle
 from sdk.bundles import exchange as exchange_module
 from sdk.bundles import write as write_module
 from sdk.errors import BadInput, CheckFailed
@@ -179,3 +179,14 @@ def test_whenever_the_writer_is_stopped_the_bundle_is_whole(tmp_path: Path, stop
             assert contents(tmp_path) <= {"app"}
     write_bundle(out, fill("last"))
     assert contents(tmp_path) == {"app"}
+
+
+def test_another_kind_of_folder_is_written_by_the_same_rules(tmp_path):
+    fleet = Kind("fleet", ("fleet.json",))
+    write_bundle(tmp_path / "all", lambda folder: (folder / "fleet.json").write_text("{}"), fleet)
+    write_bundle(tmp_path / "all", lambda folder: (folder / "fleet.json").write_text("[]"), fleet)
+    assert (tmp_path / "all" / "fleet.json").read_text() == "[]"
+    with pytest.raises(BadInput, match="not a bundle"):
+        write_bundle(tmp_path / "all", fill("one"))
+    with pytest.raises(CheckFailed, match=r"fleet is not complete: fleet\.json"):
+        write_bundle(tmp_path / "new", fill("one"), fleet)
