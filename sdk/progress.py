@@ -28,3 +28,26 @@ class Reporter:
 
 class SilentReporter(Reporter):
     """Shows nothing: for the Python API and `--json`."""
+
+
+class Chapter(Reporter):
+    """One bundle's part of a longer run: shown by the outer reporter, but its notes are its own."""
+
+    def __init__(self, outer: Reporter) -> None:
+        super().__init__()
+        self._outer = outer
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[Reporter]:
+        """Open the stage of the outer reporter."""
+        with self._outer.stage(name, total) as stage:
+            yield stage
+
+    def step(self, text: str = "") -> None:
+        """Step in the outer reporter."""
+        self._outer.step(text)
+
+    def note(self, text: str) -> None:
+        """Keep the note here and let the outer reporter say it."""
+        super().note(text)
+        self._outer.note(text)

@@ -14,7 +14,7 @@ import click
 from sdk.cli.failure import INTERRUPTED, Failure, explain
 from sdk.cli.screen import quiet
 
-VERBS = ("package", "plan", "diff", "verify", "inspect", "devices", "targets", "init")
+VERBS = ("package", "plan", "diff", "verify", "inspect", "devices", "targets", "cache", "init")
 """One module of this package each, with a `COMMAND`, in the order in which `--help` lists them."""
 
 EPILOG = """\b

@@ -7,16 +7,14 @@ from typing import Any
 
 from sdk.bundles import MetricEntry
 from sdk.errors import BadInput
-from sdk.lowering import Executable, Quantized
+from sdk.lowering import Executable
 from sdk.models.references import load_attribute
-from sdk.pipeline.planning import Planned
+from sdk.pipeline.lowered import Lowered
 from sdk.pipeline.request import Request
 from sdk.progress import Reporter
 
 
-def measure_metric(
-    request: Request, planned: Planned, quantized: Quantized, executable: Executable, report: Reporter
-) -> MetricEntry | None:
+def measure_metric(request: Request, lowered: Lowered, report: Reporter) -> MetricEntry | None:
     """Call `metric(run)` for each of the three models; None when no metric was given.
 
     `run` takes the model's inputs and returns what the model returns (one tensor, or a tuple of several).
@@ -24,11 +22,11 @@ def measure_metric(
     if request.metric is None:
         return None
     metric, name = load_metric(request)
-    module = planned.model.module()
-    reference = planned.target.reference(quantized)
+    module = lowered.planned.model.module()
+    reference = lowered.planned.target.reference(lowered.quantized)
     with report.stage("metric", 3) as stage:
         values = []
-        for run in (_of_module(module), _single(reference), _of_artifact(executable)):
+        for run in (_of_module(module), _single(reference), _of_artifact(lowered.executable)):
             values.append(_call(metric, name, run))
             stage.step()
     return MetricEntry(name=name, float=values[0], quantized=values[1], artifact=values[2])

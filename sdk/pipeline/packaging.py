@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,35 +26,21 @@ from sdk.bundles import (
     open_bundle,
     sha256_file,
     write_bundle,
-    write_reference,
 )
-from sdk.errors import BudgetError, CheckFailed
-from sdk.lowering import Executable, Quantized, Realised
+from sdk.errors import BudgetError
+from sdk.lowering import Realised
+from sdk.pipeline.kept import toolchain_versions
+from sdk.pipeline.lowered import Lowered, lower, verify
 from sdk.pipeline.metrics import measure_metric
 from sdk.pipeline.planning import Planned, choose, limits_of, plan_request
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
-from sdk.planning import Plan, plan_text
-from sdk.progress import Reporter
-from sdk.quantize import quantize
-from sdk.schemes import scheme_named
-from sdk.verify import FLOORS, PARITY, PARITY_STATIC, Parity, check_realised, compare, run_artifact
+from sdk.planning import plan_text
+from sdk.progress import Chapter, Reporter
+from sdk.verify import Parity
 
 ATTEMPTS = 3
 """Plans that are lowered before a size budget is given up: each corrects the prediction by what was measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Lowered:
-    """A finished artifact on disk with all that was found out about it."""
-
-    plan: Plan
-    quantized: Quantized = field(repr=False)
-    artifact: Path
-    sites: dict[str, str]
-    realised: dict[str, Realised]
-    executable: Executable = field(repr=False)
-    parity: Parity
 
 
 def package_request(request: Request, report: Reporter, workbench: Workbench | None = None) -> Bundle:
@@ -65,6 +50,7 @@ def package_request(request: Request, report: Reporter, workbench: Workbench | N
     """
     if request.out is not None:
         check_writable(request.out)
+    report = Chapter(report)
     planned = plan_request(request, report, workbench)
     out = request.out or Path("dist") / f"{planned.model.name}-{planned.device.name}-{planned.target.name}"
     if request.out is None:
@@ -75,24 +61,22 @@ def package_request(request: Request, report: Reporter, workbench: Workbench | N
 
 def _fill(folder: Path, request: Request, planned: Planned, report: Reporter) -> None:
     lowered = _lower_within(folder, request, planned, report)
-    metric = measure_metric(request, planned, lowered.quantized, lowered.executable, report)
+    realised, parity = verify(lowered)
+    metric = measure_metric(request, lowered, report)
     (folder / PLAN).write_text(plan_text(lowered.plan), encoding="utf-8")
-    sample = planned.workbench.samples.inputs[0]
-    outputs = run_artifact(planned.model, lowered.executable, sample)
-    write_reference(folder / REFERENCE, [t.numpy() for t in sample], [t.numpy() for t in outputs])
-    manifest = _manifest(folder, request, planned, lowered, metric, tuple(report.notes))
+    manifest = _manifest(request, lowered, realised, parity, metric)
     (folder / MANIFEST).write_text(dump(manifest), encoding="utf-8")
 
 
-def _lower_within(folder: Path, request: Request, planned: Planned, report: Reporter) -> _Lowered:
+def _lower_within(folder: Path, request: Request, planned: Planned, report: Reporter) -> Lowered:
     """Lower, and plan again with the measured difference kept free while the file exceeds its size budget."""
     plan, spare = planned.plan, 0
     limits, _ = limits_of(request, planned.device, planned.workbench.loss)
     for _ in range(ATTEMPTS):
-        quantized, artifact, sites = _lower(folder, plan, planned, report)
-        size = artifact_bytes(artifact)
+        lowered = lower(folder, plan, planned, report)
+        size = artifact_bytes(lowered.artifact)
         if limits.max_size is None or size <= limits.max_size:
-            return _verified(plan, quantized, artifact, sites, planned, report)
+            return lowered
         if request.plan is not None or request.uniform is not None:
             break
         spare += size - limits.max_size + 64
@@ -104,60 +88,11 @@ def _lower_within(folder: Path, request: Request, planned: Planned, report: Repo
     raise BudgetError(f"max_size {limits.max_size:,} bytes: the finished file has {size:,}; raise it by {over:,}")
 
 
-def _lower(folder: Path, plan: Plan, planned: Planned, report: Reporter) -> tuple[Quantized, Path, dict[str, str]]:
-    schemes = {name: scheme_named(scheme) for name, scheme in plan.schemes.items()}
-    static = any(s.activations == "static" for s in schemes.values())
-    bench = planned.workbench
-    with report.stage("quantize"):
-        quantized = quantize(planned.model, schemes, bench.importance, bench.ranges if static else {})
-    artifact = folder / planned.target.artifact
-    _remove(artifact)
-    with report.stage(f"lower to {planned.target.name}") as stage:
-        sites = dict(planned.target.lower(quantized, artifact, planned.min_os, stage.step))
-    return quantized, artifact, sites
-
-
-def _remove(path: Path) -> None:
-    import shutil
-
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _verified(
-    plan: Plan, quantized: Quantized, artifact: Path, sites: dict[str, str], planned: Planned, report: Reporter
-) -> _Lowered:
-    """Read the artifact back and execute it; CheckFailed when it is not what was planned."""
-    target = planned.target
-    with report.stage("verify"):
-        realised = dict(target.realised(artifact, sites))
-        check_realised(plan.schemes, realised)
-        executable = target.open(artifact)
-        parity = compare(quantized, executable, target.reference, planned.workbench.samples, plan.loss)
-    static = any(s.activations == "static" for s in quantized.schemes.values())
-    limit = max(PARITY_STATIC if static else PARITY, FLOORS * parity.floor)
-    if not parity.relative_error <= limit:
-        raise CheckFailed(
-            f"the artifact's outputs differ from the quantized model's by {parity.relative_error:.2e} relative, "
-            f"above {limit:.0e} (the rounding floor is {parity.floor:.1e}): "
-            f"{target.name} does not compute what was planned; nothing was written"
-        )
-    if parity.relative_error > PARITY:
-        report.note(
-            f"relative error {parity.relative_error:.1e} against the quantized torch model; moving its float parameters by 1e-6 "
-            f"moves that model by {parity.floor:.1e} (8-bit activations amplify rounding)"
-        )
-    if parity.origin == "evaluator":
-        report.note(f"executed by {parity.runtime}, not on a device: numerics are checked, latency is not")
-    return _Lowered(plan, quantized, artifact, sites, realised, executable, parity)
-
-
 def _manifest(
-    folder: Path, request: Request, planned: Planned, lowered: _Lowered, metric: MetricEntry | None, notes: tuple[str, ...]
+    request: Request, lowered: Lowered, realised: Mapping[str, Realised], parity: Parity, metric: MetricEntry | None
 ) -> Manifest:
-    model, plan, parity = planned.model, lowered.plan, lowered.parity
+    planned, plan, folder = lowered.planned, lowered.plan, lowered.folder
+    model = planned.model
     described: Artifact = describe_artifact(lowered.artifact)
     kinds = {layer.name: layer.kind for layer in model.inventory.layers}
     return Manifest(
@@ -172,8 +107,8 @@ def _manifest(
         artifact=described,
         layers=tuple(
             LayerEntry(
-                name=line.layer, kind=kinds[line.layer], planned=line.scheme, realised=lowered.realised[line.layer].scheme,
-                bytes=lowered.realised[line.layer].bytes, site=lowered.sites.get(line.layer, ""),
+                name=line.layer, kind=kinds[line.layer], planned=line.scheme, realised=realised[line.layer].scheme,
+                bytes=realised[line.layer].bytes, site=lowered.sites.get(line.layer, ""),
             )
             for line in plan.layers
         ),
@@ -190,8 +125,8 @@ def _manifest(
             relative_error=Figure(value=parity.relative_error, origin=_origin(parity)),
         ),
         metric=metric,
-        notes=notes,
-        tool_versions=tool_versions(planned),
+        notes=tuple(lowered.report.notes),
+        tool_versions=toolchain_versions(planned.target),
         command=request.command,
         plan_sha256=sha256_file(folder / PLAN),
         reference_sha256=sha256_file(folder / REFERENCE),
@@ -200,17 +135,3 @@ def _manifest(
 
 def _origin(parity: Parity) -> Any:
     return parity.origin
-
-
-def tool_versions(planned: Planned) -> dict[str, str]:
-    """Versions of the SDK, torch and the target's toolchain."""
-    found = {name: value for name, value in planned.target.toolchain().packages.items() if value}
-    for name in ("snugfit", "torch", "torchao"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return dict(sorted(found.items()))
-
-
-__all__ = ["package_request", "tool_versions"]

@@ -9,6 +9,7 @@ from sdk.errors import BadInput, BudgetError, Missing
 from sdk.lowering import Target
 from sdk.lowering.discovery import find_target, ready_target
 from sdk.models import Layer, LayerInventory, Model
+from sdk.pipeline.kept import prices
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import (
@@ -31,7 +32,7 @@ from sdk.planning import (
     solve,
     uniform,
 )
-from sdk.progress import Reporter
+from sdk.progress import Chapter, Reporter
 from sdk.schemes import Scheme, all_schemes
 
 
@@ -99,11 +100,11 @@ def problem_within(
         )
     losses = workbench.losses(kept)
     with report.stage(f"price for {target.name}"):
-        prices = target.price(workbench.model, kept, min_os)
+        priced = prices(target, workbench.model, kept, min_os)
     return Problem(
-        prices.base,
+        priced.base,
         tuple(
-            considered(layer, kept[layer.name], refused[layer.name], prices.layers[layer.name], losses[layer.name])
+            considered(layer, kept[layer.name], refused[layer.name], priced.layers[layer.name], losses[layer.name])
             for layer in workbench.model.inventory.layers
         ),
     )
@@ -145,7 +146,10 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
     Raises BadInput, Missing, and BudgetError with the counter-offer.
     """
     device, target, min_os = start(request, report)
+    report = Chapter(report)
     bench = workbench or Workbench(request, report)
+    for text in bench.notes:
+        report.note(text)
     problem = make_problem(bench, target, device, min_os, report)
     plan = choose(request, bench, problem, device, target, min_os, report)
     return Planned(plan, problem, bench.model, device, target, min_os, bench, tuple(report.notes))

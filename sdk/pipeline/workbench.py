@@ -11,7 +11,7 @@ from sdk.models import Model
 from sdk.models.load import load_model
 from sdk.models.references import load_attribute
 from sdk.models.samples import Samples, take_samples
-from sdk.pipeline.cache import ScoreCache
+from sdk.pipeline.kept import Kept, Scores
 from sdk.pipeline.request import EVALUATED, Request
 from sdk.progress import Reporter
 from sdk.schemes import Scheme
@@ -26,7 +26,8 @@ class Workbench:
     """A loaded model with its calibration samples; everything expensive is computed on first use and kept."""
 
     def __init__(self, request: Request, report: Reporter) -> None:
-        """Load model and calibration of `request`; raises BadInput."""
+        """Load model and calibration of `request`; raises BadInput. `notes` belong to every bundle made from it."""
+        self.notes: list[str] = []
         data = _calibration(request)
         with report.stage("load model"):
             example = request.example if request.example is not None else _first(data)
@@ -38,10 +39,10 @@ class Workbench:
         self._report = report
         self.loss, assumed = choose_loss(request.loss, self.model, _check_outputs(self.model, self.samples))
         if assumed:
-            report.note(f"loss: {self.loss} (assumed from the model's output; set `loss` to choose)")
+            self.notes.append(f"loss: {self.loss} (assumed from the model's output; set `loss` to choose)")
         if self.samples.origin == "synthetic":
-            report.note("no calibration data: losses are estimated on synthetic inputs (data-free) and may be far off")
-        self._cache = ScoreCache(self.model.digest, self.samples.digest, self.loss, DRAWS)
+            self.notes.append("no calibration data: losses are estimated on synthetic inputs (data-free) and may be far off")
+        self.kept = Kept(self.model, self.samples, self.loss, DRAWS)
         self._importance: dict[str, Any] | None = None
         self._ranges: dict[str, Any] | None = None
 
@@ -49,7 +50,7 @@ class Workbench:
     def importance(self) -> dict[str, Any]:
         """Diagonal Fisher of every weight, by weight name."""
         if self._importance is None:
-            self._importance = importance(self.model, self.samples, self.loss)
+            self._importance = self.kept.importance(lambda: importance(self.model, self.samples, self.loss))
         return self._importance
 
     @property
@@ -57,20 +58,20 @@ class Workbench:
         """Static ranges of every layer's input and output, by tensor name."""
         if self._ranges is None:
             planned = [layer for layer in self.model.inventory.layers if layer.kind not in ("embedding", "lstm", "gru")]
-            self._ranges = calibrate_ranges(self.model, planned, self.samples)
+            self._ranges = self.kept.ranges(lambda: calibrate_ranges(self.model, planned, self.samples))
         return self._ranges
 
     def losses(self, schemes: Mapping[str, Sequence[Scheme]]) -> dict[str, dict[str, float]]:
         """Predicted loss per layer and scheme; only what was not scored before is computed."""
-        wanted = {name: [s for s in found if not self._cache.has(name, s.name)] for name, found in schemes.items()}
-        if any(wanted.values()):
-            with self._report.stage("score sensitivity", DRAWS * len(self.samples)) as stage:
-                scored = score(
-                    self.model, wanted, self.samples, self.loss, draws=DRAWS, ranges=self.ranges, weights=self.importance,
-                    tick=lambda done, total: stage.step(),
-                )
-            self._cache.add(scored.values)
-        return {name: {s.name: self._cache.get(name, s.name) for s in found} for name, found in schemes.items()}
+        return self.kept.scores(schemes, self._score)
+
+    def _score(self, wanted: Mapping[str, Sequence[Scheme]]) -> Scores:
+        with self._report.stage("score sensitivity", DRAWS * len(self.samples)) as stage:
+            scored = score(
+                self.model, wanted, self.samples, self.loss, draws=DRAWS, ranges=self.ranges, weights=self.importance,
+                tick=lambda done, total: stage.step(),
+            )
+        return {name: dict(found) for name, found in scored.values.items()}
 
 
 def _calibration(request: Request) -> Iterable[Any] | None:

@@ -128,8 +128,8 @@ def _score_chunk(
 
 def _errors(
     layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], found: Mapping[str, Any]
-) -> tuple[Any, list[int]]:
-    """Weight errors of each distinct grid, one flat row each, and the row of every scheme."""
+) -> tuple[list[Any], list[int]]:
+    """Weight errors of each distinct grid, one flat tensor each, and which of them is every scheme's."""
     import torch
 
     rows: dict[Any, Any] = {}
@@ -141,21 +141,25 @@ def _errors(
             ]
             rows[grid_key(scheme)] = torch.cat(parts)
     order = list(rows)
-    matrix = torch.stack(list(rows.values())) if rows else torch.zeros(0, layer.parameters)
-    return matrix, [order.index(grid_key(s)) for s in schemes]
+    return list(rows.values()), [order.index(grid_key(s)) for s in schemes]
 
 
 def _changes(
-    layer: Layer, schemes: Sequence[Scheme], errors: tuple[Any, list[int]], params: Mapping[str, Any], dots: Mapping[Any, float]
+    layer: Layer, schemes: Sequence[Scheme], errors: tuple[list[Any], list[int]], params: Mapping[str, Any],
+    dots: Mapping[Any, float],
 ) -> Any:
-    """gᵀΔ of every scheme of one layer for the gradients now in `params` and `dots`."""
+    """gᵀΔ of every scheme of one layer for the gradients now in `params` and `dots`.
+
+    One dot product each, not one matrix product: what a scheme scores must not depend on which others are scored with it.
+    """
     import torch
 
-    matrix, index = errors
+    rows, index = errors
     grads = [params[w].grad for w in layer.weights]
     flat = [torch.zeros_like(params[w]) if g is None else g for w, g in zip(layer.weights, grads, strict=True)]
-    change = (matrix @ torch.cat([g.flatten() for g in flat])).double()[index]
-    return change + torch.tensor([dots.get((layer.name, s.activations), 0.0) for s in schemes], dtype=torch.float64)
+    gradient = torch.cat([g.flatten() for g in flat])
+    change = torch.tensor([float(torch.dot(row, gradient)) for row in rows], dtype=torch.float64)
+    return change[index] + torch.tensor([dots.get((layer.name, s.activations), 0.0) for s in schemes], dtype=torch.float64)
 
 
 def _require(module: Any, names: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,131 @@
+"""What the pipeline keeps in the cache about a model, and what each thing is filed under."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sdk.cache import Cache, code_digest, key_of, versions
+from sdk.lowering import Prices, Range, Target
+from sdk.models import Model
+from sdk.models.samples import Samples
+from sdk.schemes import Scheme
+
+Scores = dict[str, dict[str, float]]
+"""Loss by layer and scheme."""
+
+SCORING = ("sdk.models", "sdk.rounding", "sdk.schemes", "sdk.sensitivity")
+"""Packages that decide scores, importance and ranges."""
+
+QUANTIZING = (*SCORING, "sdk.lowering", "sdk.quantize")
+"""Packages that, with a target's own, decide an artifact."""
+
+_DATA, _TENSORS = "data.json", "data.safetensors"
+
+
+class Kept:
+    """The cached knowledge of one model on one set of samples in one loss."""
+
+    def __init__(self, model: Model, samples: Samples, loss: str, draws: int) -> None:
+        self.cache = Cache()
+        self._subject = [model.digest, samples.digest, loss, draws]
+        self._scores: Scores = {}
+
+    def scores(self, wanted: Mapping[str, Sequence[Scheme]], compute: Callable[[Mapping[str, list[Scheme]]], Scores]) -> Scores:
+        """Return the losses of `wanted`; `compute` is asked for those alone that nobody scored before.
+
+        They are rounded to six digits.
+        """
+        key = self._key("scores")
+        if _missing(wanted, self._scores):
+            _merge(self._scores, self.cache.read("scores", key, _load) or {})
+        if _missing(wanted, self._scores):
+            self._scores = self.cache.change(
+                "scores", key, load=_load, save=_save, grow=lambda old: self._grown(old, wanted, compute)
+            )
+        return {name: {s.name: self._scores[name][s.name] for s in found} for name, found in wanted.items()}
+
+    def _grown(
+        self, old: Scores | None, wanted: Mapping[str, Sequence[Scheme]], compute: Callable[[Mapping[str, list[Scheme]]], Scores]
+    ) -> Scores:
+        known = _merge(dict(self._scores), old or {})
+        missing = _missing(wanted, known)
+        if not missing:
+            return known
+        found = compute({name: missing.get(name, []) for name in wanted})
+        return _merge(known, {n: {s: float(f"{loss:.6g}") for s, loss in each.items()} for n, each in found.items()})
+
+    def importance(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the importance of every weight (weight name → float32 tensor)."""
+        return self.cache.fetch(
+            "importance", self._key("importance"), load=_load_tensors, save=_save_tensors,
+            make=lambda: {name: value.contiguous() for name, value in make().items()},
+        )
+
+    def ranges(self, make: Callable[[], dict[str, Range]]) -> dict[str, Range]:
+        """Return the static range of every tensor that has one."""
+        return self.cache.fetch(
+            "ranges", self._key("ranges"), make=make,
+            load=lambda folder: {name: Range(*pair) for name, pair in _load(folder).items()},
+            save=lambda value, folder: _save({name: [r.scale, r.zero_point] for name, r in value.items()}, folder),
+        )
+
+    def _key(self, what: str) -> str:
+        return key_of(what, *self._subject, versions("numpy", "torch", "torchao"), code_digest(*SCORING))
+
+
+def prices(target: Target, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:
+    """Return the target's prices of `choices`; to find them it may have to convert the float model."""
+    names = {layer: [scheme.name for scheme in schemes] for layer, schemes in choices.items()}
+    code = code_digest(*QUANTIZING, module_of(target))
+    key = key_of("prices", model.digest, target.name, min_os, names, toolchain_versions(target), code)
+    return Cache().fetch(
+        "prices", key, make=lambda: target.price(model, choices, min_os),
+        load=lambda folder: Prices(**_load(folder)), save=lambda value, folder: _save(asdict(value), folder),
+    )
+
+
+def toolchain_versions(target: Target) -> dict[str, str]:
+    """Versions of the SDK, torch and the target's toolchain."""
+    found = {name: value for name, value in target.toolchain().packages.items() if value}
+    return dict(sorted((found | versions("snugfit", "torch", "torchao")).items()))
+
+
+def module_of(target: Target) -> str:
+    """Import path of the package (or plain module) that holds the target's code."""
+    module = type(target).__module__
+    return module.rpartition(".")[0] or module
+
+
+def _missing(wanted: Mapping[str, Sequence[Scheme]], known: Scores) -> dict[str, list[Scheme]]:
+    left = {name: [s for s in found if s.name not in known.get(name, {})] for name, found in wanted.items()}
+    return {name: found for name, found in left.items() if found}
+
+
+def _merge(known: Scores, more: Scores) -> Scores:
+    for layer, found in more.items():
+        known[layer] = {**known.get(layer, {}), **found}
+    return known
+
+
+def _load(folder: Path) -> Any:
+    return json.loads((folder / _DATA).read_text("utf-8"))
+
+
+def _save(value: Any, folder: Path) -> None:
+    (folder / _DATA).write_text(json.dumps(value, sort_keys=True), encoding="utf-8")
+
+
+def _load_tensors(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load
+
+    return dict(load((folder / _TENSORS).read_bytes()))
+
+
+def _save_tensors(value: dict[str, Any], folder: Path) -> None:
+    from safetensors.torch import save
+
+    (folder / _TENSORS).write_bytes(save(value))

@@ -1,0 +1,167 @@
+"""Plan → artifact on disk, executed and compared; what was lowered or executed before comes from the cache."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from sdk.bundles import REFERENCE, describe_artifact, write_reference
+from sdk.cache import code_digest, key_of
+from sdk.errors import CheckFailed
+from sdk.lowering import Executable, Quantized, Realised
+from sdk.pipeline.kept import QUANTIZING, module_of, toolchain_versions
+from sdk.pipeline.planning import Planned
+from sdk.planning import Plan
+from sdk.progress import Reporter
+from sdk.quantize import quantize
+from sdk.schemes import scheme_named
+from sdk.verify import FLOORS, PARITY, PARITY_STATIC, Parity, check_realised, compare, run_artifact
+
+_SITES, _PARITY = "sites.json", "parity.json"
+
+
+@dataclass
+class Lowered:
+    """The artifact of one plan in `folder`, and where each layer is in it."""
+
+    plan: Plan
+    planned: Planned = field(repr=False)
+    report: Reporter = field(repr=False)
+    folder: Path
+    sites: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def artifact(self) -> Path:
+        """Path of the file or directory that ships."""
+        return self.folder / self.planned.target.artifact
+
+    @property
+    def static(self) -> bool:
+        """Whether any layer computes with static 8-bit activations."""
+        return any(scheme_named(scheme).activations == "static" for scheme in self.plan.schemes.values())
+
+    @cached_property
+    def quantized(self) -> Quantized:
+        """The model on the plan's grids, made when first asked for: an artifact from the cache needs none."""
+        schemes = {name: scheme_named(scheme) for name, scheme in self.plan.schemes.items()}
+        bench = self.planned.workbench
+        with self.report.stage("quantize"):
+            return quantize(bench.model, schemes, bench.importance, bench.ranges if self.static else {})
+
+    @cached_property
+    def executable(self) -> Executable:
+        """The artifact, loaded in its runtime when first asked for."""
+        return self.planned.target.open(self.artifact)
+
+    def subject(self) -> list[object]:
+        """What decides the artifact besides the code: model, samples, loss, schemes, target, OS and tools."""
+        bench, target = self.planned.workbench, self.planned.target
+        return [
+            bench.model.digest, bench.model.name, bench.samples.digest, bench.loss, self.plan.schemes, target.name,
+            self.planned.min_os, toolchain_versions(target), code_digest(*QUANTIZING, module_of(target)),
+        ]
+
+
+def lower(folder: Path, plan: Plan, planned: Planned, report: Reporter) -> Lowered:
+    """Put the artifact of `plan` into `folder`, replacing one that is there; LoweringError when it is refused."""
+    lowered = Lowered(plan, planned, report, folder)
+    lowered.sites = planned.workbench.kept.cache.fetch(
+        "lowered", key_of("lowered", *lowered.subject()), make=lambda: _lower(lowered),
+        load=lambda entry: _unpack(lowered.artifact, entry), save=lambda sites, entry: _pack(lowered.artifact, sites, entry),
+    )
+    return lowered
+
+
+def _lower(lowered: Lowered) -> dict[str, str]:
+    target = lowered.planned.target
+    quantized = lowered.quantized
+    _remove(lowered.artifact)
+    with lowered.report.stage(f"lower to {target.name}") as stage:
+        return dict(target.lower(quantized, lowered.artifact, lowered.planned.min_os, stage.step))
+
+
+def _unpack(artifact: Path, entry: Path) -> dict[str, str]:
+    sites: dict[str, str] = json.loads((entry / _SITES).read_text("utf-8"))
+    _remove(artifact)
+    _copy(entry / artifact.name, artifact)
+    return sites
+
+
+def _pack(artifact: Path, sites: dict[str, str], entry: Path) -> None:
+    (entry / _SITES).write_text(json.dumps(sites, sort_keys=True), encoding="utf-8")
+    _copy(artifact, entry / artifact.name)
+
+
+def _copy(source: Path, to: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, to)
+    else:
+        shutil.copyfile(source, to)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def verify(lowered: Lowered) -> tuple[dict[str, Realised], Parity]:
+    """Read the artifact back, execute it and record a run in its folder; CheckFailed when it is not what was planned.
+
+    The realised schemes are read from the artifact's bytes every time; the execution of these very bytes may be an
+    earlier one.
+    """
+    target, report = lowered.planned.target, lowered.report
+    with report.stage("verify"):
+        realised = dict(target.realised(lowered.artifact, lowered.sites))
+        check_realised(lowered.plan.schemes, realised)
+        recorded = lowered.folder / REFERENCE
+        bytes_read = describe_artifact(lowered.artifact).sha256
+        key = key_of("verified", bytes_read, lowered.plan.loss, *lowered.subject(), code_digest("sdk.verify"))
+        parity = lowered.planned.workbench.kept.cache.fetch(
+            "verified", key, make=lambda: _execute(lowered), load=lambda entry: _recall(recorded, entry),
+            save=lambda found, entry: _record(recorded, found, entry),
+        )
+    _judge(lowered, parity)
+    return realised, parity
+
+
+def _execute(lowered: Lowered) -> Parity:
+    samples = lowered.planned.workbench.samples
+    parity = compare(lowered.quantized, lowered.executable, lowered.planned.target.reference, samples, lowered.plan.loss)
+    outputs = run_artifact(lowered.planned.model, lowered.executable, samples.inputs[0])
+    write_reference(lowered.folder / REFERENCE, [t.numpy() for t in samples.inputs[0]], [t.numpy() for t in outputs])
+    return parity
+
+
+def _recall(recorded: Path, entry: Path) -> Parity:
+    found = Parity(**json.loads((entry / _PARITY).read_text("utf-8")))
+    shutil.copyfile(entry / REFERENCE, recorded)
+    return found
+
+
+def _record(recorded: Path, parity: Parity, entry: Path) -> None:
+    (entry / _PARITY).write_text(json.dumps(asdict(parity), sort_keys=True), encoding="utf-8")
+    shutil.copyfile(recorded, entry / REFERENCE)
+
+
+def _judge(lowered: Lowered, parity: Parity) -> None:
+    """CheckFailed when the artifact computes something else; a note where only rounding differs."""
+    limit = max(PARITY_STATIC if lowered.static else PARITY, FLOORS * parity.floor)
+    if not parity.relative_error <= limit:
+        raise CheckFailed(
+            f"the artifact's outputs differ from the quantized model's by {parity.relative_error:.2e} relative, "
+            f"above {limit:.0e} (the rounding floor is {parity.floor:.1e}): "
+            f"{lowered.planned.target.name} does not compute what was planned; nothing was written"
+        )
+    if parity.relative_error > PARITY:
+        lowered.report.note(
+            f"relative error {parity.relative_error:.1e} against the quantized torch model; moving its float parameters by 1e-6 "
+            f"moves that model by {parity.floor:.1e} (8-bit activations amplify rounding)"
+        )
+    if parity.origin == "evaluator":
+        lowered.report.note(f"executed by {parity.runtime}, not on a device: numerics are checked, latency is not")
