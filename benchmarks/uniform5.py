@@ -86,7 +86,7 @@ def uniform(case: Case, bits: int, reading: str) -> tuple[int, Any]:
         prices.layers[layer.name][near.name] + _extra(layer, bits, reading, near.bits) for layer in layers
     )
     scheme = _scheme(bits, reading)
-    call = reference(quantize(bench.model, {layer.name: scheme for layer in layers}, bench.importance, {}))
+    call = reference(quantize(bench.model, {layer.name: scheme for layer in layers}, statistics=bench.statistics))
     return size, case.outputs(call)
 
 

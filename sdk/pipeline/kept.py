@@ -12,13 +12,14 @@ from sdk.cache import Cache, code_digest, key_of, versions
 from sdk.lowering import Prices, Range, Target
 from sdk.models import Model
 from sdk.models.samples import Samples
+from sdk.rounding import Moments, Statistics
 from sdk.schemes import Scheme
 
 Scores = dict[str, dict[str, float]]
 """Loss by layer and scheme."""
 
 SCORING = ("sdk.models", "sdk.rounding", "sdk.schemes", "sdk.sensitivity")
-"""Packages that decide scores, importance and ranges."""
+"""Packages that decide scores, statistics and ranges."""
 
 QUANTIZING = (*SCORING, "sdk.lowering", "sdk.quantize")
 """Packages that, with a target's own, decide an artifact."""
@@ -58,11 +59,10 @@ class Kept:
         found = compute({name: missing.get(name, []) for name in wanted})
         return _merge(known, {n: {s: float(f"{loss:.6g}") for s, loss in each.items()} for n, each in found.items()})
 
-    def importance(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the importance of every weight (weight name → float32 tensor)."""
+    def statistics(self, make: Callable[[], Statistics]) -> Statistics:
+        """Return what rounding uses of the samples."""
         return self.cache.fetch(
-            "importance", self._key("importance"), load=_load_tensors, save=_save_tensors,
-            make=lambda: {name: value.contiguous() for name, value in make().items()},
+            "statistics", self._key("statistics"), load=_load_statistics, save=_save_statistics, make=make
         )
 
     def ranges(self, make: Callable[[], dict[str, Range]]) -> dict[str, Range]:
@@ -119,13 +119,22 @@ def _save(value: Any, folder: Path) -> None:
     (folder / _DATA).write_text(json.dumps(value, sort_keys=True), encoding="utf-8")
 
 
-def _load_tensors(folder: Path) -> dict[str, Any]:
+def _load_statistics(folder: Path) -> Statistics:
     from safetensors.torch import load
 
-    return dict(load((folder / _TENSORS).read_bytes()))
+    parts: dict[str, dict[str, Any]] = {"importance": {}, "moments": {}}
+    for name, tensor in load((folder / _TENSORS).read_bytes()).items():
+        part, _, of = name.partition(" ")
+        parts[part][of] = tensor
+    rows = _load(folder)
+    moments = {name: Moments(value, rows[name]) for name, value in parts["moments"].items()}
+    return Statistics(parts["importance"], moments)
 
 
-def _save_tensors(value: dict[str, Any], folder: Path) -> None:
+def _save_statistics(value: Statistics, folder: Path) -> None:
     from safetensors.torch import save
 
-    (folder / _TENSORS).write_bytes(save(value))
+    tensors = {f"importance {name}": t.contiguous() for name, t in value.importance.items()}
+    tensors |= {f"moments {name}": m.value.contiguous() for name, m in value.moments.items()}
+    (folder / _TENSORS).write_bytes(save(tensors))
+    _save({name: m.rows for name, m in value.moments.items()}, folder)

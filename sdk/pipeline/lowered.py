@@ -49,7 +49,7 @@ class Lowered:
         schemes = {name: scheme_named(scheme) for name, scheme in self.plan.schemes.items()}
         bench = self.planned.workbench
         with self.report.stage("quantize"):
-            return quantize(bench.model, schemes, bench.importance, bench.ranges if self.static else {})
+            return quantize(bench.model, schemes, bench.ranges if self.static else {}, bench.statistics)
 
     @cached_property
     def executable(self) -> Executable:

@@ -14,8 +14,9 @@ from sdk.models.samples import Samples, take_samples
 from sdk.pipeline.kept import Kept, Scores
 from sdk.pipeline.request import EVALUATED, Request
 from sdk.progress import Reporter
+from sdk.rounding import Statistics
 from sdk.schemes import Scheme
-from sdk.sensitivity import choose_loss, importance, score
+from sdk.sensitivity import choose_loss, score, take_statistics
 from sdk.sensitivity.ranges import calibrate_ranges
 
 DRAWS = 2
@@ -43,15 +44,16 @@ class Workbench:
         if self.samples.origin == "synthetic":
             self.notes.append("no calibration data: losses are estimated on synthetic inputs (data-free) and may be far off")
         self.kept = Kept(self.model, self.samples, self.loss, DRAWS)
-        self._importance: dict[str, Any] | None = None
+        self._statistics: Statistics | None = None
         self._ranges: dict[str, Any] | None = None
 
     @property
-    def importance(self) -> dict[str, Any]:
-        """Diagonal Fisher of every weight, by weight name."""
-        if self._importance is None:
-            self._importance = self.kept.importance(lambda: importance(self.model, self.samples, self.loss))
-        return self._importance
+    def statistics(self) -> Statistics:
+        """What rounding uses of the calibration samples."""
+        if self._statistics is None:
+            with self._report.stage("take statistics"):
+                self._statistics = self.kept.statistics(lambda: take_statistics(self.model, self.samples, self.loss))
+        return self._statistics
 
     @property
     def ranges(self) -> dict[str, Any]:
@@ -68,7 +70,7 @@ class Workbench:
     def _score(self, wanted: Mapping[str, Sequence[Scheme]]) -> Scores:
         with self._report.stage("score sensitivity", DRAWS * len(self.samples)) as stage:
             scored = score(
-                self.model, wanted, self.samples, self.loss, draws=DRAWS, ranges=self.ranges, weights=self.importance,
+                self.model, wanted, self.samples, self.loss, draws=DRAWS, ranges=self.ranges, statistics=self.statistics,
                 tick=lambda done, total: stage.step(),
             )
         return {name: dict(found) for name, found in scored.values.items()}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples
-from sdk.rounding import round_weight
+from sdk.rounding import Statistics, round_layer
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error
 from sdk.sensitivity.losses import direction
+from sdk.sensitivity.moments import second_moments
 from sdk.sensitivity.taps import run_tapped
 
 MEMORY = 1_500_000_000
@@ -25,7 +26,6 @@ class Sensitivity:
     loss: str
     origin: str
     values: Mapping[str, Mapping[str, float]]
-    importance: Mapping[str, Any] = field(repr=False)
 
 
 def importance(model: Model, samples: Samples, loss: str, limit: int = 16) -> dict[str, Any]:
@@ -43,6 +43,11 @@ def importance(model: Model, samples: Samples, loss: str, limit: int = 16) -> di
     return {name: value for name, value in total.items() if value is not None}
 
 
+def take_statistics(model: Model, samples: Samples, loss: str) -> Statistics:
+    """Return what rounding uses of the calibration samples: importance of the weights and moments of the inputs."""
+    return Statistics(importance(model, samples, loss), second_moments(model, samples))
+
+
 def score(
     model: Model,
     schemes: Mapping[str, Sequence[Scheme]],
@@ -51,22 +56,22 @@ def score(
     *,
     draws: int = 2,
     ranges: Mapping[str, Any] | None = None,
-    weights: Mapping[str, Any] | None = None,
+    statistics: Statistics | None = None,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> Sensitivity:
     """Estimate ½·E[(gᵀΔ)²] for every layer and scheme: g the gradient of a random output direction, Δ the change.
 
     The weight's error and the quantized input's error of a layer are added before squaring. `ranges` are the
-    static activation ranges by tensor name, `weights` the importance (see `importance`; computed if absent).
+    static activation ranges by tensor name, `statistics` what rounding uses (see `take_statistics`; taken if absent).
     """
-    found = dict(weights) if weights is not None else importance(model, samples, loss)
+    found = statistics or take_statistics(model, samples, loss)
     chunks = _chunks(model, schemes)
     values: dict[str, dict[str, float]] = {}
     for index, layers in enumerate(chunks):
         def report(done: int, total: int, index: int = index) -> None:
             tick(index * total + done, total * len(chunks))
         values.update(_score_chunk(model, layers, schemes, samples, loss, draws, ranges or {}, found, report))
-    return Sensitivity(loss, samples.origin, {layer.name: values[layer.name] for layer in model.inventory.layers}, found)
+    return Sensitivity(loss, samples.origin, {layer.name: values[layer.name] for layer in model.inventory.layers})
 
 
 def grid_key(scheme: Scheme) -> tuple[Any, ...]:
@@ -89,7 +94,7 @@ def _chunks(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[list[
 
 def _score_chunk(
     model: Model, layers: list[Layer], schemes: Mapping[str, Sequence[Scheme]], samples: Samples, loss: str,
-    draws: int, ranges: Mapping[str, Any], found: Mapping[str, Any], tick: Callable[[int, int], None],
+    draws: int, ranges: Mapping[str, Any], found: Statistics, tick: Callable[[int, int], None],
 ) -> dict[str, dict[str, float]]:
     import torch
 
@@ -127,21 +132,18 @@ def _score_chunk(
 
 
 def _errors(
-    layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], found: Mapping[str, Any]
+    layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], statistics: Statistics
 ) -> tuple[list[Any], list[int]]:
     """Weight errors of each distinct grid, one flat tensor each, and which of them is every scheme's."""
     import torch
 
-    rows: dict[Any, Any] = {}
-    for scheme in schemes:
-        if grid_key(scheme) not in rows:
-            parts = [
-                round_weight(params[w], scheme, layer.channel_axis, found.get(w)).dequantize().sub(params[w].detach()).flatten()
-                for w in layer.weights
-            ]
-            rows[grid_key(scheme)] = torch.cat(parts)
-    order = list(rows)
-    return list(rows.values()), [order.index(grid_key(s)) for s in schemes]
+    distinct = {grid_key(scheme): scheme for scheme in schemes}
+    rows = [
+        torch.cat([g.dequantize().sub(params[w].detach()).flatten() for w, g in zip(layer.weights, grids, strict=True)])
+        for grids in round_layer(layer, params, list(distinct.values()), statistics)
+    ]
+    order = list(distinct)
+    return rows, [order.index(grid_key(s)) for s in schemes]
 
 
 def _changes(

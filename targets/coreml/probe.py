@@ -78,7 +78,7 @@ def measure(target: CoreMLTarget, model: Model, scheme: Scheme, ios: int, folder
 
     try:
         schemes = {layer.name: scheme for layer in model.inventory.layers}
-        quantized = quantize(model, schemes, {}, {})
+        quantized = quantize(model, schemes)
         path = folder / target.artifact
         sites = target.lower(quantized, path, float(ios), lambda _: None)
         found = {r.scheme for r in target.realised(path, sites).values()}

@@ -109,7 +109,7 @@ def _run(model: Any, name: str, scheme: str, folder: Path) -> tuple[float, str, 
     from targets.executorch import TARGET
 
     path = folder / f"{scheme}.pte"
-    quantized = quantize(model, {name: scheme_named(scheme)}, {}, dict(_ranges(model, Range)))
+    quantized = quantize(model, {name: scheme_named(scheme)}, dict(_ranges(model, Range)))
     sites = TARGET.lower(quantized, path, None, lambda _: None)
     program = TARGET.open(path)
     inputs = [value.numpy() for value in model.example]

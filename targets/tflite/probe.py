@@ -88,7 +88,7 @@ def quantized_layer(model: Model, scheme: Scheme) -> Quantized:
             low, high = min(float(value.min()), 0.0), max(float(value.max()), 0.0)
             scale = (high - low) / 255
             ranges[name] = Range(scale, round(-128 - low / scale))
-    return quantize(model, {layer.name: scheme for layer in model.inventory.layers}, {}, ranges)
+    return quantize(model, {layer.name: scheme for layer in model.inventory.layers}, ranges)
 
 
 def _measure(target: Any, model: Model, scheme: Scheme, pipe: Any) -> None:

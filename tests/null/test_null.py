@@ -65,7 +65,7 @@ def quantized(schemes: dict[str, Scheme]) -> Quantized:
     ranges = {}
     for layer in model().inventory.layers:
         ranges |= {layer.input: Range(0.02, 3), layer.output: Range(0.03, -5)}
-    return quantize(model(), schemes, {}, ranges)
+    return quantize(model(), schemes, ranges)
 
 
 def relative(got: Sequence[numpy.ndarray], wanted: Sequence[torch.Tensor]) -> float:

@@ -58,7 +58,7 @@ def made(wanted: Request, workbench: Workbench | None = None) -> dict[str, bytes
 
 def test_a_second_bundle_of_the_same_plan_takes_no_expensive_step_and_has_the_same_bytes(cache: Path, costly: list[str]) -> None:
     first = made(request())
-    assert {"quantize", "lower", "importance", "score", "price", "compare"} <= set(costly)
+    assert {"quantize", "lower", "take_statistics", "score", "price", "compare"} <= set(costly)
     costly.clear()
     assert made(request()) == first
     assert costly == []
@@ -111,7 +111,7 @@ def test_the_verb_shows_and_clears(cache: Path, capsys: pytest.CaptureFixture[st
     made(request())
     assert run(["cache", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert {"importance", "lowered", "prices", "scores", "verified"} <= set(shown["kinds"])
+    assert {"take_statistics", "lowered", "prices", "scores", "verified"} <= set(shown["kinds"])
     assert run(["cache", "--clear"]) == 0
     assert "freed" in capsys.readouterr().out
     assert run(["cache", "--json"]) == 0

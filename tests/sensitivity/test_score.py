@@ -11,7 +11,7 @@ from sdk.models.load import load_model
 from sdk.models.samples import take_samples
 from sdk.quantize import quantize, reference
 from sdk.schemes import all_schemes
-from sdk.sensitivity import choose_loss, measure, score
+from sdk.sensitivity import choose_loss, measure, score, take_statistics
 from sdk.sensitivity.losses import direction
 from sdk.sensitivity.ranges import calibrate_ranges
 
@@ -40,12 +40,14 @@ def test_estimate_ranks_and_scales_as_measured(loss: str, last: nn.Module) -> No
     samples = take_samples(model, data)
     layers = model.inventory.layers
     ranges = calibrate_ranges(model, layers, samples)
-    found = score(model, {layer.name: SCHEMES for layer in layers}, samples, loss, draws=8, ranges=ranges)
+    statistics = take_statistics(model, samples, loss)
+    wanted = {layer.name: SCHEMES for layer in layers}
+    found = score(model, wanted, samples, loss, draws=8, ranges=ranges, statistics=statistics)
     estimated, measured = [], []
     module = model.module()
     for layer in layers:
         for scheme in SCHEMES:
-            changed = reference(quantize(model, {layer.name: scheme}, found.importance, ranges))
+            changed = reference(quantize(model, {layer.name: scheme}, ranges, statistics))
             with torch.no_grad():
                 losses = [measure(loss, tuple(module(*s)), changed(*s)) for s in samples.inputs]
             measured.append(sum(losses) / len(losses))

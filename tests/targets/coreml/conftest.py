@@ -101,7 +101,7 @@ def mixed(model: Model, min_os: float | None = None, seed: int = 0) -> Quantized
     offered = TARGET.price(model, {layer.name: every for layer in layers}, min_os).layers
     pick = random.Random(seed)
     chosen = {layer.name: all_schemes()[pick.choice(sorted(offered[layer.name]))] for layer in layers}
-    return quantize(model, chosen, {}, {})
+    return quantize(model, chosen)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ def test_efficientnet_lite0_in_five_plans(tmp_path: Path) -> None:
     layers = [layer.name for layer in model.inventory.layers]
     prices = TARGET.price(model, {n: [scheme_named(s) for s in names] for n in layers}, None)
     for scheme in names:
-        quantized = quantize(model, dict.fromkeys(layers, scheme_named(scheme)), {}, {})
+        quantized = quantize(model, dict.fromkeys(layers, scheme_named(scheme)))
         path = tmp_path / f"{scheme}.mlpackage"
         sites = TARGET.lower(quantized, path, None, lambda _: None)
         assert {r.scheme for r in TARGET.realised(path, sites).values()} == {scheme}

@@ -93,11 +93,11 @@ def test_a_shape_that_cannot_hold_a_scheme_has_no_price_and_is_refused(models: d
     model = models["photo"]
     prices = TARGET.price(model, {"stem.0": [scheme_named("int4_g32"), scheme_named("fp16")]}, None)
     assert set(prices.layers["stem.0"]) == {"fp16"}
-    quantized = quantize(model, {"point": scheme_named("int4_g32")}, {}, {})
+    quantized = quantize(model, {"point": scheme_named("int4_g32")})
     with pytest.raises(LoweringError, match=r"point.*32 inputs per channel do not make groups of 32"):
         TARGET.lower(quantized, tmp_path / "x.mlpackage", None, lambda _: None)
     with pytest.raises(LoweringError, match="needs iOS 18, the package is for iOS 16"):
-        TARGET.lower(quantize(model, {"point": scheme_named("lut3")}, {}, {}), tmp_path / "x.mlpackage", 16.0, lambda _: None)
+        TARGET.lower(quantize(model, {"point": scheme_named("lut3")}), tmp_path / "x.mlpackage", 16.0, lambda _: None)
     assert not (tmp_path / "x.mlpackage").exists()
 
 

@@ -85,7 +85,7 @@ def _quantize(model, schemes):
 
     chosen = {name: scheme_named(scheme) for name, scheme in schemes.items()}
     ranges = calibrate_ranges(model, model.inventory.layers, Samples((model.example,), "given", ""))
-    return quantize(model, chosen, {}, ranges)
+    return quantize(model, chosen, ranges)
 
 
 def _lower(model, schemes, path):

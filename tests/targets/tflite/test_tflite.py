@@ -56,7 +56,7 @@ def model() -> Any:
 
 
 def plan(model: Any, wanted: dict[str, str]) -> Any:
-    return quantize(model, {name: scheme_named(scheme) for name, scheme in wanted.items()}, {}, {})
+    return quantize(model, {name: scheme_named(scheme) for name, scheme in wanted.items()})
 
 
 def by_kind(model: Any, table: dict[str, str]) -> dict[str, str]:
@@ -150,7 +150,7 @@ module = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.
 model = load_model(module, (torch.rand(1, 64),))
 schemes = {"0": scheme_named("int4_g32_dynamic"), "2": scheme_named("int8_channel")}
 path = pathlib.Path(sys.argv[1])
-TARGET.lower(quantize(model, schemes, {}, {}), path, None, lambda _: None)
+TARGET.lower(quantize(model, schemes), path, None, lambda _: None)
 print(hashlib.sha256(path.read_bytes()).hexdigest())
 """
 

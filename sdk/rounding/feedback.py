@@ -1,0 +1,164 @@
+"""Error feedback: rounds one input after the other and lets the later ones make up for the earlier ones' error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from sdk.rounding.grid import Grid
+from sdk.rounding.statistics import Moments
+
+DAMPING = 0.01
+"""Share of the mean energy that is added to every input's own (Frantar et al. 2022)."""
+
+BLOCK = 32
+"""Columns between two updates of all the columns that are left."""
+
+
+def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Grid, ...]:
+    """Return each of `grids` (of one weight, scales and tables kept) with the codes of least error in the output.
+
+    Output channel r belongs to group r // (channels / groups) of the moments. Frantar et al. 2022, GPTQ: the error of a
+    column, weighed by the Cholesky factor of the inverse moments, is taken off the columns that follow, in the order of
+    falling energy. The grids share one pass.
+    """
+    import torch
+
+    first = grids[0]
+    flat = weight.detach().float().movedim(first.channel_axis, 0)
+    moved, channels = flat.shape, flat.shape[0]
+    flat = flat.reshape(channels, -1)
+    groups, k = moments.value.shape[:2]
+    dense = regularise(moments)
+    order = dense.diagonal(dim1=1, dim2=2).argsort(dim=1, descending=True, stable=True)
+    ordered = dense.gather(1, order.unsqueeze(2).expand(-1, -1, k)).gather(2, order.unsqueeze(1).expand(-1, k, -1))
+    columns = order.repeat_interleave(channels // groups, dim=0)
+    work = _columns_first(flat.gather(1, columns), groups).repeat(len(grids), 1, 1, 1)
+    codes = _sweep(work, _factor(ordered).float(), _Rounders(grids, columns, groups))
+    made = []
+    for grid, found in zip(grids, codes, strict=True):
+        back = torch.empty(channels, k, dtype=grid.codes.dtype)
+        back.scatter_(1, columns, found.transpose(1, 2).reshape(channels, k).to(grid.codes.dtype))
+        made.append(replace(grid, codes=back.reshape(moved).movedim(0, grid.channel_axis).contiguous()))
+    return tuple(made)
+
+
+def _columns_first(rows: Any, groups: int) -> Any:
+    """[channels, n] → [groups, n, channels / groups], so that what the sweep touches at a time lies together."""
+    return rows.reshape(groups, -1, rows.shape[1]).transpose(1, 2).contiguous()
+
+
+def regularise(moments: Moments) -> Any:
+    """Return the moments in float64, drawn towards their diagonal where few rows estimate them, and damped.
+
+    The share of the diagonal is k / (k + rows): with as many rows as inputs, half of what is seen of the correlations
+    is kept (in the spirit of Ledoit and Wolf 2004, a well-conditioned estimator for large covariance matrices).
+    """
+    import torch
+
+    dense = moments.value.double()
+    energy = dense.diagonal(dim1=1, dim2=2)
+    share = dense.shape[1] / (dense.shape[1] + moments.rows)
+    damped = share * energy + DAMPING * energy.mean(1, keepdim=True).clamp(min=1e-12)
+    return (1 - share) * dense + torch.diag_embed(damped)
+
+
+def _factor(moments: Any) -> Any:
+    """Upper Cholesky factor of the inverse."""
+    import torch
+
+    return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(moments)), upper=True)
+
+
+def _sweep(work: Any, factor: Any, rounders: _Rounders) -> Any:
+    """Round `work` ([grids, groups, k, channels per group]) column by column; return the codes in its shape (int16)."""
+    import torch
+
+    grids, groups, k, channels = work.shape
+    codes = torch.empty(work.shape, dtype=torch.int16)
+    for start in range(0, k, BLOCK):
+        stop = min(k, start + BLOCK)
+        errors = torch.empty(grids, groups, stop - start, channels)
+        for i in range(start, stop):
+            codes[:, :, i], rounded = rounders(work[:, :, i], i)
+            error = (work[:, :, i] - rounded) / factor[:, i, i].unsqueeze(1)
+            errors[:, :, i - start] = error
+            work[:, :, i + 1 : stop] -= factor[:, i, i + 1 : stop].unsqueeze(2) * error.unsqueeze(2)
+        if stop < k:
+            rest = factor[:, start:stop, stop:].transpose(1, 2)
+            for one, theirs in zip(work, errors, strict=True):  # one product each: company must not change the rounding
+                one[:, stop:].baddbmm_(rest, theirs, alpha=-1)
+    return codes
+
+
+class _Rounder(Protocol):
+    def __call__(self, value: Any, column: int) -> tuple[Any, Any]: ...
+
+
+class _Rounders:
+    """Rounds column i (in the order of the sweep) of [grids, groups, channels]: the codes, and what they stand for."""
+
+    def __init__(self, grids: Sequence[Grid], columns: Any, groups: int) -> None:
+        tables = [grid.scheme.format == "lut" for grid in grids]
+        self._parts: list[tuple[list[int], _Rounder]] = []
+        for is_table, make in ((False, _Integers), (True, _Tables)):
+            chosen = [n for n, table in enumerate(tables) if table == is_table]
+            if chosen:
+                self._parts.append((chosen, make([grids[n] for n in chosen], columns, groups)))
+
+    def __call__(self, value: Any, column: int) -> tuple[Any, Any]:
+        import torch
+
+        if len(self._parts) == 1:
+            return self._parts[0][1](value, column)
+        codes, rounded = torch.empty(value.shape, dtype=torch.int16), torch.empty_like(value)
+        for chosen, round_ in self._parts:
+            found, rounded[chosen] = round_(value[chosen], column)
+            codes[chosen] = found.to(torch.int16)
+        return codes, rounded
+
+
+class _Integers:
+    """Symmetric integers of given scales."""
+
+    def __init__(self, grids: Sequence[Grid], columns: Any, groups: int) -> None:
+        import torch
+
+        ordered = [_columns_first(_ordered_scale(grid, columns), groups) for grid in grids]
+        self.scale = torch.stack([scale.expand(-1, columns.shape[1], -1) for scale in ordered])
+        self.most = torch.tensor([2.0 ** (grid.scheme.bits - 1) - 1 for grid in grids]).reshape(-1, 1, 1)
+
+    def __call__(self, value: Any, column: int) -> tuple[Any, Any]:
+        scale = self.scale[:, :, column]
+        code = (value / scale).round_().clamp_(-self.most, self.most)
+        return code, code * scale
+
+
+def _ordered_scale(grid: Grid, columns: Any) -> Any:
+    """The scale of every weight, columns in the order of the sweep: [channels, k], or [channels, 1] where all are alike."""
+    whole = grid.scale.expand(columns.shape[0], -1)
+    if whole.shape[1] == 1:
+        return whole
+    return whole.repeat_interleave(columns.shape[1] // whole.shape[1], dim=1).gather(1, columns)
+
+
+class _Tables:
+    """Lookup tables, times a scale per channel where there is one; short tables are filled up with what is never met."""
+
+    def __init__(self, grids: Sequence[Grid], columns: Any, groups: int) -> None:
+        import torch
+
+        channels, longest = columns.shape[0], max(grid.table.shape[1] for grid in grids)
+        tables = [grid.table.repeat_interleave(channels // grid.table.shape[0], dim=0) for grid in grids]
+        filled = [torch.nn.functional.pad(t, (0, longest - t.shape[1]), value=float("inf")) for t in tables]
+        self.table = torch.stack([t.reshape(groups, -1, longest) for t in filled])
+        self.middle = ((self.table[..., 1:] + self.table[..., :-1]) / 2).contiguous()
+        scales = [torch.ones(channels, 1) if grid.scale is None else grid.scale for grid in grids]
+        self.scale = torch.stack([s.reshape(groups, -1) for s in scales])
+
+    def __call__(self, value: Any, column: int) -> tuple[Any, Any]:
+        import torch
+
+        code = torch.searchsorted(self.middle, (value / self.scale).unsqueeze(3))
+        return code.squeeze(3), self.table.gather(3, code).squeeze(3) * self.scale

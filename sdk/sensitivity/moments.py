@@ -1,0 +1,112 @@
+"""Second moments of layers' inputs over the calibration samples: what error feedback weighs a weight's error with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sdk.models import Layer, Model
+from sdk.models.samples import Samples
+from sdk.rounding import Moments
+
+KINDS = frozenset({"linear", "conv1d", "conv2d", "depthwise"})
+"""Kinds of layers whose output is a product of their weight's rows with windows of the input."""
+
+ROWS = 16384
+"""Input rows (tokens, or positions of a convolution) that are taken of all samples together, evenly spread."""
+
+LARGEST = 8192
+"""Inputs per output channel beyond which a layer is left to plain rounding (256 MB of moments)."""
+
+
+def second_moments(model: Model, samples: Samples) -> dict[str, Moments]:
+    """Return the moments of the input of every layer that has them, by layer name; none where the samples are synthetic.
+
+    Layers that share a weight add up. Rows are in the order of the weight flattened behind its channel axis.
+    """
+    import torch
+
+    if samples.origin != "given":
+        return {}
+    wanted = {layer.weights[0]: layer for layer in model.inventory.layers if layer.kind in KINDS}
+    module = model.module()
+    calls = _calls(module, wanted)
+    most = max(1, ROWS // max(1, len(samples)))
+    sums: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+
+    class Summing(torch.fx.Interpreter):  # type: ignore[misc]
+        def run_node(self, node: Any) -> Any:
+            found = calls.get(node)
+            if found is not None:
+                args, _ = self.fetch_args_kwargs_from_env(node)
+                rows = input_rows(found, args, most)
+                sums[found.name] = sums.get(found.name, 0) + rows.transpose(1, 2) @ rows
+                counts[found.name] = counts.get(found.name, 0) + rows.shape[1]
+            return super().run_node(node)
+
+    with torch.no_grad():
+        for inputs in samples.inputs:
+            Summing(module).run(*inputs)
+    return {name: Moments(value / max(1, counts[name]), counts[name]) for name, value in sums.items()}
+
+
+def _calls(module: Any, wanted: Mapping[str, Layer]) -> dict[Any, Layer]:
+    """Operators whose weight is in `wanted` and whose inputs per channel are few enough."""
+    found = {}
+    for node in module.graph.nodes:
+        weights = [arg for arg in node.args[1:2] if getattr(arg, "op", None) == "get_attr"]
+        layer = wanted.get(str(weights[0].target)) if node.op == "call_function" and weights else None
+        if layer is not None and layer.parameters // layer.shape[layer.channel_axis] <= LARGEST:
+            found[node] = layer
+    return found
+
+
+def input_rows(layer: Layer, args: Sequence[Any], most: int) -> Any:
+    """At most about `most` rows of the operator's input as [groups, rows, k], in the order of the flattened weight."""
+    if layer.kind == "linear":
+        rows = args[0].reshape(-1, args[0].shape[-1])
+        return rows[:: -(-rows.shape[0] // most)].unsqueeze(0)
+    return _windows(args, most)
+
+
+def _windows(args: Sequence[Any], most: int) -> Any:
+    """Windows of a convolution (im2col) at evenly spread output positions."""
+    import torch
+
+    value, weight = args[0], args[1]
+    dims = value.dim() - 2
+    stride, padding, dilation = (args[i] if len(args) > i else None for i in (3, 4, 5))
+    groups = args[6] if len(args) > 6 else 1
+    kernel, strides, dilations = list(weight.shape[2:]), _each(stride, 1, dims), _each(dilation, 1, dims)
+    paddings = _padding(padding, kernel, dilations, dims)
+    if dims == 1:
+        value = value.unsqueeze(2)
+        kernel, strides, dilations, paddings = [1, *kernel], [1, *strides], [1, *dilations], [(0, 0), *paddings]
+    views = torch.nn.functional.pad(value, (*paddings[1], *paddings[0]))
+    for axis in (0, 1):
+        views = views.unfold(axis + 2, dilations[axis] * (kernel[axis] - 1) + 1, strides[axis])
+    views = views[..., :: dilations[0], :: dilations[1]]  # [n, c, h, w, kh, kw]
+    n, c, h, w = views.shape[:4]
+    step = max(1, math.ceil((n * h * w / most) ** 0.5))
+    views = views[:, :, ::step, ::step]
+    parts = views.reshape(n, groups, c // groups, *views.shape[2:]).permute(1, 0, 3, 4, 2, 5, 6)
+    return parts.reshape(groups, -1, (c // groups) * kernel[0] * kernel[1])
+
+
+def _each(given: Any, default: int, dims: int) -> list[int]:
+    """One value per dimension from what the operator was given: none, one for all, or one each."""
+    if not given:
+        return [default] * dims
+    return [int(v) for v in given] if len(given) == dims else [int(given[0])] * dims
+
+
+def _padding(padding: Any, kernel: list[int], dilation: list[int], dims: int) -> list[tuple[int, int]]:
+    """Padding before and after, by dimension; `same` pads one more behind where it must."""
+    if padding == "valid":
+        return [(0, 0)] * dims
+    if padding == "same":
+        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        return [(t // 2, t - t // 2) for t in total]
+    return [(p, p) for p in _each(padding, 0, dims)]

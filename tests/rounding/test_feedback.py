@@ -1,0 +1,66 @@
+"""Error feedback keeps grids' scales and tables, and loses less in the layer's output than rounding each weight."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sdk.rounding import Grid, Moments, round_weight
+from sdk.rounding.feedback import feed_back, regularise
+from sdk.schemes import all_schemes
+
+SCHEMES = ("int8_channel", "int4_channel", "int4_g32", "int2_channel", "lut2_gc4", "lut3", "lut4_scaled", "lut6")
+
+
+def _case(shape: tuple[int, ...], groups: int, rows: int = 2000) -> tuple[torch.Tensor, Moments]:
+    torch.manual_seed(3)
+    weight = torch.randn(shape)
+    k = weight[0].numel()
+    inputs = torch.randn(groups, rows, k) @ torch.randn(groups, k, k) + 0.5
+    return weight, Moments(inputs.transpose(1, 2) @ inputs / rows, rows)
+
+
+def _loss(weight: torch.Tensor, grid: Grid, moments: Moments) -> float:
+    error = (grid.dequantize() - weight).reshape(moments.value.shape[0], -1, moments.value.shape[1])
+    return float(((error @ moments.value) * error).sum())
+
+
+@pytest.mark.parametrize(("shape", "groups"), [((16, 64), 1), ((32, 8, 3, 3), 4), ((12, 1, 5, 5), 12)])
+def test_the_output_loses_less_on_every_grid(shape: tuple[int, ...], groups: int) -> None:
+    weight, moments = _case(shape, groups)
+    names = [n for n in SCHEMES if all_schemes()[n].granularity != "group" or len(shape) == 2]
+    plain = [round_weight(weight, all_schemes()[n], 0) for n in names]
+    for name, before, after in zip(names, plain, feed_back(weight, plain, moments), strict=True):
+        assert _loss(weight, after, moments) < _loss(weight, before, moments), name
+        assert after.codes.dtype == before.codes.dtype and after.codes.shape == before.codes.shape
+        assert after.scale is before.scale and after.table is before.table
+        if before.scheme.format == "int":
+            assert int(after.codes.abs().max()) <= 2 ** (before.scheme.bits - 1) - 1
+        else:
+            assert int(after.codes.max()) < before.table.shape[1]
+
+
+def test_grids_do_not_depend_on_the_company_they_are_in() -> None:
+    weight, moments = _case((16, 64), 1)
+    plain = [round_weight(weight, all_schemes()[n], 0) for n in SCHEMES]
+    together = feed_back(weight, plain, moments)
+    for grid, found in zip(plain, together, strict=True):
+        assert torch.equal(feed_back(weight, [grid], moments)[0].codes, found.codes)
+
+
+def test_uncorrelated_inputs_leave_nothing_to_make_up_for() -> None:
+    weight, _ = _case((16, 64), 1)
+    moments = Moments(torch.eye(64).unsqueeze(0), 10**9)
+    plain = round_weight(weight, all_schemes()["int4_channel"], 0)
+    assert torch.equal(feed_back(weight, [plain], moments)[0].codes, plain.codes)
+
+
+def test_moments_of_few_rows_are_usable() -> None:
+    weight, _ = _case((4, 64), 1)
+    row = torch.randn(1, 1, 64)
+    moments = Moments(row.transpose(1, 2) @ row, 1)
+    assert bool((torch.linalg.eigvalsh(regularise(moments)) > 0).all())
+    silent = Moments(torch.zeros(1, 64, 64), 8)
+    for found in (moments, silent):
+        plain = round_weight(weight, all_schemes()["int4_channel"], 0)
+        assert torch.isfinite(feed_back(weight, [plain], found)[0].dequantize()).all()
