@@ -13,6 +13,7 @@ from sdk.bundles.manifest import (
     Manifest,
     MetricEntry,
     ModelEntry,
+    Operators,
     Tensor,
     dump,
     parse,
@@ -24,7 +25,7 @@ from sdk.bundles.write import Kind, check_writable, is_bundle, write_bundle
 
 __all__ = [
     "MANIFEST", "PLAN", "REFERENCE", "Artifact", "Bundle", "Figure", "Figures", "Finding", "Kind", "LayerEntry", "Manifest",
-    "MetricEntry", "ModelEntry", "Tensor", "artifact_bytes", "as_arrays", "check_writable", "describe_artifact", "dump",
-    "integrity", "is_bundle", "open_bundle", "parse", "read_reference", "seal", "sha256_file", "write_bundle",
+    "MetricEntry", "ModelEntry", "Operators", "Tensor", "artifact_bytes", "as_arrays", "check_writable", "describe_artifact",
+    "dump", "integrity", "is_bundle", "open_bundle", "parse", "read_reference", "seal", "sha256_file", "write_bundle",
     "write_reference",
 ]  # fmt: skip

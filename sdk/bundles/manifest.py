@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -75,6 +75,18 @@ class LayerEntry(_Frozen):
     site: str = ""
 
 
+Count = Annotated[int, Field(ge=1)]
+
+
+class Operators(_Frozen):
+    """Operator name → count by where it runs: in one of the `delegates` accelerated parts, outside, or nobody knows."""
+
+    delegates: int = 0
+    delegated: dict[str, Count] = {}
+    outside: dict[str, Count] = {}
+    unknown: dict[str, Count] = {}
+
+
 class Figure(_Frozen):
     """One number (None: not known) and where it came from."""
 
@@ -115,6 +127,7 @@ class Manifest(_Frozen):
     min_os: float | None = None
     artifact: Artifact
     layers: tuple[LayerEntry, ...]
+    ops: Operators
     loss: str
     runtime: str = ""
     predicted: Figures

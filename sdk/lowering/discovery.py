@@ -16,8 +16,8 @@ from sdk.lowering.protocol import Target
 PACKAGE = "targets"
 GROUP = "sdk.targets"
 _MEMBERS = (
-    "name", "artifact", "fallback", "lossless", "toolchain", "capabilities", "price", "lower", "realised", "open",
-    "reference",
+    "name", "artifact", "fallback", "lossless", "toolchain", "capabilities", "price", "lower", "realised", "placement",
+    "open", "reference",
 )  # fmt: skip
 
 

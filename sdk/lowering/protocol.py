@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from sdk.lowering.types import Arrays, Capability, Prices, Quantized, Realised, Site, Toolchain
+from sdk.lowering.types import Arrays, Capability, Placement, Prices, Quantized, Realised, Site, Toolchain
 from sdk.models import Model
 from sdk.schemes import Scheme
 
@@ -58,6 +58,10 @@ class Target(Protocol):
 
     def realised(self, path: Path, sites: Mapping[str, Site]) -> Mapping[str, Realised]:
         """Read the scheme and stored bytes of each layer back from the artifact's own bytes."""
+        ...
+
+    def placement(self, path: Path) -> Placement:
+        """Count the artifact's operators by where they run, from its own bytes or from its runtime."""
         ...
 
     def open(self, path: Path) -> Executable:

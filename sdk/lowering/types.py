@@ -86,6 +86,20 @@ class Realised:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the operators of a finished artifact run: operator name → how often, in three parts.
+
+    `delegated`: inside `delegates` accelerated parts of the graph; `outside`: by the runtime's own kernels, one by
+    one; `unknown`: the runtime decides where nobody here can look.
+    """
+
+    delegates: int = 0
+    delegated: Mapping[str, int] = field(default_factory=dict)
+    outside: Mapping[str, int] = field(default_factory=dict)
+    unknown: Mapping[str, int] = field(default_factory=dict)
+
+
 Site = str
 """Where a target finds a layer in its artifact (opaque to everyone else; kept in the manifest)."""
 

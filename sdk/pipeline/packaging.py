@@ -32,6 +32,7 @@ from sdk.lowering import Realised
 from sdk.pipeline.kept import toolchain_versions
 from sdk.pipeline.lowered import Lowered, lower, verify
 from sdk.pipeline.metrics import measure_metric
+from sdk.pipeline.placing import operators
 from sdk.pipeline.planning import Planned, choose, limits_of, plan_request
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
@@ -112,6 +113,7 @@ def _manifest(
             )
             for line in plan.layers
         ),
+        ops=operators(planned.target, lowered.artifact),
         loss=plan.loss,
         runtime=parity.runtime,
         predicted=Figures(

@@ -7,6 +7,7 @@ from pathlib import Path
 from sdk.bundles import Bundle, Finding, integrity, open_bundle
 from sdk.errors import SdkError
 from sdk.lowering.discovery import ready_target
+from sdk.pipeline.placing import operators
 from sdk.planning import parse_plan
 from sdk.progress import Reporter
 
@@ -21,7 +22,7 @@ def verify_bundle(path: Path, report: Reporter) -> list[Finding]:
     if not all(found.ok for found in findings):
         return findings
     with report.stage("verify"):
-        return [*findings, *_plan(bundle), *_schemes(bundle), _run(bundle)]
+        return [*findings, *_plan(bundle), *_schemes(bundle), _placement(bundle), _run(bundle)]
 
 
 def _plan(bundle: Bundle) -> list[Finding]:
@@ -54,6 +55,26 @@ def _schemes(bundle: Bundle) -> list[Finding]:
                 f"layer {layer.name}: planned {layer.planned}, manifest {layer.realised} ({layer.bytes} bytes), artifact {held}",
             )]
     return [Finding("realised schemes", True, f"{len(layers)} layers as planned, read from the artifact")]
+
+
+def _placement(bundle: Bundle) -> Finding:
+    """Every operator runs where the manifest says: in the delegate or outside of it."""
+    stated = bundle.manifest.ops
+    try:
+        found = operators(ready_target(bundle.manifest.target), bundle.artifact)
+    except SdkError as error:
+        return Finding("operators", False, str(error))
+    counts = {part: sum(getattr(found, part).values()) for part in ("delegated", "outside", "unknown")}
+    if found == stated:
+        said = ", ".join(f"{count} {part}" for part, count in counts.items() if count or part == "delegated")
+        return Finding("operators", True, f"{said}, {found.delegates} delegates")
+    for part in counts:
+        was, now = getattr(stated, part), getattr(found, part)
+        for name in sorted({*was, *now}):
+            if was.get(name) != now.get(name):
+                detail = f"{name}: {was.get(name, 0)} {part} in the manifest, {now.get(name, 0)} in the artifact"
+                return Finding("operators", False, detail)
+    return Finding("operators", False, f"{stated.delegates} delegates in the manifest, {found.delegates} in the artifact")
 
 
 def _run(bundle: Bundle) -> Finding:

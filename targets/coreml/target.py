@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sdk.errors import CheckFailed, LoweringError, SdkError
-from sdk.lowering import Capability, Executable, Prices, Progress, Quantized, Realised, Site, Toolchain
+from sdk.lowering import Capability, Executable, Placement, Prices, Progress, Quantized, Realised, Site, Toolchain
 from sdk.models import Model
 from sdk.schemes import Scheme
 
@@ -71,6 +72,14 @@ class CoreMLTarget:
             raise
         except Exception as error:
             raise CheckFailed(f"{path.name}: the weights cannot be read back: {type(error).__name__}: {error}") from error
+
+    def placement(self, path: Path) -> Placement:
+        """Count the program's operators, constants left out; Core ML alone decides on which unit each runs."""
+        from targets.coreml.contents import open_contents
+        from targets.coreml.program import walk
+
+        types = [str(op.type) for op in walk(open_contents(path).block)]
+        return Placement(unknown=Counter(name for name in types if name != "const" and not name.startswith("constexpr_")))
 
     def open(self, path: Path) -> Executable:
         """Load the package; CheckFailed when it is corrupt, Missing when the evaluator lacks an operation."""

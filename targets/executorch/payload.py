@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from sdk.errors import CheckFailed
 from targets.executorch.flatbuffer import Table, root, unpack
 
+NODES = (
+    "add", "fully_connected", "softmax", "sigmoid", "transpose", "clamp", "conv2d", "div", "resize_bilinear", "pad",
+    "avg_pool", "minimum", "depthwise", "max_pool", "multiply", "subtract", "floor", "convert", "global_avg_pool", "reshape",
+    "argmax_pool", "square_root", "ceiling", "hardswish", "leaky_relu", "maximum", "negate", "square", "elu", "abs", "prelu",
+    "concatenate2", "concatenate3", "concatenate4", "slice", "attention", "batch_matmul", "concatenate5",
+    "conv_transpose2d", "reciprocal_square_root", "log", "gelu", "tanh", "exp", "sin", "copy", "cos",
+)  # fmt: skip
+"""Names of the union XNodeUnion, in its order (from 1)."""
+
 WEIGHTED = {2: "fully_connected", 7: "conv2d", 13: "depthwise", 39: "conv_transpose2d"}
 """Position in the union XNodeUnion → operator with a filter."""
 
@@ -56,9 +65,10 @@ def read_payload(data: memoryview) -> dict[int, Weighted]:
     return found
 
 
-def count(data: memoryview) -> int:
-    """Number of operators in a payload."""
-    return len(_graph(data).tables(1))
+def operator_names(data: memoryview) -> tuple[str, ...]:
+    """Return the name of every operator of a payload; one that is newer than this table by its number."""
+    kinds = [node.scalar(0, "B") for node in _graph(data).tables(1)]
+    return tuple(NODES[kind - 1] if 0 < kind <= len(NODES) else f"node{kind}" for kind in kinds)
 
 
 def _graph(data: memoryview) -> Table:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sdk.errors import CheckFailed
 from targets.executorch.flatbuffer import Table, root, unpack
-from targets.executorch.payload import Weighted, read_payload
+from targets.executorch.payload import Weighted, operator_names, read_payload
 
 SCALAR_BITS = {0: 8, 1: 8, 2: 16, 3: 32, 4: 64, 5: 16, 6: 32, 7: 64, 11: 8, 15: 16}
 """ScalarType of a tensor → bits of one element."""
@@ -38,10 +38,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a .pte holds: kernel calls by instruction, weighted operators per XNNPACK delegate, named blobs."""
+    """What a .pte holds: kernel calls by instruction, weighted operators and the names of all per XNNPACK delegate,
+    named blobs."""
 
     calls: dict[int, Call]
     payloads: tuple[dict[int, Weighted], ...]
+    operators: tuple[tuple[str, ...], ...]
     blobs: dict[str, memoryview]
 
 
@@ -58,8 +60,9 @@ def read_program(path: Path) -> Program:
     if len(plan) != 1:
         raise CheckFailed(f"{path.name} is damaged: it has {len(plan)} methods, expected one")
     blobs = {n.string(0): _pick(segments, n.scalar(1, "I"), path.name) for n in program.tables(7)}
-    payloads = tuple(map(read_payload, _payloads(program, plan[0], segments, path.name)))
-    return Program(_calls(program, plan[0], segments, path.name), payloads, blobs)
+    raw = _payloads(program, plan[0], segments, path.name)
+    payloads, operators = tuple(map(read_payload, raw)), tuple(map(operator_names, raw))
+    return Program(_calls(program, plan[0], segments, path.name), payloads, operators, blobs)
 
 
 def _check_header(data: memoryview, name: str) -> int:

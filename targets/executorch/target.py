@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from sdk.errors import Missing
 from sdk.lowering.protocol import Executable, Progress
-from sdk.lowering.types import Capability, Prices, Quantized, Realised, Site, Toolchain
+from sdk.lowering.types import Capability, Placement, Prices, Quantized, Realised, Site, Toolchain
 from sdk.models import Model
 from sdk.schemes import Scheme
 
@@ -65,6 +66,15 @@ class ExecutorchTarget:
 
         program = read_program(path)
         return {name: read_site(program, site) for name, site in sites.items()}
+
+    def placement(self, path: Path) -> Placement:
+        """Count the operators in XNNPACK's payloads and the kernel calls beside them; CheckFailed when damaged."""
+        from targets.executorch.program import read_program
+
+        program = read_program(path)
+        delegated = Counter(name for payload in program.operators for name in payload)
+        outside = Counter(call.operator for call in program.calls.values())
+        return Placement(len(program.operators), delegated, outside)
 
     def open(self, path: Path) -> Executable:
         """Load the file in ExecuTorch's runtime; CheckFailed when it is corrupt, Missing without the runtime."""

@@ -14,7 +14,7 @@ import yaml
 
 from sdk.errors import LoweringError
 from sdk.lowering.protocol import Executable, Progress
-from sdk.lowering.types import Capability, Prices, Quantized, Realised, Site, Toolchain
+from sdk.lowering.types import Capability, Placement, Prices, Quantized, Realised, Site, Toolchain
 from sdk.models import Model
 from sdk.rounding import Grid
 from sdk.schemes import Scheme, scheme_named
@@ -77,6 +77,12 @@ class NullTarget:
             schemes = {scheme_of(record) if record.layer else "fp32" for record in records}
             out[name] = Realised("+".join(sorted(schemes)) or "nothing", sum(sum(r.parts) for r in records))
         return out
+
+    def placement(self, path: Path) -> Placement:
+        """Count operators by the table in `placement.py`."""
+        from targets.null.placement import placement
+
+        return placement(container.read(path)[0])
 
     def open(self, path: Path) -> Executable:
         """Load the artifact; CheckFailed when it is damaged."""

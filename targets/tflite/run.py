@@ -33,6 +33,10 @@ class Executable:
         self._runner = interpreter.get_signature_runner()
         self._inputs, self._outputs = inputs, outputs
 
+    def nodes(self) -> list[dict[str, Any]]:
+        """The graph's nodes as the interpreter tells them; behind them one for each delegated part."""
+        return list(self._interpreter._get_ops_details())
+
     def run(self, inputs: list[Any]) -> list[Any]:
         """Execute once; inputs that the graph does not read were dropped by the converter and are ignored."""
         import numpy as np

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdk.errors import Missing
-from sdk.lowering import Capability, Executable, Prices, Progress, Quantized, Realised, Site, Toolchain
+from sdk.lowering import Capability, Executable, Placement, Prices, Progress, Quantized, Realised, Site, Toolchain
 from sdk.models import Model
 from sdk.schemes import Scheme
 
@@ -64,6 +64,12 @@ class TfliteTarget:
         from targets.tflite.layout import read_realised
 
         return read_realised(path, sites)
+
+    def placement(self, path: Path) -> Placement:
+        """Ask LiteRT's interpreter which nodes XNNPACK took; CheckFailed and Missing as for `open`."""
+        from targets.tflite.placement import placement
+
+        return placement(path)
 
     def open(self, path: Path) -> Executable:
         """Load the file in LiteRT's interpreter; CheckFailed when it is corrupt, Missing without an interpreter."""

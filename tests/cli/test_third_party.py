@@ -54,6 +54,7 @@ def test_it_packages_and_verifies_in_a_process_of_its_own(site: Path, app: Path)
     assert manifest["target"] == "bitbox"
     assert manifest["artifact"]["path"] == "model.bitbox"
     assert {layer["realised"] for layer in manifest["layers"]} <= {"fp32", "int8_channel"}
+    assert manifest["ops"]["delegated"]["linear"] == 2 and not manifest["ops"]["outside"]
     verified = subprocess.run([*command, "verify", "made"], env=env, capture_output=True, text=True)
     assert verified.returncode == 0, verified.stderr
 

@@ -155,6 +155,12 @@ def test_a_layer_that_stayed_float_is_seen(artifact: Path) -> None:
     assert TARGET.realised(artifact, {"none": "none.weight"})["none"].scheme == "nothing"
 
 
+def test_operators_are_placed_by_the_table(artifact: Path) -> None:
+    found = TARGET.placement(artifact)
+    assert dict(found.outside) == {"embedding": 1, "gru": 1, "lstm": 1, "slice": 1, "zeros": 3}
+    assert found.delegated["conv2d"] == 2 and found.delegates > 1 and not found.unknown
+
+
 @pytest.mark.parametrize("cut", [0, 10, 30, 500, -1])
 def test_a_damaged_file_is_refused(artifact: Path, tmp_path: Path, cut: int) -> None:
     (tmp_path / "model.null").write_bytes(artifact.read_bytes()[:cut])

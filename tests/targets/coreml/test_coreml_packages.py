@@ -67,6 +67,12 @@ def test_inputs_and_outputs_keep_their_names(models: dict[str, Model], mix: Mix,
     assert [f.name for f in description.output] == [s.name for s in model.outputs]
 
 
+def test_nobody_here_knows_where_core_ml_runs_an_operator(package: tuple[Quantized, Path, dict[str, str]]) -> None:
+    placed = TARGET.placement(package[1])
+    assert placed.unknown["conv"] >= 2 and "const" not in placed.unknown
+    assert not placed.delegated and not placed.outside and not placed.delegates
+
+
 def test_coremltools_reads_the_same_weights(package: tuple[Quantized, Path, dict[str, str]]) -> None:
     """The package means to coremltools' own loader what it means to us."""
     import numpy as np

@@ -119,6 +119,26 @@ def test_encoder_runs_as_planned(encoder, tmp_path):
     quantized, sites = _lower(encoder, schemes, path)
     assert {name: r.scheme for name, r in TARGET.realised(path, sites).items()} == schemes
     assert max(_errors(encoder, quantized, path)) < 1e-2
+    placed = TARGET.placement(path)
+    assert placed.delegated["fully_connected"] == 2 and placed.delegated["gelu"] == 1
+    assert placed.outside["quantized_decomposed::embedding_4bit.dtype_out"] == 1
+    assert placed.outside["aten::native_layer_norm.out"] == 1
+
+
+def test_operators_are_named_as_in_the_schema_of_the_wheel():
+    import re
+    from importlib.util import find_spec
+
+    from targets.executorch.payload import NODES
+
+    root = Path(next(iter(find_spec("executorch").submodule_search_locations)))
+    text = (root / "backends/xnnpack/serialization/schema.fbs").read_text()
+    union = re.search(r"union XNodeUnion \{(.*?)\}", text, re.S).group(1)
+    names = re.findall(r"XNN(\w+)", re.sub(r":\s*\w+", "", union))
+    shorter = {"staticresizebilinear2d": "resizebilinear", "staticconstantpad": "pad", "batchmatrixmultiply": "batchmatmul",
+               "depthwiseconv2d": "depthwise", "scaleddotproductattention": "attention"}
+    wanted = [shorter.get(n.lower(), n.lower().removeprefix("static").replace("pooling2d", "pool")) for n in names]
+    assert [name.replace("_", "") for name in NODES] == wanted
 
 
 def test_int8_and_float_convolutions_share_a_file(classifier, tmp_path):

@@ -19,6 +19,7 @@ from sdk.models.load import load_model
 from sdk.quantize import quantize
 from sdk.schemes.catalogue import scheme_named
 from targets.tflite import TARGET
+from targets.tflite.checks import checked
 
 ALL = ["fp32", "fp16", "int8_channel", "int8_channel_dynamic", "int4_channel_dynamic", "int4_g32_dynamic",
        "int4_channel", "int2_channel", "int4_g32", "int2_channel_dynamic"]
@@ -85,6 +86,10 @@ def test_the_file_computes_as_the_quantized_model_and_costs_what_was_said(model:
     for a, b, spec in zip(got, TARGET.reference(quantized)(*model.example), model.outputs, strict=True):
         assert a.dtype == np.dtype(spec.dtype) and a.shape == spec.shape
         assert np.linalg.norm(a - b.numpy()) <= 1e-4 * max(np.linalg.norm(b.numpy()), 1)
+    placed = TARGET.placement(path)
+    operators = checked(path).subgraphs[0].operators
+    assert sum(placed.delegated.values()) + sum(placed.outside.values()) == len(operators)
+    assert placed.outside["ARG_MAX"] == 1 and placed.delegates >= 1
     prices = TARGET.price(model, {layer.name: [scheme_named(s) for s in ALL] for layer in model.inventory.layers}, None)
     said = prices.base + sum(prices.layers[layer.name][planned.get(layer.name, "fp32")] for layer in model.inventory.layers)
     assert abs(said / path.stat().st_size - 1) < 0.015
