@@ -1,0 +1,23 @@
+"""Checks of a finished bundle on a device: latency, memory and outputs, each with the place it was measured at."""
+
+from sdk.check.result import (
+    BudgetEntry,
+    BundleEntry,
+    CheckResult,
+    DeviceEntry,
+    Environment,
+    Interval,
+    Latency,
+    Measured,
+    ProtocolEntry,
+    Repeat,
+    RunnerEntry,
+    read_result,
+    result_data,
+    write_result,
+)
+
+__all__ = [
+    "BudgetEntry", "BundleEntry", "CheckResult", "DeviceEntry", "Environment", "Interval", "Latency", "Measured",
+    "ProtocolEntry", "Repeat", "RunnerEntry", "read_result", "result_data", "write_result",
+]  # fmt: skip
