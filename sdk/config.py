@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,12 +60,102 @@ class Budgets(_Frozen):
     max_loss: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How far a number may move the wrong way: by a share of the baseline's (0.02 is 2 %) or by an amount."""
+
+    text: str
+    share: float = 0.0
+    amount: float = 0.0
+
+
+def _allowance(sign: str, amount: Callable[[str], float], example: str) -> BeforeValidator:
+    """Read `+2%` or a signed amount such as `+100kB`, `+2ms`, `-0.01`."""
+
+    def read(value: object) -> object:
+        if isinstance(value, Allowance):
+            return value
+        text = value.strip() if isinstance(value, str) else ""
+        try:
+            if text[:1] != sign:
+                raise ValueError
+            share = text.endswith("%")
+            number = float(text[1:-1]) / 100 if share else amount(text[1:])
+            if not 0 <= number < math.inf:
+                raise ValueError
+        except (ValueError, BadInput):
+            raise ValueError(f"write {example}, in quotes") from None
+        return Allowance(text, share=number) if share else Allowance(text, amount=number)
+
+    return BeforeValidator(read)
+
+
+def _milliseconds(text: object) -> float:
+    """`30ms` or `0.5s` as milliseconds."""
+    match = re.fullmatch(r"([0-9.]+) ?(ms|s)", str(text).strip())
+    number = float(match[1]) * (1000 if match[2] == "s" else 1) if match else -1.0
+    if not 0 < number < math.inf:
+        raise ValueError("write a time such as 30ms")
+    return number
+
+
+def _size_or_zero(text: str) -> float:
+    return 0.0 if text == "0" else float(parse_size(text))
+
+
+def _whole(text: str) -> float:
+    return float(int(text))
+
+
+Bytes = Annotated[int, BeforeValidator(_bytes)]
+Milliseconds = Annotated[float, BeforeValidator(_milliseconds)]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+BytesGrowth = Annotated[Allowance, _allowance("+", _size_or_zero, "'+2%' or '+100kB'")]
+TimeGrowth = Annotated[Allowance, _allowance("+", _milliseconds, "'+5%' or '+2ms'")]
+Growth = Annotated[Allowance, _allowance("+", float, "'+5%' or '+0.01'")]
+Drop = Annotated[Allowance, _allowance("-", float, "'-1%' or '-0.01'")]
+CountGrowth = Annotated[Allowance, _allowance("+", _whole, "'+0' or '+2'")]
+Level = Annotated[Literal["fail", "warn", "off"], BeforeValidator(lambda value: "off" if value is False else value)]
+
+
+class Gate(_Frozen):
+    """What `sdk gate` lets pass: `max_…` and `min_…` are absolute, the others compare with the baseline.
+
+    `+2%` is a share of the baseline's value, `+100kB` an amount. Levels say what a change of kind is: `fail`, `warn`
+    (told, exit code 0) or `off`.
+    """
+
+    max_size: Bytes | None = None
+    size: BytesGrowth = Allowance("+2%", share=0.02)
+    max_peak_memory: Bytes | None = None
+    peak_memory: BytesGrowth = Allowance("+5%", share=0.05)
+    max_latency_p50: Milliseconds | None = None
+    latency_p50: TimeGrowth = Allowance("+5%", share=0.05)
+    max_latency_p90: Milliseconds | None = None
+    latency_p90: TimeGrowth = Allowance("+10%", share=0.10)
+    max_loss: Annotated[Finite, Field(gt=0)] | None = None
+    loss: Growth = Allowance("+5%", share=0.05)
+    min_metric: Finite | None = None
+    metric: Drop = Allowance("-1%", share=0.01)
+    max_relative_error: Annotated[Finite, Field(gt=0)] | None = None
+    relative_error: Growth = Allowance("+50%", share=0.5)
+    outside_ops: CountGrowth = Allowance("+0")
+    device: Level = "fail"
+    target: Level = "fail"
+    min_os: Level = "fail"
+    interface: Level = "fail"
+    calibration: Level = "fail"
+    schemes: Level = "warn"
+    tools: Level = "warn"
+    notes: Level = "warn"
+
+
 class Project(_Frozen):
     """One `sdk.yaml`; its references and paths are relative to the file.
 
     `model`: a reference; `inputs`: a function that returns example inputs; `calibration`: one that returns
     an iterable of input tuples; `metric`: a function `metric(run) -> float`; `devices`, `target`: one name
-    or several; `trust`: run code that a model brings.
+    or several; `trust`: run code that a model brings; `gate`: what `sdk gate` lets pass.
     """
 
     model: Text | None = None
@@ -76,6 +169,7 @@ class Project(_Frozen):
     min_os: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
     out: Text | None = None
     trust: Annotated[bool, Field(strict=True)] = False
+    gate: Annotated[Gate, BeforeValidator(_or_empty)] = Gate()
 
 
 def load_project(path: Path | None, folder: Path | None = None) -> Project:
@@ -149,6 +243,12 @@ target: {target}
 
 # Run code that a model brings with it. Leave it out unless you wrote the model.
 # trust: false
+
+# What `sdk gate` lets pass against a baseline; docs/gate.md lists all.
+# gate:
+#   max_size: 12MB
+#   size: "+2%"
+#   tools: fail
 """
 
 

@@ -14,7 +14,7 @@ import click
 from sdk.cli.failure import INTERRUPTED, Failure, explain
 from sdk.cli.screen import quiet
 
-VERBS = ("package", "plan", "diff", "verify", "inspect", "devices", "targets", "cache", "init")
+VERBS = ("package", "plan", "diff", "verify", "gate", "inspect", "devices", "targets", "cache", "init")
 """One module of this package each, with a `COMMAND`, in the order in which `--help` lists them."""
 
 EPILOG = """\b
@@ -28,6 +28,7 @@ Worked examples:
   sdk package --plan plan.yaml --device pixel8
   sdk plan --device pixel8 --max-size 4MB --explain features.0.conv
   sdk verify dist/net-pixel8-executorch
+  sdk gate dist/net-pixel8-executorch --baseline released/net-pixel8-executorch
 
 \b
 Exit codes: 0 done, 1 a budget or check failed, 2 bad input, 3 a toolchain or device is missing.

@@ -1,0 +1,1 @@
+"""From a bundle to a release: what stands between the two."""

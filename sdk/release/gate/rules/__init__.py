@@ -1,0 +1,1 @@
+"""The rules of the gate: one file each, found by its name."""
