@@ -65,7 +65,7 @@ def test_the_same_bundles_give_the_same_files(baseline: Path, tmp_path: Path) ->
 
 def test_thresholds_are_read_in_the_fields_own_terms(tmp_path: Path) -> None:
     path = tmp_path / "sdk.yaml"
-    path.write_text("gate: {max_size: 4MB, size: +100kB, latency_p50: +0.002s, metric: '-0.01', outside_ops: +2, tools: off}")
+    path.write_text("gate: {max_size: 4MB, size: +100kB, latency_p50: +0.002s, metric: '-0.01', outside_ops: '+2', tools: off}")
     found = load_project(path).gate
     assert (found.max_size, found.size.amount, found.latency_p50.amount) == (4_000_000, 100_000, 2.0)
     assert (found.metric.amount, found.outside_ops.amount, found.tools) == (0.01, 2, "off")
