@@ -68,7 +68,12 @@ def open_bundle(path: str | Path) -> Bundle:
 
 
 def as_arrays(inputs: tuple[Any, ...], specs: tuple[Tensor, ...]) -> list[Any]:
-    """Return `inputs` as contiguous numpy arrays of the dtypes and shapes of `specs`; BadInput when they differ."""
+    """Return `inputs` (arrays, tensors, nested lists) as contiguous numpy arrays of the dtypes and shapes of `specs`.
+
+    Values are converted where nothing is lost but a float's last digits: float64 to float32, int32 ids to int64,
+    booleans to 0 and 1, whole numbers of a nested list to float. An array of integers is not taken for floats: an image
+    in 0…255 would pass unnoticed. BadInput names the input that does not fit.
+    """
     if len(inputs) != len(specs):
         names = ", ".join(spec.name for spec in specs)
         raise BadInput(f"the model takes {len(specs)} inputs ({names}), not {len(inputs)}")
@@ -78,10 +83,36 @@ def as_arrays(inputs: tuple[Any, ...], specs: tuple[Tensor, ...]) -> list[Any]:
 def _as_array(value: Any, spec: Tensor) -> Any:
     import numpy
 
-    array = numpy.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
+    array = _array_of(value, spec)
     if array.shape != spec.shape:
         raise BadInput(f"input {spec.name} has shape {list(array.shape)}; the model takes {list(spec.shape)}")
     wanted = numpy.dtype(spec.dtype)
-    if array.dtype != wanted and array.dtype.kind != wanted.kind:
+    typed = hasattr(value, "dtype")
+    if array.dtype.kind not in (_CONVERTED if typed else _READ)[wanted.kind]:
         raise BadInput(f"input {spec.name} is {array.dtype}; the model takes {spec.dtype}")
-    return numpy.ascontiguousarray(array, dtype=wanted)
+    with numpy.errstate(over="ignore"):
+        made = numpy.ascontiguousarray(array, dtype=wanted)
+    kept = (numpy.isfinite(made) == numpy.isfinite(array)) if array.dtype.kind == "f" else made == array
+    if not kept.all():
+        raise BadInput(f"input {spec.name} holds {array[~kept].flat[0]}, which {spec.dtype} cannot hold")
+    return made
+
+
+_CONVERTED = {"f": "f", "i": "iub", "u": "iub", "b": "biu"}
+"""Kind of an input's dtype (float, integer, unsigned, boolean) → kinds of arrays that may be converted to it."""
+
+_READ = {**_CONVERTED, "f": "fiub"}
+"""The same for nested lists, whose numbers say nothing of a dtype."""
+
+
+def _array_of(value: Any, spec: Tensor) -> Any:
+    """A tensor, array or nested list as a numpy array; half precision that numpy lacks becomes float32."""
+    import numpy
+
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+    try:
+        return numpy.asarray(value)
+    except ValueError as error:
+        raise BadInput(f"input {spec.name} cannot be read as an array: {error}") from None

@@ -37,6 +37,8 @@ class Layer:
     uses: int
     tied: tuple[str, ...] = ()
     """Other qualified names of the same storage (tied weights, decided once)."""
+    groups: int = 1
+    """Groups of a convolution's channels that do not mix."""
 
 
 @dataclass(frozen=True, slots=True)

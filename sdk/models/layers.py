@@ -74,6 +74,7 @@ def _layer_at(node: Any, module: Any, meta: dict[str, Any]) -> Layer | None:
         fused=fused,
         uses=len(weights[0].users),
         tied=_tied(module, names[0]),
+        groups=_groups(node, kind),
     )
 
 
@@ -97,6 +98,11 @@ def _refine(kind: Kind, node: Any, shape: tuple[int, ...]) -> Kind:
     if kind != "conv2d" or len(node.args) <= 6:
         return kind
     return "depthwise" if node.args[6] > 1 and shape[1] == 1 else kind
+
+
+def _groups(node: Any, kind: Kind) -> int:
+    """Groups of a convolution, in the same position for plain and transposed ones."""
+    return int(node.args[6]) if kind.startswith(("conv", "depthwise")) and len(node.args) > 6 else 1
 
 
 def _fused(node: Any) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from sdk.errors import BadInput
 from sdk.models.layers import take_inventory
 from sdk.models.model import Model, TensorSpec
 from sdk.models.normalise import export_flat, normalise
+from sdk.models.outputs import output_names
 from sdk.models.references import Loaded, load_reference
 
 
@@ -34,7 +35,8 @@ def load_model(
     _check_weights(flat, loaded.source)
     program, tensors = normalise(flat, loaded.source)
     inventory = take_inventory(program)
-    specs, outs = _input_specs(program, tensors), _output_specs(program)
+    specs = _input_specs(program, tensors)
+    outs = _output_specs(program, output_names(flat, tuple(spec.name for spec in specs)))
     return Model(
         name or loaded.name, loaded.source, program, inventory, specs, outs, tensors, _digest(program, specs)
     )
@@ -82,12 +84,11 @@ def _input_specs(program: Any, tensors: tuple[Any, ...]) -> tuple[TensorSpec, ..
     )
 
 
-def _output_specs(program: Any) -> tuple[TensorSpec, ...]:
+def _output_specs(program: Any, names: tuple[str, ...]) -> tuple[TensorSpec, ...]:
     node = next(n for n in program.graph.nodes if n.op == "output")
     values = [arg.meta["val"] for arg in node.args[0]]
     return tuple(
-        TensorSpec(f"output_{i}" if len(values) > 1 else "output", str(v.dtype).removeprefix("torch."), tuple(v.shape))
-        for i, v in enumerate(values)
+        TensorSpec(name, str(v.dtype).removeprefix("torch."), tuple(v.shape)) for name, v in zip(names, values, strict=True)
     )
 
 

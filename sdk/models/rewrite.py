@@ -164,6 +164,18 @@ def _number_padding(module: Any, node: Any) -> None:
         node.args = (x, w, b, stride, [t // 2 for t in total], dilation, groups)
 
 
+def explicit_strides(module: Any) -> None:
+    """Write the stride of a pool that leaves it out: backends read it by position. It is the kernel."""
+    import torch
+
+    aten = torch.ops.aten
+    pools = {aten.max_pool1d.default, aten.max_pool2d.default, aten.max_pool3d.default, aten.avg_pool1d.default,
+             aten.avg_pool2d.default, aten.avg_pool3d.default, aten.max_pool2d_with_indices.default}
+    for node in module.graph.nodes:
+        if node.op == "call_function" and node.target in pools and (len(node.args) < 3 or not node.args[2]):
+            node.args = (*node.args[:2], node.args[1], *node.args[3:])
+
+
 def fold_batch_norm(module: Any) -> None:
     """Fold an inference batch norm into the convolution or linear in front of it (float64 arithmetic)."""
     import torch
@@ -285,6 +297,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     drop_identities,
     linear_from_matmul,
     explicit_convolutions,
+    explicit_strides,
     fold_batch_norm,
     drop_padding_index,
     untie_kinds,

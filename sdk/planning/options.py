@@ -166,6 +166,8 @@ def _row_objection(layer: Layer, scheme: Scheme, row: Capability, min_os: float 
         return f"needs OS {row.min_os:g} and the device states no OS version"
     if row.min_os is not None and min_os is not None and min_os < row.min_os:
         return f"needs OS {row.min_os:g}, the device's floor is {min_os:g}"
+    if row.ungrouped and layer.groups > 1:
+        return f"its kernels take one group of channels, the layer has {layer.groups}"
     for shape in _shapes(layer):
         reason = fits(scheme, shape, layer.channel_axis)
         if reason is not None:

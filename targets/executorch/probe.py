@@ -46,13 +46,25 @@ LEAST_SPEED = 0.25
 RUNS, SECONDS = 40, 600
 
 
+GROUPED = ("conv_transpose1d", "conv_transpose2d")
+"""Kinds whose integer kernels are measured with several groups of channels as well."""
+
+
 def probe() -> list[dict[str, Any]]:
     """Measure every pair of kind and scheme and return the rows of the table; a crash is a row too."""
-    return [_measured(kind, scheme) for kind, schemes in KINDS.items() for scheme in ("fp32", *schemes)]
+    return [_row(kind, scheme) for kind, schemes in KINDS.items() for scheme in ("fp32", *schemes)]
 
 
-def _measured(kind: str, scheme: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "targets.executorch.probe", kind, scheme]
+def _row(kind: str, scheme: str) -> dict[str, Any]:
+    """One row; `ungrouped` where the scheme fails with more than one group."""
+    row = _measured(kind, scheme, 1)
+    if row["supported"] and kind in GROUPED and not _measured(kind, scheme, 2)["supported"]:
+        row["ungrouped"] = True
+    return row
+
+
+def _measured(kind: str, scheme: str, groups: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "targets.executorch.probe", kind, scheme, str(groups)]
     row: dict[str, Any] = {"kinds": [kind], "scheme": scheme}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
@@ -82,14 +94,14 @@ def _judged(scheme: str, found: dict[str, Any]) -> dict[str, Any]:
     return numbers | {"supported": True} | ({"input_multiple": multiple} if multiple > 1 else {})
 
 
-def measure(kind: str, scheme: str) -> dict[str, Any]:
+def measure(kind: str, scheme: str, groups: int = 1) -> dict[str, Any]:
     """Lower one layer with `scheme` and in float, and compare results, stored form and time in this process."""
     import torch
 
     from sdk.models.load import load_model
 
     torch.manual_seed(0)
-    module, inputs = _layer(kind)
+    module, inputs = _layer(kind, groups)
     model = load_model(module.eval(), inputs)
     name = model.inventory.layers[0].name
     with tempfile.TemporaryDirectory() as folder:
@@ -141,8 +153,8 @@ def _ranges(model: Any, make: Any) -> Iterator[tuple[str, Any]]:
                 yield name, make(scale, round(-128 - low / scale))
 
 
-def _layer(kind: str) -> tuple[Any, tuple[Any, ...]]:
-    """A module of one layer of `kind`, and its example inputs."""
+def _layer(kind: str, groups: int) -> tuple[Any, tuple[Any, ...]]:
+    """A module of one layer of `kind` (`groups` for transposed convolutions), and its example inputs."""
     import torch
     from torch import nn
 
@@ -152,8 +164,8 @@ def _layer(kind: str) -> tuple[Any, tuple[Any, ...]]:
         "conv1d": (nn.Conv1d(64, 64, 3, padding=1), signal),
         "conv2d": (nn.Conv2d(64, 128, 1), image.relu()),
         "depthwise": (nn.Conv2d(64, 64, 3, padding=1, groups=64), image),
-        "conv_transpose1d": (nn.ConvTranspose1d(64, 64, 2, 2), signal),
-        "conv_transpose2d": (nn.ConvTranspose2d(64, 64, 2, 2), image),
+        "conv_transpose1d": (nn.ConvTranspose1d(64, 64, 2, 2, groups=groups), signal),
+        "conv_transpose2d": (nn.ConvTranspose2d(64, 64, 2, 2, groups=groups), image),
         "embedding": (nn.Embedding(2000, 256), torch.randint(0, 2000, (1, 64))),
         "lstm": (nn.LSTM(32, 32, batch_first=True), torch.randn(1, 8, 32)),
         "gru": (nn.GRU(32, 32, batch_first=True), torch.randn(1, 8, 32)),
@@ -171,7 +183,7 @@ def write_table(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        print(json.dumps(measure(sys.argv[1], sys.argv[2])))
+    if len(sys.argv) == 4:
+        print(json.dumps(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
     else:
         write_table(Path(__file__).with_name("capabilities.yaml"))

@@ -17,6 +17,7 @@ from sdk.bundles import (
     ModelEntry,
     Operators,
     Tensor,
+    as_arrays,
     artifact_bytes,
     describe_artifact,
     dump,
@@ -191,6 +192,47 @@ def test_inputs_are_checked(bundle: Path, inputs: tuple[str, ...], words: str) -
     made = {"zeros(1,3)": numpy.zeros((1, 3), "float32"), "ints": numpy.zeros((1, 2), "int64")}
     with pytest.raises(BadInput, match=words):
         open_bundle(bundle).run(*(made[name] for name in inputs))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "words"),
+    [
+        ("float32", [[1, 2.5]], None),
+        ("float32", [[1, 2]], None),
+        ("float32", "array([[1.5, 2.0]], 'float64')", None),
+        ("float32", "array([[1.5, 2.0]], 'float16')", None),
+        ("float32", "array([[1e300, 0.0]], 'float64')", "1e\\+300"),
+        ("float32", [[1.0], [2.0, 3.0]], "array"),
+        ("int64", "array([[1, 2]], 'int32')", None),
+        ("int64", "array([[True, False]])", None),
+        ("int64", [[1, 2]], None),
+        ("int64", [[1.0, 2.0]], "float64"),
+        ("int32", "array([[2**40, 0]])", "1099511627776"),
+        ("uint8", "array([[-1, 0]])", "-1"),
+        ("bool", "array([[1, 0]])", None),
+        ("bool", "array([[2, 0]])", "2"),
+    ],
+)
+def test_inputs_are_converted_where_nothing_is_lost(dtype: str, value: object, words: str | None) -> None:
+    import numpy
+
+    given = eval(value, {"array": numpy.array}) if isinstance(value, str) else value
+    spec = (Tensor(name="x", dtype=dtype, shape=(1, 2)),)
+    if words is not None:
+        with pytest.raises(BadInput, match=words):
+            as_arrays((given,), spec)
+    else:
+        (made,) = as_arrays((given,), spec)
+        assert made.dtype == dtype and (made == numpy.asarray(given)).all()
+
+
+def test_tensors_of_any_float_width_are_inputs() -> None:
+    import torch
+
+    spec = (Tensor(name="x", dtype="float32", shape=(1, 2)),)
+    for dtype in (torch.bfloat16, torch.float16, torch.float64):
+        (made,) = as_arrays((torch.tensor([[0.5, -2.0]], dtype=dtype, requires_grad=True),), spec)
+        assert made.dtype == "float32" and made.tolist() == [[0.5, -2.0]]
 
 
 def test_what_is_no_bundle(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from sdk.planning import Option, Refusal, allowed, considered
 from sdk.schemes import Scheme, all_schemes, scheme_named
 
 
-def layer(kind="linear", shape=(64, 96), weights=("fc.weight",), tied=()):
+def layer(kind="linear", shape=(64, 96), weights=("fc.weight",), tied=(), groups=1):
     return Layer(
         name="fc", kind=kind, weights=weights, shape=shape, channel_axis=0, parameters=0, macs=0, bias=None,
-        input="x", output="y", fused=("y",), uses=1, tied=tied,
+        input="x", output="y", fused=("y",), uses=1, tied=tied, groups=groups,
     )  # fmt: skip
 
 
@@ -21,6 +21,7 @@ TABLE = [
     Capability(("linear",), "int8_channel", True, input_multiple=32),
     Capability(("linear",), "int4_g128", True),
     Capability(("conv2d",), "int4_channel_dynamic", False, reason="25 times slower than float"),
+    Capability(("conv_transpose2d",), "int8_channel_static", True, ungrouped=True),
     Capability(("linear",), "fp16", True),
     Capability(("linear",), "lut4_gc16", True),
 ]
@@ -42,6 +43,13 @@ def reason(scheme, a_layer=None, min_os=18.0, **more):
         ("lut4_gc16", layer(shape=(40, 96)), 18.0, "does not divide: 40 output channels / 16"),
         ("int4_channel_dynamic", layer("conv2d", (8, 8, 3, 3)), 18.0, "25 times slower than float"),
         ("int4_channel_dynamic", layer(), 18.0, "not measured for linear layers on this target"),
+        ("int8_channel_static", layer("conv_transpose2d", (8, 8, 2, 2)), 18.0, None),
+        (
+            "int8_channel_static",
+            layer("conv_transpose2d", (8, 8, 2, 2), groups=4),
+            18.0,
+            "its kernels take one group of channels, the layer has 4",
+        ),
         ("fp16", layer("gru"), 18.0, "not measured for gru layers on this target"),
         (
             "int4_g32",
