@@ -43,10 +43,17 @@ class Model:
         """Return a fresh `torch.fx.GraphModule` of the program with its own copy of the parameters.
 
         Its parameters keep their qualified names (`get_parameter(name)`), its nodes the names that
-        `Layer.input` and `Layer.output` refer to.
+        `Layer.input` and `Layer.output` refer to. It takes tensors of any strides: an exported `view` holds for the
+        strides of the trace, which kernels such as attention do not promise, and is a `reshape` here.
         """
         import copy
 
-        module = self.program.module(check_guards=False)
-        copied: torch.nn.Module = copy.deepcopy(module)
+        import torch
+
+        module = copy.deepcopy(self.program.module(check_guards=False))
+        for node in module.graph.nodes:
+            if node.target in (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default):
+                node.target = torch.ops.aten.reshape.default
+        module.recompile()
+        copied: torch.nn.Module = module
         return copied

@@ -246,6 +246,31 @@ def _fold(module: Any, producer: Any, axis: int, values: list[Any], eps: float) 
     producer.args = (*producer.args[:2], made, *producer.args[3:])
 
 
+def affine_batch_norm(module: Any) -> None:
+    """Write an inference batch norm that could not be folded as a product and a sum: backends know it behind convolutions."""
+    import torch
+
+    aten = torch.ops.aten
+    norms = {aten._native_batch_norm_legit_no_training.default: 6, aten.batch_norm.default: 7}
+    for node in list(module.graph.nodes):
+        if node.op != "call_function" or node.target not in norms or not node.users:
+            continue
+        result, source = _only_result(node), node.args[0]
+        if result is None or "val" not in source.meta or any(n is not None and n.op != "get_attr" for n in node.args[1:5]):
+            continue
+        gamma, beta, mean, var = (None if n is None else attribute(module, n.target).double() for n in node.args[1:5])
+        scale = torch.rsqrt(var + float(node.args[norms[node.target]])) * (1.0 if gamma is None else gamma)
+        shift = (0.0 if beta is None else beta) - mean * scale
+        shape = [-1] + [1] * (source.meta["val"].dim() - 2)
+        value = source
+        for word, target, factor in (("scale", aten.mul.Tensor, scale), ("shift", aten.add.Tensor, shift)):
+            made = new_get_attr(module, f"{node.args[3].target}_{word}", factor.float().reshape(shape), node)
+            with module.graph.inserting_before(node):
+                value = module.graph.call_function(target, (value, made))
+            value.meta["val"] = source.meta["val"]
+        result.replace_all_uses_with(value)
+
+
 def drop_padding_index(module: Any) -> None:
     """Forget an embedding's padding index, which only training reads."""
     import torch
@@ -299,6 +324,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     explicit_convolutions,
     explicit_strides,
     fold_batch_norm,
+    affine_batch_norm,
     drop_padding_index,
     untie_kinds,
 )

@@ -25,6 +25,7 @@ def converts(node: Any) -> bool:
 _FORMS: dict[str, Callable[[Any], bool]] = {
     "aten.pad.default": lambda node: len(node.args) > 2 and node.args[2] == "circular",
     "aten.rms_norm.default": lambda node: len(node.args) < 4,
+    "aten.cosine_similarity.default": lambda node: len(node.args) < 4,
 }
 """Forms of operators that their converters refuse."""
 

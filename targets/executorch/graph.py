@@ -153,10 +153,20 @@ def _write_embedding(module: Any, node: Any, layer: Layer, grid: Grid) -> None:
     with module.graph.inserting_before(node):
         codes = _constant(module, layer, "weight", pack_embedding(grid))
         scales = _constant(module, layer, "scale", stored_scale(grid))
-        made = module.graph.call_function(target, (codes, scales, None, -most, most - 1, node.args[1]), {"dtype": torch.float32})
+        rows = _long(module.graph, node.args[1])
+        made = module.graph.call_function(target, (codes, scales, None, -most, most - 1, rows), {"dtype": torch.float32})
     made.meta["val"] = node.meta["val"]
     node.replace_all_uses_with(made)
     module.graph.erase_node(node)
+
+
+def _long(graph: Any, indices: Any) -> Any:
+    """Indices as int64: the quantized lookups end the process on any other type."""
+    import torch
+
+    if indices.meta["val"].dtype == torch.int64:
+        return indices
+    return graph.call_function(torch.ops.aten._to_copy.default, (indices,), {"dtype": torch.int64})
 
 
 def _write_borders(graph: Any, static: list[tuple[Layer, Any]], ranges: Any, nodes: dict[str, Any]) -> None:

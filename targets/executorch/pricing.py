@@ -9,6 +9,7 @@ from sdk.lowering.types import Prices, Quantized
 from sdk.models import Layer, Model
 from sdk.schemes import Scheme
 from targets.executorch.lowering import ALIGNMENT, lower_program
+from targets.executorch.sites import fingerprint
 
 OVERHEAD = {"dynamic": 425, "static": 552, "float": 60}
 """Bytes of graph and names that a scheme adds to a float layer, by its activations, without borders.
@@ -24,14 +25,25 @@ LIKELY = 0.3
 
 
 def float_size(model: Model) -> tuple[int, Mapping[str, int]]:
-    """Return the size in bytes of the float .pte and of each layer's weight in it."""
+    """Return the size in bytes of the float .pte and of each layer's weight in it.
+
+    The file holds equal float weights once (layers that were copied): the first one pays, the others have 0 bytes.
+    """
     data = lower_program(Quantized(model, {}, {}, {}))
-    weights = {layer.name: blob_size(4 * layer.parameters) for layer in model.inventory.layers}
+    module, seen = model.module(), set()
+    weights = {}
+    for layer in model.inventory.layers:
+        print_ = tuple(fingerprint(module.get_parameter(name).detach().numpy()) for name in layer.weights)
+        weights[layer.name] = 0 if print_ in seen else blob_size(4 * layer.parameters)
+        seen.add(print_)
     return len(data), weights
 
 
 def prices(model: Model, choices: Mapping[str, Sequence[Scheme]], size: int, weights: Mapping[str, int]) -> Prices:
-    """Return base and per-layer prices; a float layer costs its weight, everything else of it is in the base."""
+    """Return base and per-layer prices; a float layer costs its weight, everything else of it is in the base.
+
+    Copies of one weight are priced one by one: in integers each has codes of its own.
+    """
     static = {name for name, each in choices.items() if any(s.activations == "static" for s in each)}
     borders = _borders(model, static)
     layers = {
