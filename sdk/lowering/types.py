@@ -18,7 +18,8 @@ class Capability:
     `supported` with `relative_error` (artifact against the same-quantization torch layer) and `speed`
     (float latency / scheme latency on the machine that measured; above 1 is faster than float).
     `min_os` is the least OS version whose runtime holds the scheme. `input_multiple`: the flattened inputs per
-    channel must be a multiple of it. `ungrouped` rows hold for convolutions of one group only. `reason` says why a row is refused, or what to mind.
+    channel must be a multiple of it. `ungrouped` rows hold for convolutions of one group only. `reason`
+    says why a row is refused, or what to mind.
     """
 
     kinds: tuple[str, ...]
