@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-Path = tuple[str | int, ...]
+Steps = tuple[str | int, ...]
 """Keys and positions from the returned object down to one tensor."""
 
 
@@ -19,8 +19,6 @@ def output_names(program: Any, inputs: tuple[str, ...]) -> tuple[str, ...]:
     specs = [spec for spec in program.graph_signature.output_specs if spec.kind.name == "USER_OUTPUT"]
     tensors = [type(spec.arg).__name__ == "TensorArgument" for spec in specs]
     paths = list(_paths(program.call_spec.out_spec, ()))
-    if len(paths) != len(tensors):
-        paths = [(i,) for i in range(len(tensors))]
     kept = [path for path, is_tensor in zip(paths, tensors, strict=True) if is_tensor]
     names: list[str] = []
     for index, path in enumerate(kept):
@@ -31,25 +29,25 @@ def output_names(program: Any, inputs: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _name(path: Path, index: int, count: int) -> str:
+def _name(path: Steps, index: int, count: int) -> str:
     if not any(isinstance(step, str) for step in path):
         return f"output_{index}" if count > 1 else "output"
     name = re.sub(r"\W", "_", "_".join(map(str, path)), flags=re.ASCII)
-    return name if name[0].isalpha() else f"output_{name}"
+    return name if name[:1].isalpha() else f"output_{name}"
 
 
-def _paths(spec: Any, path: Path) -> Iterator[Path]:
+def _paths(spec: Any, path: Steps) -> Iterator[Steps]:
     """Paths of the leaves of a pytree specification, in order."""
     if spec.is_leaf():
         yield path
         return
-    for key, child in zip(_keys(spec), spec.children_specs, strict=True):
+    for key, child in zip(_keys(spec), spec.children(), strict=True):
         yield from _paths(child, (*path, key))
 
 
 def _keys(spec: Any) -> list[str | int]:
     """What the children of one container are called there: dict keys, named fields, or positions."""
-    count = len(spec.children_specs)
+    count = spec.num_children
     told = getattr(spec.context, "_fields", spec.context)
     if isinstance(told, list | tuple) and len(told) == count and all(isinstance(key, str) for key in told):
         return list(told)

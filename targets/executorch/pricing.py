@@ -30,8 +30,9 @@ def float_size(model: Model) -> tuple[int, Mapping[str, int]]:
     The file holds equal float weights once (layers that were copied): the first one pays, the others have 0 bytes.
     """
     data = lower_program(Quantized(model, {}, {}, {}))
-    module, seen = model.module(), set()
-    weights = {}
+    module = model.module()
+    weights: dict[str, int] = {}
+    seen: set[tuple[str, ...]] = set()
     for layer in model.inventory.layers:
         print_ = tuple(fingerprint(module.get_parameter(name).detach().numpy()) for name in layer.weights)
         weights[layer.name] = 0 if print_ in seen else blob_size(4 * layer.parameters)
