@@ -258,7 +258,8 @@ def affine_batch_norm(module: Any) -> None:
         result, source = _only_result(node), node.args[0]
         if result is None or "val" not in source.meta or any(n is not None and n.op != "get_attr" for n in node.args[1:5]):
             continue
-        gamma, beta, mean, var = (None if n is None else attribute(module, n.target).double() for n in node.args[1:5])
+        gamma, beta = (None if n is None else attribute(module, n.target).double() for n in node.args[1:3])
+        mean, var = (attribute(module, n.target).double() for n in node.args[3:5])
         scale = torch.rsqrt(var + float(node.args[norms[node.target]])) * (1.0 if gamma is None else gamma)
         shift = (0.0 if beta is None else beta) - mean * scale
         shape = [-1] + [1] * (source.meta["val"].dim() - 2)
