@@ -9,8 +9,8 @@ from typing import Any
 from benchmarks.cases import Case
 
 
-def quality(case: Case, run: Callable[..., Any]) -> dict[str, float]:
-    """Judge `run` on the case's held-out inputs against the float model, and with the task metric.
+def quality(case: Case, run: Callable[..., Any], metric: bool = True) -> dict[str, float]:
+    """Judge `run` on the case's held-out inputs against the float model, and with the task metric if asked.
 
     `host_ms` is the median of the runs, on whatever else this machine was doing: a ratio, not a latency.
     """
@@ -25,7 +25,7 @@ def quality(case: Case, run: Callable[..., Any]) -> dict[str, float]:
     got = case.outputs(timed)
     middle = sorted(times)[len(times) // 2] * 1e3
     found = {**distances(case.loss, case.float_outputs, got), "inputs": len(got), "host_ms": middle}
-    return {**found, "metric": float(case.metric(run))}
+    return {**found, "metric": float(case.metric(run))} if metric else found
 
 
 def distances(loss: str, wanted: Any, got: Any) -> dict[str, float]:

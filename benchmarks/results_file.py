@@ -63,7 +63,7 @@ def text(key: str, value: Any) -> str:
         return "–"
     if key.endswith("bytes"):
         return f"{value / 1e6:.3f}"
-    if key.endswith("seconds"):
+    if key.endswith("seconds") or key == "load":
         return f"{value:.1f}"
     if isinstance(value, float):
         return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ RIVALS = {"litert": litert.RECIPES, "executorch": executorch.RECIPES, "coreml": 
 COLUMNS = {
     "rival": "rival", "recipe": "recipe", "bytes": "MB", "kl": "KL", "cosine": "cosine",
     "agreement": "top-1 as float", "metric": "task metric", "host_ms": "ms here", "seconds": "seconds",
-    "error": "failure",
+    "load": "load", "error": "failure",
 }  # fmt: skip
 Job = tuple[str, str, str]
 """Case, rival, recipe."""
@@ -40,8 +41,9 @@ def run(wanted: Iterable[Job], timeout: float) -> None:
         for job in wanted:
             case, rival, recipe = job
             asked = {"case": case, "rival": rival, "recipe": recipe, "folder": str(Path(folder))}
+            load = os.getloadavg()[0]
             row = measure("benchmarks.rivals.worker", asked, timeout)
-            rows[job] = {key: value for key, value in row.items() if key != "folder"}
+            rows[job] = {key: value for key, value in row.items() if key != "folder"} | {"load": load}
             print(json.dumps(rows[job]), flush=True)
             save("rivals", [rows[key] for key in sorted(rows)])
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sdk.lowering.types import Quantized, Range
 from sdk.models import Layer
-from sdk.sensitivity.activations import quantize_affine, quantize_dynamic
+from sdk.quantize.integers import IntegerKernel, as_module, static_codes
+
+Kernels = Mapping[str, str]
+"""Layer → how its dynamic kernel differs: `position` takes the range of each position over its channels, `unfused`
+multiplies by the weight's scale first and rounds every step."""
 
 
-def reference(quantized: Quantized) -> Callable[..., tuple[Any, ...]]:
-    """Return a callable of the model's inputs: dequantized weights, dynamic and static activations simulated.
+def reference(quantized: Quantized, kernels: Kernels | None = None) -> Callable[..., tuple[Any, ...]]:
+    """Return a callable of the model's inputs: dequantized weights, and integer arithmetic where activations are 8 bit.
 
     A static layer quantizes its input and its output (behind a fused activation function); a dynamic one
     its input, per token for linears and per sample for convolutions.
     """
     import torch
 
-    module = reference_module(quantized)
+    module = reference_module(quantized, kernels)
 
     def run(*inputs: Any) -> tuple[Any, ...]:
         with torch.no_grad():
@@ -27,7 +31,7 @@ def reference(quantized: Quantized) -> Callable[..., tuple[Any, ...]]:
     return run
 
 
-def reference_module(quantized: Quantized) -> Any:
+def reference_module(quantized: Quantized, kernels: Kernels | None = None) -> Any:
     """The GraphModule behind `reference`."""
     module = quantized.model.module()
     layers = {w: layer for layer in quantized.model.inventory.layers for w in layer.weights[:1]}
@@ -36,8 +40,9 @@ def reference_module(quantized: Quantized) -> Any:
             module.get_parameter(name).data = grid.dequantize()
     for node in list(module.graph.nodes):
         found = _layer_of(node, layers)
-        if found is not None and found.name in quantized.schemes:
-            _simulate(module.graph, node, found, quantized)
+        scheme = None if found is None else quantized.schemes.get(found.name)
+        if found is not None and scheme is not None and scheme.activations != "float":
+            _simulate(module, node, found, quantized, (kernels or {}).get(found.name, ""))
     module.recompile()
     return module
 
@@ -51,23 +56,29 @@ def _layer_of(node: Any, layers: dict[str, Layer]) -> Layer | None:
     return None
 
 
-def _simulate(graph: Any, node: Any, layer: Layer, quantized: Quantized) -> None:
-    """Insert the activation quantization of one layer's scheme around its operator."""
-    mode = quantized.schemes[layer.name].activations
-    if mode == "dynamic":
-        with graph.inserting_before(node):
-            made = graph.call_function(quantize_dynamic, (node.args[0], layer.kind == "linear"))
-        node.update_arg(0, made)
-    elif mode == "static":
-        with graph.inserting_before(node):
-            made = _quantize_at(graph, node.args[0], quantized.ranges[layer.input])
-        node.update_arg(0, made)
-        last = next((n for n in graph.nodes if n.name == layer.output), None)
-        if last is not None and layer.output in quantized.ranges:
-            with graph.inserting_after(last):
-                out = _quantize_at(graph, last, quantized.ranges[layer.output])
-            last.replace_all_uses_with(out, delete_user_cb=lambda user: user is not out)
+def _simulate(module: Any, node: Any, layer: Layer, quantized: Quantized, kernel: str) -> None:
+    """Compute one layer's operator in integers, and quantize behind the activation function fused to a static one."""
+    graph, static = module.graph, quantized.schemes[layer.name].activations == "static"
+    source = quantized.ranges[layer.input] if static else None
+    result = quantized.ranges.get(layer.output) if static else None
+    rank = node.args[0].meta["val"].dim()
+    dims = (-1,) if layer.kind == "linear" else (1,) if kernel == "position" else tuple(range(1, rank))
+    made = IntegerKernel(quantized.grids[layer.name][0], node.target, dims, source, result, kernel == "unfused")
+    name = f"integers_{node.name}"
+    module.add_submodule(name, as_module(made))
+    with graph.inserting_before(node):
+        call = graph.call_module(name, (node.args[0], *node.args[2:]), dict(node.kwargs))
+    call.meta.update(node.meta)
+    node.replace_all_uses_with(call)
+    graph.erase_node(node)
+    last = next((n for n in graph.nodes if n.name == layer.output), None)
+    if result is not None and last is not None:
+        with graph.inserting_after(last):
+            out = graph.call_function(quantize_static, (last, result.scale, result.zero_point))
+        out.meta.update(last.meta)
+        last.replace_all_uses_with(out, delete_user_cb=lambda user: user is not out)
 
 
-def _quantize_at(graph: Any, value: Any, found: Range) -> Any:
-    return graph.call_function(quantize_affine, (value, found.scale, found.zero_point))
+def quantize_static(value: Any, scale: float, zero_point: int) -> Any:
+    """Quantize-dequantize to asymmetric int8 with one scale per tensor, as kernels round."""
+    return static_codes(value, Range(scale, zero_point)) * scale

@@ -7,7 +7,7 @@ from typing import Any
 
 from sdk.errors import LoweringError
 from sdk.lowering.types import Quantized, Range
-from sdk.models import Layer
+from sdk.models import Layer, Model
 from sdk.rounding import Grid
 from targets.executorch.packing import pack_embedding, stored_scale
 
@@ -80,6 +80,18 @@ def _write_layer(module: Any, node: Any, layer: Layer, grid: Grid) -> None:
 def _channels(node: Any) -> int:
     """Output channels of a convolution; a grouped transposed one has more of them than its weight shows."""
     return int(node.meta["val"].shape[1])
+
+
+def pointwise(model: Model) -> frozenset[str]:
+    """Names of the 1x1 convolutions of stride 1, whose dynamic kernels take the range of each position (measured)."""
+    graph, found = model.module().graph, set()
+    for layer in model.inventory.layers:
+        if layer.kind in ("conv1d", "conv2d") and set(layer.shape[2:]) == {1}:
+            for node in _operators(graph, layer):
+                stride, whole = set(node.args[3] if len(node.args) > 3 else [1]), node.args[0].meta["val"].shape[1]
+                if stride == {1} and whole == layer.shape[1] and node.meta["val"].shape[2:] == node.args[0].meta["val"].shape[2:]:
+                    found.add(layer.name)
+    return frozenset(found)
 
 
 def _constant(module: Any, layer: Layer, part: str, value: Any) -> Any:

@@ -83,11 +83,12 @@ class ExecutorchTarget:
         return open_program(path, _version("executorch"))
 
     def reference(self, quantized: Quantized) -> Callable[..., Any]:
-        """Return the torch callable with the same quantization: group scales as XNNPACK stores them."""
+        """Return the torch callable with the same quantization: scales and ranges as XNNPACK takes them."""
         from sdk.quantize import reference
+        from targets.executorch.graph import pointwise
         from targets.executorch.packing import as_stored
 
-        return reference(as_stored(quantized))
+        return reference(as_stored(quantized), dict.fromkeys(pointwise(quantized.model), "position"))
 
     def _require(self) -> None:
         chain = self.toolchain()

@@ -16,20 +16,13 @@ def reference(quantized: Quantized, source: FloatModel) -> Callable[..., tuple[A
     """Return a callable of the model's inputs.
 
     Dynamic int8 measured on the runtime: linears quantize each row, convolutions each sample, 1x1 convolutions each
-    position over its channels. Group scales are stored in bfloat16's precision after the converter's factor.
+    position over its channels; depthwise ones run in LiteRT's own kernels, all others in XNNPACK's. Group scales are
+    stored in bfloat16's precision after the converter's factor.
     """
-    import torch
+    from sdk.quantize import reference as torch_reference
 
-    from sdk.quantize.reference import reference_module
-
-    module = reference_module(_as_stored(quantized, source))
-    _quantize_per_position(module, quantized, source)
-
-    def run(*inputs: Any) -> tuple[Any, ...]:
-        with torch.no_grad():
-            return tuple(module(*inputs))
-
-    return run
+    kernels = {layer.name: "unfused" for layer in quantized.model.inventory.layers if layer.kind == "depthwise"}
+    return torch_reference(_as_stored(quantized, source), kernels | dict.fromkeys(source.pointwise, "position"))
 
 
 def _as_stored(quantized: Quantized, source: FloatModel) -> Quantized:
@@ -52,24 +45,3 @@ def _stored_grid(place: Place, grid: Grid) -> Grid:
     if place.ratio is not None:
         scale = scale / torch.from_numpy(place.ratio).unsqueeze(1)
     return dataclasses.replace(grid, scale=scale)
-
-
-def _quantize_per_position(module: Any, quantized: Quantized, source: FloatModel) -> None:
-    """Replace the per-sample quantization in front of 1x1 convolutions."""
-    from sdk.sensitivity.activations import quantize_dynamic
-
-    weights = {w for name in source.pointwise for w in quantized.model.inventory[name].weights}
-    for node in list(module.graph.nodes):
-        if node.op != "call_function" or len(node.args) < 2 or getattr(node.args[1], "target", None) not in weights:
-            continue
-        made = node.args[0]
-        if made.op == "call_function" and made.target is quantize_dynamic:
-            made.target, made.args = quantize_channels, (made.args[0],)
-    module.recompile()
-
-
-def quantize_channels(value: Any) -> Any:
-    """Asymmetric 8-bit quantize-dequantize of [N, C, ...] with the range of each position over its channels."""
-    from sdk.sensitivity.activations import quantize_dynamic
-
-    return quantize_dynamic(value.movedim(1, -1).contiguous(), True).movedim(-1, 1)
