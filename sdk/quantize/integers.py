@@ -57,8 +57,8 @@ class IntegerKernel:
     """One layer on an 8-bit kernel: called with the input, the bias or None, and the operator's further arguments.
 
     `dims`: the axes over which a dynamic range is taken. `source` and `result` are the ranges of a static layer's input
-    and output; without them the layer is dynamic. `unfused`: the kernel multiplies by the weight's scale first
-    and rounds every step.
+    and output; without them the layer is dynamic. `way`, where a kernel differs from XNNPACK's: `unfused` multiplies by
+    the weight's scale first and rounds every step, `dequantized` computes in floats what the codes stand for.
     """
 
     grid: Grid
@@ -66,10 +66,12 @@ class IntegerKernel:
     dims: tuple[int, ...]
     source: Range | None = None
     result: Range | None = None
-    unfused: bool = False
+    way: str = ""
 
     def __call__(self, value: Any, bias: Any = None, *rest: Any, **named: Any) -> Any:
         """Return the layer's output in float32."""
+        if self.way == "dequantized":
+            return self._dequantized(value, bias, rest, named)
         if self.source is not None:
             return self._static(self.source, value, bias, rest, named)
         if self._scale.shape[1] > 1:
@@ -95,6 +97,14 @@ class IntegerKernel:
         repeated = values.repeat(sums.shape[1] // len(values))
         return repeated.reshape(-1, *[1] * (sums.dim() - 2))
 
+    def _dequantized(self, value: Any, bias: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if self.source is None:
+            codes, _, scale = dynamic_codes(value, self.dims)
+            return self.operator(codes * scale, self.grid.dequantize(), bias, *rest, **named)
+        given = static_codes(value, self.source) * self.source.scale
+        made = self.operator(given, self.grid.dequantize(), bias, *rest, **named)
+        return made if self.result is None else static_codes(made, self.result) * self.result.scale
+
     def _dynamic(self, value: Any, bias: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> Any:
         import torch
 
@@ -102,7 +112,7 @@ class IntegerKernel:
         sums = self._sums(codes, rest, named).float()
         weights = self._along(self._scale[:, 0], sums)
         offset = torch.zeros(1) if bias is None else self._along(bias, sums)
-        if not self.unfused:
+        if self.way != "unfused":
             return fused(sums * scale, weights, offset)
         spread = value.amax(self.dims, keepdim=True).clamp(min=0) - value.amin(self.dims, keepdim=True).clamp(max=0)
         return sums * weights * (spread / torch.full_like(spread, 255)) + offset

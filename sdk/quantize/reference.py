@@ -10,8 +10,8 @@ from sdk.models import Layer
 from sdk.quantize.integers import IntegerKernel, as_module, static_codes
 
 Kernels = Mapping[str, str]
-"""Layer → how its dynamic kernel differs: `position` takes the range of each position over its channels, `unfused`
-multiplies by the weight's scale first and rounds every step."""
+"""Layer → how its dynamic kernel differs: `position` takes the range of each position over its channels,
+and the others are those of `IntegerKernel.way`."""
 
 
 def reference(quantized: Quantized, kernels: Kernels | None = None) -> Callable[..., tuple[Any, ...]]:
@@ -63,7 +63,7 @@ def _simulate(module: Any, node: Any, layer: Layer, quantized: Quantized, kernel
     result = quantized.ranges.get(layer.output) if static else None
     rank = node.args[0].meta["val"].dim()
     dims = (-1,) if layer.kind == "linear" else (1,) if kernel == "position" else tuple(range(1, rank))
-    made = IntegerKernel(quantized.grids[layer.name][0], node.target, dims, source, result, kernel == "unfused")
+    made = IntegerKernel(quantized.grids[layer.name][0], node.target, dims, source, result, kernel)
     name = f"integers_{node.name}"
     module.add_submodule(name, as_module(made))
     with graph.inserting_before(node):

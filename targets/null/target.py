@@ -91,10 +91,10 @@ class NullTarget:
         return NullExecutable(path)
 
     def reference(self, quantized: Quantized) -> Callable[..., Any]:
-        """Return the usual reference: the null runtime computes what it says."""
+        """Return the usual reference in floats, which is how the null runtime computes."""
         from sdk.quantize import reference
 
-        return reference(quantized)
+        return reference(quantized, dict.fromkeys(quantized.schemes, "dequantized"))
 
 
 def _quantized_weights(quantized: Quantized) -> dict[str, tuple[Record, list[bytes]]]:
