@@ -52,25 +52,26 @@ def main() -> None:
     parser.add_argument("--target", action="append", choices=TOOLS, help="only this runtime (repeatable)")
     parser.add_argument("--no-rivals", action="store_true", help="keep the rivals' earlier rows")
     parser.add_argument("--timeout", type=float, default=7200, help="seconds that one row may take")
+    parser.add_argument("--cache", type=Path, help="folder whose scores are used; else a fresh one for each model")
     parser.add_argument("--table", action="store_true", help="only rewrite the pages from the results")
     options = parser.parse_args()
     cases, targets = options.case or list(CASES), options.target or list(TOOLS)
     for case in () if options.table else cases:
         if not options.no_rivals:
             rivals.run(rivals.jobs([case], [TOOLS[target] for target in targets]), options.timeout)
-        run([job for job in BUDGETS if job[0] == case and job[1] in targets], options.timeout)
+        run([job for job in BUDGETS if job[0] == case and job[1] in targets], options.timeout, options.cache)
     rivals.page()
     page()
 
 
-def run(jobs: list[tuple[str, str, int]], timeout: float) -> None:
+def run(jobs: list[tuple[str, str, int]], timeout: float, cache: Path | None) -> None:
     """Package each job in a process of its own; keep earlier rows of the others. One case shares its scores."""
     rows = {_key(row): row for row in read("bundles")["rows"]}
-    with TemporaryDirectory() as cache:
+    with TemporaryDirectory() as fresh:
         for case, target, size in jobs:
             job = {"case": case, "target": target, "max_size": size}
             load = os.getloadavg()[0]
-            rows[case, target, size] = {**measure("benchmarks.packaged", job, timeout, Path(cache)), "load": load}
+            rows[case, target, size] = {**measure("benchmarks.packaged", job, timeout, cache or Path(fresh)), "load": load}
             print(json.dumps(rows[case, target, size]), flush=True)
             save("bundles", [rows[key] for key in BUDGETS if key in rows])
 

@@ -24,13 +24,20 @@ FLOAT_ONLY = {
 
 
 def quantized_program(quantized: Quantized) -> Any:
-    """Return the ExportedProgram with every planned layer in the form that the backend recognises.
+    """Return the ExportedProgram of `write_plan`'s graph."""
+    import torch
+
+    module = write_plan(quantized)
+    with torch.no_grad():
+        return torch.export.export(module, quantized.model.example, strict=False)
+
+
+def write_plan(quantized: Quantized) -> Any:
+    """Return the model's GraphModule with every planned layer in the form that the backend recognises.
 
     Linears and convolutions become `dequantize → operator` over int8 codes, embeddings the quantized lookup
     operators. Raises LoweringError when a static layer has no calibrated range.
     """
-    import torch
-
     module = quantized.model.module()
     nodes = {node.name: node for node in module.graph.nodes}
     static: list[tuple[Layer, Any]] = []
@@ -46,8 +53,7 @@ def quantized_program(quantized: Quantized) -> Any:
     _write_borders(module.graph, static, quantized.ranges, nodes)
     module.graph.eliminate_dead_code()
     module.recompile()
-    with torch.no_grad():
-        return torch.export.export(module, quantized.model.example, strict=False)
+    return module
 
 
 def _write_float(module: Any, layer: Layer, grids: tuple[Grid, ...]) -> None:
