@@ -58,7 +58,7 @@ def mix(seed: int) -> dict[str, Any]:
     names = {layer.name: toss.choice(["fp32", "int8_channel_static"]) for layer in model.inventory.layers}
     samples = take_samples(model, case.calibration[:8], 8)
     ranges = calibrate_ranges(model, model.inventory.layers, samples)
-    quantized = quantize(model, {name: scheme_named(scheme) for name, scheme in names.items()}, {}, ranges)
+    quantized = quantize(model, {name: scheme_named(scheme) for name, scheme in names.items()}, ranges)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / TARGET.artifact
         sites = TARGET.lower(quantized, path, None, lambda _: None)

@@ -69,7 +69,7 @@ def pair(case: str, target: str, max_size: int) -> dict[str, Any]:
     planned = plan_request(request, SilentReporter())
     bench, runtime = planned.workbench, planned.target
     schemes = {name: scheme_named(scheme) for name, scheme in planned.plan.schemes.items()}
-    quantized = quantize(planned.model, schemes, bench.importance, bench.ranges)
+    quantized = quantize(planned.model, schemes, bench.ranges, bench.statistics)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / runtime.artifact
         runtime.lower(quantized, path, planned.min_os, lambda _: None)

@@ -84,7 +84,7 @@ def test_files_agree_with_the_reference_to_the_last_bits(name: str, activations:
     samples = Samples(tuple((torch.randn(1, 3, 20, 20),) for _ in range(4)), "given", "")
     layers = [la for la in model.inventory.layers if (name, activations, la.kind) != ("executorch", "dynamic", "depthwise")]
     schemes = {layer.name: scheme_named(f"int8_channel_{activations}") for layer in layers}
-    quantized = quantize(model, schemes, {}, calibrate_ranges(model, layers, samples))
+    quantized = quantize(model, schemes, calibrate_ranges(model, layers, samples))
     target.lower(quantized, tmp_path / target.artifact, None, lambda _: None)
     executable, reference = target.open(tmp_path / target.artifact), target.reference(quantized)
     for inputs in samples.inputs:
