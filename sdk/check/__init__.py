@@ -1,5 +1,6 @@
 """Checks of a finished bundle on a device: latency, memory and outputs, each with the place it was measured at."""
 
+from sdk.check.checking import CheckRequest, check_bundle
 from sdk.check.result import (
     BudgetEntry,
     BundleEntry,
@@ -18,6 +19,6 @@ from sdk.check.result import (
 )
 
 __all__ = [
-    "BudgetEntry", "BundleEntry", "CheckResult", "DeviceEntry", "Environment", "Interval", "Latency", "Measured",
-    "ProtocolEntry", "Repeat", "RunnerEntry", "read_result", "result_data", "write_result",
+    "BudgetEntry", "BundleEntry", "CheckRequest", "CheckResult", "DeviceEntry", "Environment", "Interval", "Latency", "Measured",
+    "ProtocolEntry", "Repeat", "RunnerEntry", "check_bundle", "read_result", "result_data", "write_result",
 ]  # fmt: skip

@@ -61,3 +61,17 @@ def stable(values: Sequence[float], within: float = AGREE) -> bool | None:
     """Say whether the values of the repeats lie `within` of each other; None for fewer than two."""
     found = spread(values)
     return None if found is None else found <= within
+
+
+def throttling(samples: Sequence[float]) -> float:
+    """Return the p50 of the last tenth of the samples over that of the first tenth; above 1 is slower at the end."""
+    part = max(1, len(samples) // 10)
+    return quantile(samples[-part:], 0.5) / quantile(samples[:part], 0.5)
+
+
+def slope(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float, float]:
+    """Return the slope of equally distant values per step, with its bounds (Theil 1950, Sen 1968): medians of pairs."""
+    from scipy.stats import theilslopes
+
+    found = theilslopes(values, alpha=confidence)
+    return float(found.slope), float(found.low_slope), float(found.high_slope)

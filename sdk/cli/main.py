@@ -14,7 +14,9 @@ import click
 from sdk.cli.failure import INTERRUPTED, Failure, explain
 from sdk.cli.screen import quiet
 
-VERBS = ("package", "plan", "diff", "verify", "gate", "inspect", "devices", "targets", "cache", "init")
+VERBS = (
+    "package", "plan", "diff", "verify", "check", "gate", "inspect", "devices", "targets", "runner", "cache", "init",
+)  # fmt: skip
 """One module of this package each, with a `COMMAND`, in the order in which `--help` lists them."""
 
 EPILOG = """\b
@@ -28,6 +30,7 @@ Worked examples:
   sdk package --plan plan.yaml --device pixel8
   sdk plan --device pixel8 --max-size 4MB --explain features.0.conv
   sdk verify dist/net-pixel8-executorch
+  sdk check dist/net-pixel8-tflite --on adb --max-latency 8ms
   sdk gate dist/net-pixel8-executorch --baseline released/net-pixel8-executorch
 
 \b

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import numpy
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sdk.check.statistics import quantile, quantile_bounds, spread, stable
 
 SAMPLES = st.lists(st.integers(1, 10**9), min_size=1, max_size=200)
 SHARES = st.sampled_from([0.01, 0.5, 0.9, 0.99])
-QUICK = settings(deadline=None)
-"""The first call imports scipy."""
 
 
-@QUICK
 @given(SAMPLES, SHARES)
 def test_a_quantile_is_a_sample_that_enough_others_do_not_exceed(samples: list[int], p: float) -> None:
     found = quantile(samples, p)
@@ -24,7 +21,6 @@ def test_a_quantile_is_a_sample_that_enough_others_do_not_exceed(samples: list[i
     assert sum(each < found for each in samples) < p * len(samples)
 
 
-@QUICK
 @given(SAMPLES, SHARES)
 def test_bounds_hold_the_sample_quantile(samples: list[int], p: float) -> None:
     bounds = quantile_bounds(samples, p)

@@ -1,0 +1,173 @@
+"""The whole way of a check: hold a device, measure the repeats, compare the outputs, judge."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sdk.bundles import Bundle, integrity, open_bundle
+from sdk.check.baseline import judge_baseline
+from sdk.check.environment import HOT
+from sdk.check.judging import Budget, drift_of, judge, latency, relative_error, repeat_of
+from sdk.check.protocols import Protocol, protocol_named
+from sdk.check.result import (
+    BundleEntry,
+    CheckResult,
+    Environment,
+    Measured,
+    Origin,
+    ProtocolEntry,
+    RunnerEntry,
+    read_result,
+)
+from sdk.check.runners.catalogue import find_runner
+from sdk.check.runners.runner import Job, Run, Session
+from sdk.devices import find_device
+from sdk.errors import BadInput, CheckFailed, DeviceUnfit
+from sdk.progress import Reporter
+
+SETUP = 300.0
+"""Seconds that pushing and removing may take, above what the repeats may."""
+MEMORY_METHOD = "VmHWM over loading and all runs, less VmRSS before loading"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRequest:
+    """What to check: the bundle's directory, `on` which runner, the protocol's name and the budgets of flags.
+
+    `max_latency` is in ms (p90), `max_memory` in bytes; `deadline` in seconds replaces that of each repeat. `program`
+    is a runner of the user's own, `ssh_config` a file for ssh, `baseline` an earlier result.
+    """
+
+    bundle: Path
+    on: str = "local"
+    protocol: str = "quick"
+    max_latency: float | None = None
+    max_memory: int | None = None
+    deadline: float | None = None
+    program: Path | None = None
+    ssh_config: Path | None = None
+    baseline: Path | None = None
+
+
+def check_bundle(request: CheckRequest, report: Reporter) -> CheckResult:
+    """Measure the bundle and return the result with its verdicts.
+
+    BadInput for a wrong request, CheckFailed for a bundle whose bytes changed or an artifact that breaks its process,
+    Missing and its kinds for a device that is absent, lost, busy or unfit.
+    """
+    protocol = protocol_named(request.protocol)
+    if request.deadline is not None:
+        protocol = replace(protocol, deadline=request.deadline)
+    runner, address = find_runner(request.on)
+    before = read_result(request.baseline) if request.baseline is not None else None
+    bundle = _whole(request.bundle)
+    inputs, outputs = bundle.reference
+    job = Job(
+        bundle.artifact, bundle.manifest.target, tuple(inputs), tuple(outputs), request.program, request.ssh_config
+    )
+    total = SETUP + protocol.repeats * (protocol.deadline + protocol.cooldown)
+    with report.stage(f"hold {request.on}"), runner.open(address, job, total) as session:
+        measured = _measure(session, protocol, report)
+        found = _result(request, bundle, protocol, session, measured, outputs)
+    if before is not None:
+        found = found.model_copy(update={"budgets": (*found.budgets, *judge_baseline(before, found))})
+    for note in found.notes:
+        report.note(note)
+    return found
+
+
+def _whole(path: Path) -> Bundle:
+    bundle = open_bundle(path)
+    for found in integrity(path, bundle.manifest):
+        if not found.ok:
+            raise CheckFailed(f"{path}: {found.what}: {found.detail}")
+    return bundle
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    runs: tuple[Run, ...]
+    before: Environment
+    after: Environment
+
+
+def _measure(session: Session, protocol: Protocol, report: Reporter) -> _Measured:
+    before = session.environment()
+    if before.thermal_status in HOT:
+        raise DeviceUnfit(f"{session.device.id} is hot (thermal status {before.thermal_status}): let it cool, then check again")
+    runs = []
+    for number in range(protocol.repeats):
+        if number:
+            time.sleep(protocol.cooldown)
+        with report.stage(f"repeat {number + 1} of {protocol.repeats}"):
+            runs.append(session.run(protocol))
+    return _Measured(tuple(runs), before, session.environment())
+
+
+def _result(
+    request: CheckRequest, bundle: Bundle, protocol: Protocol, session: Session, measured: _Measured, recorded: Sequence[object]
+) -> CheckResult:
+    origin = session.origin
+    repeats = tuple(repeat_of(run, origin) for run in measured.runs)
+    peaks = [repeat.peak_bytes for repeat in repeats if repeat.peak_bytes is not None]
+    memory = Measured(value=max(peaks) if peaks else None, origin=origin)
+    worst = max(relative_error(run.outputs, recorded) for run in measured.runs)
+    error = Measured(value=worst if math.isfinite(worst) else None, origin=origin)
+    times = latency(repeats, origin)
+    manifest = bundle.manifest
+    accepted: Origin = "host" if manifest.device == "host" and origin == "host" else "device"
+    return CheckResult(
+        bundle=BundleEntry(
+            digest=manifest.digest, artifact_sha256=manifest.artifact.sha256, artifact_bytes=manifest.artifact.bytes,
+            model=manifest.model.name, device=manifest.device,
+        ),
+        device=session.device, target=manifest.target, origin=origin,
+        runner=RunnerEntry(
+            name=request.on.partition(":")[0], program=session.program, program_sha256=session.program_sha256,
+            runtime=measured.runs[0].transcript.runtime,
+        ),
+        protocol=ProtocolEntry(
+            name=protocol.name, warmup=protocol.warmup, runs=protocol.runs, seconds=protocol.seconds,
+            repeats=protocol.repeats, cooldown=protocol.cooldown,
+        ),
+        load_ms=Measured(value=repeats[0].load_ns / 1e6, origin=origin),
+        first_ms=Measured(value=repeats[0].first_ns / 1e6, origin=origin),
+        latency=times, peak_memory=memory, memory_method=MEMORY_METHOD, relative_error=error, repeats=repeats,
+        before=measured.before, after=measured.after, budgets=judge(_budgets(request, bundle), times, memory, error, accepted),
+        notes=_notes(session, measured), **drift_of(repeats, protocol, origin),
+    )  # fmt: skip
+
+
+def _budgets(request: CheckRequest, bundle: Bundle) -> list[Budget]:
+    """The budgets of flags; without one for memory, what the profile says an app may use."""
+    found = []
+    if request.max_latency is not None:
+        found.append(Budget("max_latency", request.max_latency, "ms", "flag"))
+    if request.max_memory is not None:
+        found.append(Budget("max_memory", request.max_memory, "bytes", "flag"))
+    elif (allowed := _app_memory(bundle.manifest.device)) is not None:
+        found.append(Budget("max_memory", allowed, "bytes", "profile"))
+    return found
+
+
+def _app_memory(device: str) -> int | None:
+    try:
+        fact = find_device(device).app_memory
+    except BadInput:
+        return None  # packaged for a profile of the user's own, which is not beside the bundle
+    return fact.value if fact is not None else None
+
+
+def _notes(session: Session, measured: _Measured) -> tuple[str, ...]:
+    notes = list(session.notes)
+    if measured.after.thermal_status not in (None, "none"):
+        notes.append(f"the device was warm at the end (thermal status {measured.after.thermal_status}): it may have throttled")
+    if any(run.transcript.stride > 1 for run in measured.runs):
+        notes.append("there were more runs than are kept: every second, fourth, … sample is in the file")
+    return tuple(notes)
+
+

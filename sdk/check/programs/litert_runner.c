@@ -1,0 +1,256 @@
+// Measures one .tflite file with libLiteRt.so's C API and prints the transcript that sdk/check/transcript.py reads.
+//
+//   runner MODEL --warmup N --runs N --seconds S --deadline S [--input DTYPE:SHAPE:FILE ...]
+//
+// The library is opened by name from the working directory, so that this file needs no headers of it: the prototypes
+// below state the ABI of LiteRT 2.3. The process ends itself by SIGALRM when its deadline is over.
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MOST = 32, KEPT = 1 << 18, POINTS = 64, CPU = 1, READ = 0, WRITE = 1, THREADS = 2 };
+
+typedef struct {
+  int32_t element;
+  uint32_t rank;  // the low seven bits
+  int32_t dims[8];
+  uint32_t strides[8];
+} TensorType;
+
+typedef struct {
+  char dtype[16], file[256];
+  void *buffer;
+} Tensor;
+
+static const struct {
+  int element, bytes;
+  const char *name;
+} DTYPES[] = {
+    {1, 4, "float32"}, {2, 4, "int32"}, {3, 1, "uint8"},   {4, 8, "int64"},   {6, 1, "bool"},
+    {7, 2, "int16"},   {9, 1, "int8"},  {10, 2, "float16"}, {11, 8, "float64"},
+};
+
+static Tensor inputs[MOST], outputs[MOST];
+static void *input_handles[MOST], *output_handles[MOST];
+static int input_count, warmup, runs;
+static double seconds_least, deadline;
+static void *library, *compiled;
+static int64_t *samples;
+static long points[POINTS + 1];
+
+static void refuse(const char *why, const char *what) {
+  printf("error %s%s\n", why, what);
+  exit(1);
+}
+
+static void *symbol(const char *name) {
+  void *found = dlsym(library, name);
+  if (!found) refuse("libLiteRt.so has no ", name);
+  return found;
+}
+
+#define CALL(name, types, ...)                                              \
+  do {                                                                      \
+    if (((int (*) types)symbol(#name))(__VA_ARGS__)) refuse(#name, " failed"); \
+  } while (0)
+
+static int64_t now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static long status_bytes(const char *key) {
+  char line[256];
+  long found = -1;
+  FILE *file = fopen("/proc/self/status", "r");
+  while (file && fgets(line, sizeof line, file))
+    if (!strncmp(line, key, strlen(key))) found = atol(line + strlen(key)) * 1024;
+  if (file) fclose(file);
+  return found;
+}
+
+static void reset_peak(void) {
+  int file = open("/proc/self/clear_refs", O_WRONLY);
+  if (file >= 0) {
+    if (write(file, "5", 1) != 1) { /* then the peak is that since the start, whose base is lower than this one */ }
+    close(file);
+  }
+}
+
+static int dtype_of(int element) {
+  for (unsigned i = 0; i < sizeof DTYPES / sizeof *DTYPES; i++)
+    if (DTYPES[i].element == element) return (int)i;
+  refuse("the file has a tensor of a type that is not supported", "");
+  return 0;
+}
+
+static size_t elements(const TensorType *type) {
+  size_t count = 1;
+  for (uint32_t i = 0; i < (type->rank & 0x7f); i++) count *= (size_t)type->dims[i];
+  return count;
+}
+
+// Fill a buffer from the input's file; int64 narrows to int32 where the file takes that.
+static void fill(Tensor *tensor, const TensorType *type) {
+  int wanted = dtype_of(type->element);
+  size_t count = elements(type);
+  int narrow = !strcmp(tensor->dtype, "int64") && type->element == 2;
+  if (!narrow && strcmp(tensor->dtype, DTYPES[wanted].name)) refuse("an input has another type than the file takes: ", tensor->dtype);
+  size_t bytes = count * (narrow ? 8 : (size_t)DTYPES[wanted].bytes);
+  unsigned char *data = malloc(bytes + 1);
+  FILE *file = fopen(tensor->file, "rb");
+  if (!file || fread(data, 1, bytes + 1, file) != bytes) refuse("an input has another size than the file takes: ", tensor->file);
+  fclose(file);
+  if (narrow)
+    for (size_t i = 0; i < count; i++) ((int32_t *)data)[i] = (int32_t)((int64_t *)data)[i];
+  void *place;
+  CALL(LiteRtLockTensorBuffer, (void *, void **, int), tensor->buffer, &place, WRITE);
+  memcpy(place, data, count * (size_t)DTYPES[wanted].bytes);
+  CALL(LiteRtUnlockTensorBuffer, (void *), tensor->buffer);
+  free(data);
+}
+
+static void *make_buffer(void *environment, void *requirements, const TensorType *type) {
+  void *buffer;
+  CALL(LiteRtCreateManagedTensorBufferFromRequirements, (void *, const TensorType *, void *, void **), environment, type,
+       requirements, &buffer);
+  return buffer;
+}
+
+static void *options(void) {
+  void *made, *cpu;
+  char *words = malloc(32);
+  snprintf(words, 32, "num_threads = %d\n", THREADS);
+  CALL(LiteRtCreateOptions, (void **), &made);
+  CALL(LiteRtSetOptionsHardwareAccelerators, (void *, int), made, CPU);
+  CALL(LiteRtCreateOpaqueOptions, (const char *, void *, void (*)(void *), void **), "xnnpack", words, free, &cpu);
+  CALL(LiteRtAddOpaqueOptions, (void *, void *), made, cpu);
+  return made;
+}
+
+// Open the file, make the buffers of signature 0 and fill the inputs; returns the number of outputs.
+static int load(void *environment, const char *path) {
+  void *model, *signature, *tensor, *requirements;
+  size_t takes, gives;
+  TensorType type;
+  CALL(LiteRtCreateModelFromFile, (void *, const char *, void **), environment, path, &model);
+  CALL(LiteRtCreateCompiledModel, (void *, void *, void *, void **), environment, model, options(), &compiled);
+  CALL(LiteRtGetModelSignature, (void *, size_t, void **), model, 0, &signature);
+  CALL(LiteRtGetNumSignatureInputs, (void *, size_t *), signature, &takes);
+  CALL(LiteRtGetNumSignatureOutputs, (void *, size_t *), signature, &gives);
+  if (takes != (size_t)input_count || gives > MOST) refuse("the file takes another number of inputs than were recorded", "");
+  for (size_t i = 0; i < takes + gives; i++) {
+    int in = i < takes;
+    size_t place = in ? i : i - takes;
+    if (in) {
+      CALL(LiteRtGetSignatureInputTensorByIndex, (void *, size_t, void **), signature, place, &tensor);
+      CALL(LiteRtGetCompiledModelInputBufferRequirements, (void *, size_t, size_t, void **), compiled, 0, place, &requirements);
+    } else {
+      CALL(LiteRtGetSignatureOutputTensorByIndex, (void *, size_t, void **), signature, place, &tensor);
+      CALL(LiteRtGetCompiledModelOutputBufferRequirements, (void *, size_t, size_t, void **), compiled, 0, place, &requirements);
+    }
+    CALL(LiteRtGetRankedTensorType, (void *, TensorType *), tensor, &type);
+    Tensor *mine = in ? &inputs[place] : &outputs[place];
+    mine->buffer = make_buffer(environment, requirements, &type);
+    (in ? input_handles : output_handles)[place] = mine->buffer;
+    if (in) fill(mine, &type);
+  }
+  return (int)gives;
+}
+
+static void run(int gives) {
+  static int (*invoke)(void *, size_t, size_t, void **, size_t, void **);
+  if (!invoke) invoke = (int (*)(void *, size_t, size_t, void **, size_t, void **))symbol("LiteRtRunCompiledModel");
+  if (invoke(compiled, 0, (size_t)input_count, input_handles, (size_t)gives, output_handles)) refuse("the runtime failed to run", "");
+}
+
+static void write_output(int place) {
+  TensorType type;
+  void *data;
+  char name[32];
+  CALL(LiteRtGetTensorBufferTensorType, (void *, TensorType *), output_handles[place], &type);
+  int dtype = dtype_of(type.element);
+  size_t bytes = elements(&type) * (size_t)DTYPES[dtype].bytes;
+  snprintf(name, sizeof name, "output_%03d.bin", place);
+  CALL(LiteRtLockTensorBuffer, (void *, void **, int), output_handles[place], &data, READ);
+  FILE *file = fopen(name, "wb");
+  if (!file || fwrite(data, 1, bytes, file) != bytes || fclose(file)) refuse("an output cannot be written: ", name);
+  printf("output %s %s ", name, DTYPES[dtype].name);
+  for (uint32_t i = 0; i < (type.rank & 0x7f); i++) printf("%s%d", i ? "x" : "", type.dims[i]);
+  printf("%s\n", type.rank & 0x7f ? "" : "scalar");
+}
+
+// Time runs until both least numbers are reached, and print what was measured.
+static void measure(int gives, long base) {
+  long count = 0, kept = 0, stride = 1, seen = 0, every = runs / POINTS > 0 ? runs / POINTS : 1;
+  int64_t until = now() + (int64_t)(seconds_least * 1e9);
+  while (count < runs || now() < until) {
+    int64_t start = now();
+    run(gives);
+    int64_t taken = now() - start;
+    if (count % stride == 0) samples[kept++] = taken;
+    if (kept == KEPT) {
+      for (kept = 0; kept < KEPT / 2; kept++) samples[kept] = samples[2 * kept];
+      stride *= 2;
+    }
+    count++;
+    if (count % every == 0 && count <= runs && seen <= POINTS) points[seen++] = status_bytes("VmRSS:");
+  }
+  long top = status_bytes("VmHWM:");
+  if (top >= 0) printf("peak_bytes %ld\n", top > base ? top - base : 0);
+  for (long i = 0; i < kept; i++) printf("%s%lld%s", i % 64 ? " " : "sample_ns ", (long long)samples[i], i % 64 == 63 || i == kept - 1 ? "\n" : "");
+  printf("resident_bytes");
+  for (long i = 0; i < seen; i++) printf(" %ld", points[i]);
+  printf("\nstride %ld\n", stride);
+}
+
+static void parse(int count, char **words) {
+  for (int i = 2; i + 1 < count; i += 2) {
+    const char *name = words[i], *value = words[i + 1];
+    if (!strcmp(name, "--warmup")) warmup = atoi(value);
+    else if (!strcmp(name, "--runs")) runs = atoi(value);
+    else if (!strcmp(name, "--seconds")) seconds_least = atof(value);
+    else if (!strcmp(name, "--deadline")) deadline = atof(value);
+    else if (!strcmp(name, "--input") && input_count < MOST) {
+      Tensor *tensor = &inputs[input_count++];
+      if (sscanf(value, "%15[^:]:%*[^:]:%255s", tensor->dtype, tensor->file) != 2) refuse("cannot read --input ", value);
+    } else refuse("does not know ", name);
+  }
+}
+
+int main(int count, char **words) {
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  puts("snugfit-run 1");
+  if (count < 2) refuse("no model was named", "");
+  parse(count, words);
+  alarm((unsigned)deadline + 1);
+  library = dlopen("./libLiteRt.so", RTLD_NOW);
+  if (!library) refuse("cannot open libLiteRt.so: ", dlerror());
+  samples = malloc(sizeof *samples * KEPT);
+  memset(samples, 0, sizeof *samples * KEPT);  // resident before the base is read
+  void *environment;
+  CALL(LiteRtCreateEnvironment, (int, const void *, void **), 0, NULL, &environment);
+  puts("runtime LiteRT " LITERT_VERSION " (C API, XNNPACK)");
+  long base = status_bytes("VmRSS:");
+  printf("base_bytes %ld\n", base);
+  reset_peak();
+  int64_t start = now();
+  int gives = load(environment, words[1]);
+  printf("load_ns %lld\n", (long long)(now() - start));
+  start = now();
+  run(gives);
+  printf("first_ns %lld\n", (long long)(now() - start));
+  for (int i = 0; i < warmup; i++) run(gives);
+  measure(gives, base);
+  for (int i = 0; i < gives; i++) write_output(i);
+  puts("end");
+  fflush(stdout);
+  _exit(0);  // the runtime's own clean-up is not what is measured
+}

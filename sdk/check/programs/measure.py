@@ -1,0 +1,213 @@
+"""Measures one artifact and prints a transcript: pushed to boards as it is, so it needs only Python 3.9 and numpy.
+
+    python measure.py RUNTIME MODEL --warmup N --runs N --seconds S --deadline S [--input DTYPE:SHAPE:FILE …]
+
+The transcript is read by `sdk.check.transcript`; outputs are written beside it as `output_000.bin`, ….
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn
+
+Run = Callable[[list[Any]], list[Any]]
+"""Executes once: arrays in, arrays out, in the order of the model."""
+KEPT = 1 << 18
+"""Samples kept at most: then every other one is dropped, and from there on every other one is taken."""
+POINTS = 64
+"""Readings of resident memory over a repeat."""
+
+
+def main(arguments: list[str]) -> None:
+    """Measure as the command line says; the process ends itself by SIGALRM when the deadline is over."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("runtime", choices=sorted(RUNTIMES))
+    parser.add_argument("model")
+    for name, kind in (("warmup", int), ("runs", int), ("seconds", float), ("deadline", float)):
+        parser.add_argument("--" + name, type=kind, required=True)
+    parser.add_argument("--input", action="append", default=[])
+    given = parser.parse_args(arguments)
+    signal.alarm(int(given.deadline) + 1)
+    print("snugfit-run 1", flush=True)
+    load, runtime = RUNTIMES[given.runtime]()
+    inputs = [read_input(text) for text in given.input]
+    measure(lambda: load(given.model), inputs, given, runtime)
+
+
+def measure(load: Callable[[], Run], inputs: list[Any], given: Any, runtime: str) -> None:
+    """Load, run and time; `load()` returns a callable from a list of arrays to a list of arrays."""
+    print("runtime", runtime)
+    base = resident()
+    if base is not None:
+        print("base_bytes", base)
+        reset_peak()
+    start = time.perf_counter_ns()
+    run = load()
+    print("load_ns", time.perf_counter_ns() - start)
+    start = time.perf_counter_ns()
+    run(inputs)
+    print("first_ns", time.perf_counter_ns() - start, flush=True)
+    for _ in range(given.warmup):
+        run(inputs)
+    outputs, samples, stride, points = timed(run, inputs, given)
+    top = peak()
+    if top is not None and base is not None:
+        print("peak_bytes", max(0, top - base))
+    for place in range(0, len(samples), 64):
+        print("sample_ns", *samples[place : place + 64])
+    if points:
+        print("resident_bytes", *points)
+    print("stride", stride)
+    write_outputs(outputs)
+    print("end", flush=True)
+
+
+def timed(run: Run, inputs: list[Any], given: Any) -> tuple[list[Any], list[int], int, list[int]]:
+    """Run until both least numbers are reached; return the outputs, samples in ns, their stride and memory readings."""
+    samples: list[int] = []
+    points: list[int] = []
+    stride, count = 1, 0
+    every = max(1, given.runs // POINTS)
+    clock = time.perf_counter_ns
+    until = clock() + int(given.seconds * 1e9)
+    while count < given.runs or clock() < until:
+        start = clock()
+        outputs = run(inputs)
+        taken = clock() - start
+        if count % stride == 0:
+            samples.append(taken)
+            if len(samples) == KEPT:
+                samples, stride = samples[::2], stride * 2
+        count += 1
+        if count % every == 0 and count <= given.runs:
+            points.append(resident() or 0)
+    return outputs, samples, stride, points
+
+
+def write_outputs(outputs: list[Any]) -> None:
+    """Write each array's bytes to `output_000.bin`, … and say its dtype and shape."""
+    import numpy
+
+    for place, array in enumerate(outputs):
+        array = numpy.ascontiguousarray(array)
+        name = f"output_{place:03d}.bin"
+        with open(name, "wb") as file:
+            file.write(array.tobytes())
+        print("output", name, array.dtype.name, "x".join(map(str, array.shape)) or "scalar")
+
+
+def read_input(text: str) -> Any:
+    """Return the array that DTYPE:SHAPE:FILE names."""
+    import numpy
+
+    dtype, shape, name = text.split(":", 2)
+    dims = [int(size) for size in shape.split("x")] if shape != "scalar" else []
+    return numpy.fromfile(name, dtype=dtype).reshape(dims)
+
+
+def resident() -> int | None:
+    """Return the resident bytes of this process, or None where the system does not say."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def reset_peak() -> None:
+    """Let the peak start again from what is resident now; a kernel that cannot leaves the peak since the start."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass
+
+
+def peak() -> int | None:
+    """Return the most bytes that were resident since `reset_peak` (VmHWM), or None where the system does not say."""
+    try:
+        with open("/proc/self/status") as file:
+            for line in file:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def litert() -> tuple[Callable[[str], Run], str]:
+    """Return the loader of `.tflite` files and the runtime's name: ai_edge_litert, else tflite_runtime."""
+    for package, title in (("ai_edge_litert", "LiteRT"), ("tflite_runtime", "TensorFlow Lite")):
+        try:
+            interpreter = importlib.import_module(package + ".interpreter")
+        except ImportError:
+            continue
+        return partial(load_litert, interpreter), f"{title} {version(package)}"
+    refuse("no LiteRT interpreter: pip install ai-edge-litert")
+
+
+def load_litert(interpreter: Any, path: str) -> Run:
+    """Open a `.tflite` file with two threads, as the SDK does."""
+    import numpy
+
+    opened = interpreter.Interpreter(model_path=path, num_threads=2)
+    opened.allocate_tensors()
+    runner = opened.get_signature_runner()
+    signature = next(iter(opened._get_full_signature_list().values()))
+    names = []
+    for side, details in (("inputs", opened.get_input_details()), ("outputs", opened.get_output_details())):
+        order = {detail["index"]: place for place, detail in enumerate(details)}
+        places = {name: order[index] for name, index in signature[side].items()}
+        names.append(sorted(places, key=places.__getitem__))
+    dtypes = {name: detail["dtype"] for name, detail in runner.get_input_details().items()}
+
+    def run(arrays: list[Any]) -> list[Any]:
+        if len(arrays) != len(names[0]):
+            refuse(f"{len(arrays)} inputs were recorded, the file takes {len(names[0])}")
+        made = runner(**{name: numpy.asarray(arrays[i], dtypes[name]) for i, name in enumerate(names[0])})
+        return [made[name] for name in names[1]]
+
+    return run
+
+
+def executorch() -> tuple[Callable[[str], Run], str]:
+    """Return the loader of `.pte` files and the runtime's name."""
+    try:
+        from executorch.kernels import quantized  # noqa: F401  (registers the quantized operators)
+        from executorch.runtime import Runtime
+    except ImportError:
+        refuse("no ExecuTorch runtime: pip install executorch")
+    import torch
+
+    def load(path: str) -> Run:
+        method = Runtime.get().load_program(path).load_method("forward")
+        return lambda arrays: [value.numpy() for value in method.execute([torch.from_numpy(a) for a in arrays])]
+
+    return load, "ExecuTorch {}".format(version("executorch"))
+
+
+def version(package: str) -> str:
+    """Return the version of an installed package."""
+    from importlib.metadata import version as of
+
+    return of(package.replace("_", "-"))
+
+
+def refuse(why: str) -> NoReturn:
+    """End with a transcript that says why nothing was measured."""
+    print("error", why, flush=True)
+    sys.exit(1)
+
+
+RUNTIMES = {"tflite": litert, "executorch": executorch}
+"""Target → what finds its runtime."""
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,84 @@
+"""The runner `local`: this machine, in a fresh process per repeat; its numbers are the host's, never a device's."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sdk.check.environment import SCRIPT, parse_environment
+from sdk.check.protocols import Protocol
+from sdk.check.result import DeviceEntry, Environment, Origin
+from sdk.check.runners.inputs import write_inputs
+from sdk.check.runners.process import run_process
+from sdk.check.runners.runner import Job, Run
+from sdk.check.transcript import parse_transcript, read_outputs
+from sdk.errors import BadInput, RunnerFailed
+
+GRACE = 5.0
+"""Seconds that the process gets to end itself before it is killed."""
+
+
+class LocalSession:
+    """This machine, with a folder of its own for the outputs."""
+
+    origin: Origin = "host"
+    program = "sdk.check.programs.local"
+    program_sha256 = ""
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, job: Job, folder: Path) -> None:
+        self.device = DeviceEntry(id="local", name=platform.node(), abi=platform.machine(), os=platform.platform(terse=True))
+        self._job, self._folder = job, folder
+        self._inputs = write_inputs(job.inputs, folder)
+
+    def environment(self) -> Environment:
+        """Read clocks, temperatures and battery."""
+        _, output, _ = run_process(["sh", "-c", SCRIPT], given=b"", deadline=30, what="reading the environment")
+        return parse_environment(output.decode(errors="replace"))
+
+    def run(self, protocol: Protocol) -> Run:
+        """Measure one repeat in a fresh process of this Python."""
+        job = {
+            "artifact": str(self._job.artifact.resolve()), "target": self._job.target, "inputs": self._inputs,
+            "warmup": protocol.warmup, "runs": protocol.runs, "seconds": protocol.seconds, "deadline": protocol.deadline,
+        }  # fmt: skip
+        code, output, errors = run_process(
+            [sys.executable, "-W", "ignore", "-m", self.program], given=json.dumps(job).encode(), folder=self._folder,
+            deadline=protocol.deadline + GRACE, what="the process that runs the artifact", environment=_environment(),
+        )  # fmt: skip
+        try:
+            transcript = parse_transcript(output.decode(errors="replace"), f"exit code {code}")
+        except RunnerFailed as error:
+            last = errors.decode(errors="replace").strip().splitlines()[-1:]
+            raise RunnerFailed(f"{error}{'; ' if last else ''}{last[0][:300] if last else ''}") from None
+        return Run(transcript, tuple(read_outputs(transcript, self._folder)))
+
+
+class LocalRunner:
+    """Opens a session on this machine."""
+
+    name = "local"
+
+    @contextmanager
+    def open(self, address: str, job: Job, deadline: float) -> Iterator[LocalSession]:
+        """Hold a temporary folder; BadInput when an address is given."""
+        if address:
+            raise BadInput(f"--on local:{address}: this machine has no address: write --on local")
+        if job.program is not None:
+            raise BadInput("--runner: the local runner opens the artifact with its target: leave it out, or use --on adb or ssh")
+        with tempfile.TemporaryDirectory(prefix="snugfit-check-") as folder:
+            yield LocalSession(job, Path(folder))
+
+
+def _environment() -> dict[str, str]:
+    """The environment, with what this process can import on the path of the other."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+RUNNER = LocalRunner()

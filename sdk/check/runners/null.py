@@ -1,0 +1,77 @@
+"""The runner `null`: no device at all; the recorded outputs come back with made-up times, or the fault that is asked for.
+
+It tests everything above a runner. `null` pretends to be a device, `null:emulator` and `null:host` to be one of those;
+`null:lost`, `null:killed`, `null:busy`, `null:hot`, `null:wrong` and `null:unsteady` are faults.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sdk.check.protocols import Protocol
+from sdk.check.result import DeviceEntry, Environment, Origin
+from sdk.check.runners.runner import Job, Run
+from sdk.check.transcript import Transcript
+from sdk.errors import BadInput, DeviceBusy, DeviceLost, RunnerFailed
+
+ORIGINS: dict[str, Origin] = {"": "device", "emulator": "emulator", "host": "host"}
+FAULTS = ("busy", "hot", "killed", "lost", "unsteady", "wrong")
+MEDIAN_NS = 5_000_000
+PEAK = 12_000_000
+
+
+class NullSession:
+    """Answers at once, with the same numbers every time."""
+
+    program = "none"
+    program_sha256 = ""
+    notes: tuple[str, ...] = ("nothing was run: the null runner makes its numbers up",)
+
+    def __init__(self, fault: str, job: Job) -> None:
+        self.origin: Origin = ORIGINS.get(fault, "device")
+        self.device = DeviceEntry(id="null", name="No device", abi="none", os="none", emulated=fault == "emulator")
+        self._fault, self._job, self._repeats = fault, job, 0
+
+    def environment(self) -> Environment:
+        """Return a cool device, or a hot one where that is the fault."""
+        return Environment(thermal_status="severe" if self._fault == "hot" else "none", battery_percent=80)
+
+    def run(self, protocol: Protocol) -> Run:
+        """Return made-up samples, or raise the fault."""
+        if self._fault == "lost":
+            raise DeviceLost("null: the device went away in the middle of a run: connect it again")
+        if self._fault == "killed":
+            raise RunnerFailed("null: the runner stopped in the middle (exit code 137)")
+        self._repeats += 1
+        slow = 1.0 + 0.2 * self._repeats if self._fault == "unsteady" else 1.0
+        noise = random.Random(self._repeats)
+        samples = tuple(int(MEDIAN_NS * slow * (1 + 0.02 * noise.random())) for _ in range(protocol.runs))
+        told = Transcript(
+            "null", 2 * MEDIAN_NS, 3 * MEDIAN_NS, samples, base_bytes=1_000_000, peak_bytes=PEAK, resident=(PEAK,) * 64
+        )
+        return Run(told, self._outputs())
+
+    def _outputs(self) -> tuple[Any, ...]:
+        return tuple(array + 1 for array in self._job.outputs) if self._fault == "wrong" else self._job.outputs
+
+
+class NullRunner:
+    """Opens a session with nothing."""
+
+    name = "null"
+
+    @contextmanager
+    def open(self, address: str, job: Job, deadline: float) -> Iterator[NullSession]:
+        """Pretend; BadInput for a fault that there is not."""
+        if address not in ORIGINS and address not in FAULTS:
+            known = ", ".join(sorted((*FAULTS, *filter(None, ORIGINS))))
+            raise BadInput(f"--on null:{address[:40]}: there is no such fault: use {known}")
+        if address == "busy":
+            raise DeviceBusy("null: another check holds the device: wait until it is done")
+        yield NullSession(address, job)
+
+
+RUNNER = NullRunner()

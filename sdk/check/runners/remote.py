@@ -1,0 +1,150 @@
+"""A check on a phone or board over any link: hold it, push, verify, run under a watchdog, remove everything."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from sdk.bundles import sha256_file
+from sdk.check.environment import SCRIPT, parse_environment
+from sdk.check.protocols import Protocol
+from sdk.check.result import Environment
+from sdk.check.runners import scripts
+from sdk.check.runners.facts import Facts, parse_facts
+from sdk.check.runners.inputs import write_inputs
+from sdk.check.runners.link import Answer, Link
+from sdk.check.runners.runner import Job, Run
+from sdk.check.transcript import Transcript, parse_transcript, read_outputs
+from sdk.errors import DeviceBusy, DeviceUnfit, RunnerFailed, SdkError
+from sdk.units import format_size
+
+ANSWER = 30.0
+"""Seconds for a short command."""
+TRANSFER = 120.0
+"""Seconds for one file."""
+GRACE = 10.0
+"""Seconds that the program gets to end itself, above its own deadline."""
+SPARE = 8_000_000
+"""Bytes that stay free on the device: the outputs, and the system's needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What measures on the device: its files (name there → file here) and the start of its command line."""
+
+    name: str
+    files: dict[str, Path]
+    command: str
+    main: str
+    """The file whose sha256 is recorded."""
+
+
+class RemoteSession:
+    """A device that is held, with everything in `folder`; `command` measures there, `here` takes the outputs."""
+
+    def __init__(self, link: Link, facts: Facts, program: Program, folder: str, command: str, here: Path) -> None:
+        self.device, self.origin = facts.device, facts.origin
+        self.program, self.program_sha256 = program.name, sha256_file(program.files[program.main])
+        self.notes: tuple[str, ...] = ()
+        self._link, self._folder, self._command, self._here = link, folder, command, here
+
+    def environment(self) -> Environment:
+        """Read clocks, temperatures and battery."""
+        return parse_environment(self._link.shell(SCRIPT, ANSWER).output)
+
+    def run(self, protocol: Protocol) -> Run:
+        """Measure one repeat and fetch its outputs."""
+        words = {
+            "--warmup": protocol.warmup, "--runs": protocol.runs, "--seconds": protocol.seconds, "--deadline": protocol.deadline,
+        }  # fmt: skip
+        command = " ".join((self._command, *(f"{name} {value:g}" for name, value in words.items())))
+        answer = self._link.shell(scripts.run_script(self._folder, command), protocol.deadline + GRACE)
+        transcript = _transcript(answer)
+        for name, _, _ in transcript.outputs:
+            if "/" in name or name.startswith("."):
+                raise RunnerFailed(f"the runner names an output {name[:60]!r} that is not in its folder")
+            self._link.pull(f"{self._folder}/{name}", self._here / name, TRANSFER)
+        return Run(transcript, tuple(read_outputs(transcript, self._here)))
+
+
+def _transcript(answer: Answer) -> Transcript:
+    try:
+        return parse_transcript(answer.output, f"exit code {answer.code}")
+    except RunnerFailed as error:
+        last = answer.errors.strip().splitlines()[-1:]
+        raise RunnerFailed(f"{error}{f'; {last[0][:300]}' if last else ''}") from None
+
+
+def read_facts(link: Link) -> Facts:
+    """Ask the device what it is."""
+    return parse_facts(link.shell(scripts.FACTS, ANSWER).output, link.id, link.phone)
+
+
+@contextmanager
+def hold(link: Link, facts: Facts, job: Job, program: Program, deadline: float) -> Iterator[RemoteSession]:
+    """Hold the device, push everything and yield the session; whatever happens, what was pushed is removed.
+
+    When the device is lost, its own janitor removes everything once `deadline` seconds are over.
+    DeviceBusy, DeviceUnfit and DeviceLost say why it cannot be used.
+    """
+    folder, token = f"{facts.root}/{scripts.FOLDER}", secrets.token_hex(8)
+    with tempfile.TemporaryDirectory(prefix="snugfit-check-") as here:
+        inputs = write_inputs(job.inputs, Path(here))
+        files = {**program.files, job.artifact.name: job.artifact, **_files(Path(here))}
+        _fits(facts, files)
+        try:
+            _take(link, folder, token, deadline)
+            notes = _push(link, folder, files)
+            command = " ".join((program.command, quote(job.artifact.name), *(f"--input {quote(said)}" for said in inputs)))
+            session = RemoteSession(link, facts, program, folder, command, Path(here))
+            session.notes = notes
+            yield session
+        finally:
+            _release(link, folder, token)
+
+
+def _files(here: Path) -> dict[str, Path]:
+    return {path.name: path for path in sorted(here.iterdir())}
+
+
+def _fits(facts: Facts, files: dict[str, Path]) -> None:
+    needed = sum(path.stat().st_size for path in files.values()) + SPARE
+    if facts.free is not None and facts.free < needed:
+        raise DeviceUnfit(
+            f"{facts.device.id} has no space: {format_size(needed)} are needed in {facts.root}, "
+            f"{format_size(facts.free)} are free"
+        )
+
+
+def _take(link: Link, folder: str, token: str, deadline: float) -> None:
+    said = link.shell(scripts.hold_script(folder, token, deadline), ANSWER)
+    word = said.output.split()[-1] if said.output.split() else ""
+    if word == "busy":
+        raise DeviceBusy(f"{link.id} is in use by another check: wait until it is done (its files are in {folder})")
+    if word != "held":
+        detail = said.errors.strip().splitlines()[-1:] or [word or f"exit code {said.code}"]
+        raise DeviceUnfit(f"{link.id}: {folder} cannot be made ({detail[0][:120]})")
+
+
+def _push(link: Link, folder: str, files: dict[str, Path]) -> tuple[str, ...]:
+    for name, path in files.items():
+        link.push(path, f"{folder}/{name}", TRANSFER)
+    answer = link.shell(scripts.hashes_script(folder, list(files)), TRANSFER)
+    if answer.code == 127:
+        return (f"{link.id} has no sha256sum: what was pushed was not compared",)
+    found = {line.split(maxsplit=1)[1].strip().lstrip("*"): line.split()[0] for line in answer.output.splitlines() if " " in line}
+    for name, path in files.items():
+        if found.get(name) != sha256_file(path):
+            raise DeviceUnfit(f"{name} did not arrive on {link.id} as it was sent: check its storage and cable, then try again")
+    return ()
+
+
+def _release(link: Link, folder: str, token: str) -> None:
+    """Remove everything; a device that is lost is left to its janitor."""
+    with suppress(SdkError):
+        link.shell(scripts.release_script(folder, token), ANSWER)

@@ -1,0 +1,70 @@
+"""The Runner protocol: what a check asks of a way to run artifacts, and the data that passes."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sdk.check import protocols
+from sdk.check.result import DeviceEntry, Environment, Origin
+from sdk.check.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to run: the artifact, its target, recorded inputs and outputs (numpy arrays), and what the user chose.
+
+    `outputs` are for the null runner alone. `program` is a runner of the user's own that keeps the contract of
+    docs/check.md, `ssh_config` a file for ssh.
+    """
+
+    artifact: Path
+    target: str
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...] = ()
+    program: Path | None = None
+    ssh_config: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One repeat: what the program told, and the outputs of its last run (numpy arrays)."""
+
+    transcript: Transcript
+    outputs: tuple[Any, ...]
+
+
+class Session(Protocol):
+    """A device that is held, with everything that the job needs in its place."""
+
+    device: DeviceEntry
+    origin: Origin
+    program: str
+    program_sha256: str
+    notes: tuple[str, ...]
+
+    def environment(self) -> Environment:
+        """Read clocks, temperatures and battery."""
+        ...
+
+    def run(self, protocol: protocols.Protocol) -> Run:
+        """Measure one repeat in a fresh process.
+
+        RunnerFailed when the artifact breaks it, DeviceLost when it does not end by `protocol.deadline` seconds.
+        """
+        ...
+
+
+class Runner(Protocol):
+    """One way to run: a module of `sdk.check.runners` exposes it as `RUNNER`."""
+
+    name: str
+
+    def open(self, address: str, job: Job, deadline: float) -> AbstractContextManager[Session]:
+        """Hold the device at `address` for at most `deadline` seconds; everything is removed on leaving.
+
+        BadInput when the address is wrong, Missing and its kinds when there is no such device or it cannot run the job.
+        """
+        ...

@@ -1,0 +1,125 @@
+"""`sdk check`: how fast, how big and how right is a bundle on a device?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sdk.cli.options import Positive, Size, json_option
+
+if TYPE_CHECKING:
+    from sdk.check import CheckResult
+
+
+class Milliseconds(Positive):
+    """Milliseconds with their unit: 8ms, 0.5ms."""
+
+    name = "latency"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, str) and not value.endswith("ms"):
+            self.fail(f"{value!r} has no unit: write milliseconds such as 8ms", param, ctx)
+        return super().convert(str(value).removesuffix("ms"), param, ctx)
+
+
+@click.command()
+@click.argument("bundle", type=click.Path())
+@click.option("--on", default="local", metavar="WHERE", help="local, adb, adb:SERIAL, ssh:HOST or null; by default local.")
+@click.option("--protocol", default="quick", metavar="NAME", help="quick, full, sustained or soak; by default quick.")
+@click.option("--max-latency", type=Milliseconds(), help="Most ms of p90 on the device, such as 8ms.")
+@click.option("--max-memory", type=Size(), help="Most bytes that it adds to its process, such as 60MB.")
+@click.option("--deadline", type=Positive(), help="Seconds after which a repeat is ended; by default the protocol's.")
+@click.option("--runner", "program", type=click.Path(path_type=Path), help="A runner of your own for the device.")
+@click.option("--ssh-config", type=click.Path(path_type=Path), help="The configuration file that ssh is to use.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="An earlier result: worse by 10 % latency or 5 % memory fails.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the result, with all samples, to this JSON file.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write the verdicts to this JUnit XML file.")
+@json_option
+def COMMAND(out: Path | None, junit: Path | None, as_json: bool, **words: Any) -> int:
+    """Run BUNDLE on a device: compare its outputs with the recorded ones, measure latency and memory, judge.
+
+    \b
+      sdk check dist/net-pixel8-tflite                                    on this machine
+      sdk check dist/net-pixel8-tflite --on adb --max-latency 8ms         on the phone that is connected
+      sdk check dist/net-pixel8-tflite --on ssh:pi --protocol full --out pi.json
+    """
+    from sdk.check import check_bundle, result_data, write_result
+    from sdk.check.checking import CheckRequest
+    from sdk.check.junit import junit_text
+    from sdk.check.result import write_whole
+    from sdk.cli.output import print_json, toolchains_on_stderr
+    from sdk.cli.progress import reporter
+
+    with toolchains_on_stderr():
+        result = check_bundle(CheckRequest(bundle=Path(words.pop("bundle")), **words), reporter(as_json))
+    if out is not None:
+        write_result(result, out)
+    if junit is not None:
+        write_whole(junit, junit_text(result))
+    message = failure_of(result)
+    if as_json:
+        failure = {"error": message, "exit_code": result.exit_code} if result.exit_code else {}
+        print_json({**result_data(result), **failure})
+    else:
+        _show(result)
+    if result.exit_code:
+        click.echo(f"error: {message}", err=True)
+    return result.exit_code
+
+
+def failure_of(result: CheckResult) -> str:
+    """Return one sentence for the first budget that was not kept, or an empty text."""
+    for budget in result.budgets:
+        if budget.verdict == "failed" or (budget.verdict == "unjudged" and budget.asked == "flag"):
+            value = _amount(budget.measured.value, budget.unit)
+            why = f" ({budget.why})" if budget.why else ""
+            return f"{budget.name}: {value} where {_amount(budget.limit, budget.unit)} is the limit: {budget.verdict}{why}"
+    return ""
+
+
+def _show(result: CheckResult) -> None:
+    from sdk.cli.output import print_facts, print_table
+
+    times, device = result.latency, result.device
+    print_facts([
+        ("bundle", f"{result.bundle.model} for {result.bundle.device}, {result.target}"),
+        ("device", f"{device.id} {device.name} {device.abi} {device.os}"),
+        ("runtime", result.runner.runtime),
+        ("protocol", f"{result.protocol.name}: {times.runs} runs in {len(result.repeats)} repeats"),
+    ])  # fmt: skip
+    click.echo()
+    print_table(("measured", "value", "origin", "note"), _rows(result), "", "value")
+    click.echo()
+    rows = [
+        (b.name, _amount(b.measured.value, b.unit), _amount(b.limit, b.unit), b.measured.origin, b.verdict, b.asked, b.why)
+        for b in result.budgets
+    ]
+    print_table(("budget", "measured", "limit", "origin", "verdict", "asked by", "why"), rows, "", "measured limit")
+
+
+def _rows(result: CheckResult) -> list[tuple[str, str, str, str]]:
+    times, bounds = result.latency, result.latency.p90_interval_ms
+    between = f"{bounds.low:.3g} to {bounds.high:.3g} ms at 95 %" if bounds.low and bounds.high else "too few runs for bounds"
+    apart = "" if times.spread is None else f", {100 * times.spread:.1f} % apart"
+    facts = [
+        ("load", result.load_ms, "ms", "first repeat"), ("first run", result.first_ms, "ms", "first repeat"),
+        ("p50", times.p50_ms, "ms", ""), ("p90", times.p90_ms, "ms", between),
+        ("p99", times.p99_ms, "ms", f"repeats: {times.stability}{apart}"),
+        ("peak memory", result.peak_memory, "bytes", result.memory_method),
+        ("outputs differ", result.relative_error, "relative", "from the recorded ones"),
+        ("throttling", result.throttling, "ratio", "last tenth of the runs over the first"),
+        ("leak", result.leak, "bytes", "per 1,000 runs"),
+    ]  # fmt: skip
+    return [(name, _amount(m.value, unit), m.origin, note) for name, m, unit, note in facts if m is not None]
+
+
+def _amount(value: float | None, unit: str) -> str:
+    from sdk.units import format_size
+
+    if value is None:
+        return "unknown"
+    if unit == "bytes":
+        return format_size(round(value))
+    return {"ms": f"{value:.3g} ms", "relative": f"{value:.1e}", "ratio": f"{value:.2f}"}[unit]

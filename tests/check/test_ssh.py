@@ -1,0 +1,103 @@
+"""Checks over real ssh on the loopback: what is pushed is removed, and each fault has its error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from board import SSHD, WHY, Board
+
+from sdk.bundles import open_bundle
+from sdk.check import CheckRequest, check_bundle
+from sdk.check.runners import remote
+from sdk.errors import BadInput, DeviceBusy, DeviceLost, DeviceUnfit, RunnerFailed, SdkError
+from sdk.progress import SilentReporter
+
+pytestmark = pytest.mark.skipif(SSHD is None, reason=WHY)
+
+TOLD = """echo snugfit-run 1; echo runtime fake 1; echo load_ns 9000000; echo first_ns 7000000
+echo sample_ns 5000000 5100000 5200000 5300000 5400000"""
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    found = Board(tmp_path_factory.mktemp("board"))
+    yield found
+    found.stop()
+
+
+def request(bundle: Path, board: Board, tmp_path: Path, last: str = "echo end", host: str = "board") -> CheckRequest:
+    _, outputs = open_bundle(bundle).reference
+    octal = "".join(f"\\{byte:03o}" for byte in outputs[0].tobytes())
+    shape = "x".join(map(str, outputs[0].shape))
+    program = tmp_path / "program"
+    output = f"printf '{octal}' > output_000.bin\necho output output_000.bin float32 {shape}"
+    program.write_text(f"#!/bin/sh\n{TOLD}\n{output}\n{last}\n")
+    return CheckRequest(bundle, on=f"ssh:{host}", program=program, ssh_config=board.config, deadline=60.0)
+
+
+def clean(board: Board) -> bool:
+    end = time.monotonic() + 20
+    while list(board.sandbox.iterdir()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not list(board.sandbox.iterdir())
+
+
+def test_a_board_is_checked_and_left_clean(bundle: Path, board: Board, tmp_path: Path) -> None:
+    found = check_bundle(request(bundle, board, tmp_path), SilentReporter())
+    assert found.relative_error.value == 0 and found.latency.p50_ms.value == 5.2
+    assert found.origin == "host", "this board is this machine, and the result says so"
+    assert found.peak_memory.value is None and found.before.load is not None
+    assert clean(board)
+
+
+@pytest.mark.parametrize(
+    ("last", "error", "words"),
+    [
+        ("kill -9 $$", RunnerFailed, "memory runs short"),
+        ("echo error no runtime here", DeviceUnfit, "no runtime here"),
+        ("sleep 60", DeviceLost, "did not end within"),
+    ],
+)
+def test_a_fault_of_the_program(
+    bundle: Path, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str, error: type[SdkError], words: str
+) -> None:
+    wanted = request(bundle, board, tmp_path, last)
+    if last.startswith("sleep"):
+        monkeypatch.setattr(remote, "GRACE", -55.0)
+    with pytest.raises(error, match=words):
+        check_bundle(wanted, SilentReporter())
+    assert clean(board)
+
+
+def test_a_board_in_use_is_left_alone(bundle: Path, board: Board, tmp_path: Path) -> None:
+    import os
+
+    folder = board.sandbox / "snugfit-check"
+    folder.mkdir()
+    (folder / "janitor.pid").write_text(str(os.getpid()))
+    with pytest.raises(DeviceBusy, match="in use by another check"):
+        check_bundle(request(bundle, board, tmp_path), SilentReporter())
+    assert (folder / "janitor.pid").is_file()
+    (folder / "janitor.pid").unlink()
+    folder.rmdir()
+
+
+def test_a_host_that_is_not_there(bundle: Path, board: Board, tmp_path: Path) -> None:
+    other = tmp_path / "other.conf"
+    other.write_text("Host board\n  HostName 127.0.0.1\n  Port 1\n")
+    wanted = CheckRequest(bundle, on="ssh:board", ssh_config=other)
+    with pytest.raises(DeviceLost, match="board cannot be reached by ssh"):
+        check_bundle(wanted, SilentReporter())
+
+
+@pytest.mark.parametrize("on", ["ssh", "ssh:", "ssh:-oProxyCommand=x"])
+def test_a_host_has_to_be_named(bundle: Path, on: str) -> None:
+    with pytest.raises(BadInput, match="name the host"):
+        check_bundle(CheckRequest(bundle, on=on), SilentReporter())
