@@ -122,4 +122,4 @@ def _amount(value: float | None, unit: str) -> str:
         return "unknown"
     if unit == "bytes":
         return format_size(round(value))
-    return {"ms": f"{value:.3g} ms", "relative": f"{value:.1e}", "ratio": f"{value:.2f}"}[unit]
+    return {"ms": f"{value:.3g} ms" if value < 1000 else f"{value:,.0f} ms", "relative": f"{value:.1e}", "ratio": f"{value:.2f}"}[unit]

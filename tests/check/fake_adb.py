@@ -47,20 +47,21 @@ class FakeAdb:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
         for thread in self._threads:
             thread.join(5)
+        self._close()
 
     def alive(self) -> list[str]:
-        """Command lines of processes that scripts started and that still live."""
-        found = []
+        """Command lines of processes that scripts started and that still live: they know the sandbox."""
+        found, mark = [], f"TMPDIR={self.sandbox}\0".encode()
         for entry in Path("/proc").iterdir():
-            try:
-                if entry.name.isdigit() and os.getsid(int(entry.name)) in {p.pid for p in self._processes}:
-                    line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-                    found += [line] if line else []
-            except OSError:
-                continue
-        return found
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
+                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip())
+        return [line for line in found if line]
 
     def _close(self) -> None:
         for each in (self._listener, *self._sockets):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from sdk.bundles import sha256_file
+from sdk.cache import cache_folder
 from sdk.errors import BadInput, LoweringError, Missing
 
 LITERT = "2.3.0"
@@ -61,9 +61,8 @@ def find_abi(name: str) -> Abi:
 
 
 def program_folder(abi: Abi) -> Path:
-    """Where the built program of an ABI is kept: SDK_CACHE, else the user's cache folder."""
-    base = os.environ.get("SDK_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "snugfit"
-    return Path(base) / "runners" / f"litert-{LITERT}-{abi.name}"
+    """Where the built program of an ABI is kept, in the cache's folder."""
+    return cache_folder() / "runners" / f"litert-{LITERT}-{abi.name}"
 
 
 def build_program(abi: Abi) -> Path:

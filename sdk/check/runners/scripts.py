@@ -34,7 +34,7 @@ hold() {{
     trap 'kill $! 2>/dev/null; exit 0' TERM
     sleep {seconds} & wait $!
     case "$(cat "$D/owner" 2>/dev/null)" in {token}|"") ;; *) exit 0 ;; esac
-    P=$(cat "$D/program.pid" 2>/dev/null); [ -n "$P" ] && kill -9 $P 2>/dev/null
+    P=$(cat "$D/program.pid" 2>/dev/null); [ -n "$P" ] && {{ kill -9 -$P || kill -9 $P; }} 2>/dev/null
     rm -rf "$D"
   ) </dev/null >/dev/null 2>&1 &
   echo $! > "$D/janitor.pid"
@@ -52,7 +52,7 @@ hold && echo held || echo busy
 _RELEASE = r"""
 D={folder}
 [ "$(cat "$D/owner" 2>/dev/null)" = {token} ] || {{ [ -d "$D" ] || echo released; exit 0; }}
-P=$(cat "$D/program.pid" 2>/dev/null); [ -n "$P" ] && kill -9 $P 2>/dev/null
+P=$(cat "$D/program.pid" 2>/dev/null); [ -n "$P" ] && {{ kill -9 -$P || kill -9 $P; }} 2>/dev/null
 J=$(cat "$D/janitor.pid" 2>/dev/null); [ -n "$J" ] && kill $J 2>/dev/null
 rm -rf "$D" && echo released
 """
@@ -60,7 +60,8 @@ rm -rf "$D" && echo released
 _RUN = r"""
 cd {folder} || exit 96
 rm -f output_*.bin
-{command} </dev/null &
+S=; command -v setsid >/dev/null 2>&1 && S=setsid
+$S {command} </dev/null &
 echo $! > program.pid
 wait $!
 C=$?
@@ -84,7 +85,7 @@ def release_script(folder: str, token: str) -> str:
 
 
 def run_script(folder: str, command: str) -> str:
-    """Run `command` in `folder`, its process id kept for the janitor; ends with its exit code (128 + signal)."""
+    """Run `command` in `folder`, in a group of its own that the janitor can kill; its exit code (128 + signal) comes back."""
     return _RUN.format(folder=quote(folder), command=command)
 
 
