@@ -85,7 +85,7 @@ def release_script(folder: str, token: str) -> str:
 
 
 def run_script(folder: str, command: str) -> str:
-    """Run `command` in `folder`, in a group of its own that the janitor can kill; its exit code (128 + signal) comes back."""
+    """Run `command` in `folder`, in a group of its own for the janitor; ends with its exit code (128 + signal)."""
     return _RUN.format(folder=quote(folder), command=command)
 
 
