@@ -122,4 +122,6 @@ def _amount(value: float | None, unit: str) -> str:
         return "unknown"
     if unit == "bytes":
         return format_size(round(value))
-    return {"ms": f"{value:.3g} ms" if value < 1000 else f"{value:,.0f} ms", "relative": f"{value:.1e}", "ratio": f"{value:.2f}"}[unit]
+    if unit == "ms":
+        return f"{value:.3g} ms" if value < 1000 else f"{value:,.0f} ms"
+    return f"{value:.1e}" if unit == "relative" else f"{value:.2f}"
