@@ -67,7 +67,7 @@ FAULTS = [
     Fault("hangs while it is asked", DeviceLost, "did not answer within", {"facts": "hang"}, short="answer"),
     Fault("garbage instead of an answer", DeviceLost, "FAKE0001", {"facts": "garbage"}),
     Fault("in use", DeviceBusy, "in use by another check", {"hold": b"busy\n"}),
-    Fault("lost while it is taken", DeviceLost, "went away", {"hold": "close"}),
+    Fault("lost while it is taken", DeviceLost, "went away", {"hold": "close"}, short="run"),
     Fault("not writable", DeviceUnfit, "cannot be made", {"hold": b"unwritable\n"}),
     Fault("no space is left", DeviceUnfit, "has no space", {"facts": b"machine aarch64\nroot /tmp\nfree a 9 8 100 1% /\n"}),
     Fault("push is refused", DeviceUnfit, "cannot be written there", {"push": "fail"}),
