@@ -101,7 +101,8 @@ def _show(result: CheckResult) -> None:
 
 def _rows(result: CheckResult) -> list[tuple[str, str, str, str]]:
     times, bounds = result.latency, result.latency.p90_interval_ms
-    between = f"{bounds.low:.3g} to {bounds.high:.3g} ms at 95 %" if bounds.low and bounds.high else "too few runs for bounds"
+    known = bounds.low is not None and bounds.high is not None
+    between = f"{_amount(bounds.low, 'ms')} to {_amount(bounds.high, 'ms')} at 95 %" if known else "too few runs for bounds"
     apart = "" if times.spread is None else f", {100 * times.spread:.1f} % apart"
     facts = [
         ("load", result.load_ms, "ms", "first repeat"), ("first run", result.first_ms, "ms", "first repeat"),

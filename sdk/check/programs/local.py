@@ -1,9 +1,12 @@
-"""Runs here, in a process of its own: opens an artifact with its target and measures it as a device's program would."""
+"""Runs here, in a process of its own: opens an artifact with its target and measures it as a device's program would.
+
+What the runtime's code takes is no memory of the artifact's. So a first process runs the artifact and tells which modules
+that imported, and each that measures imports those before it reads its base.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from contextlib import suppress
@@ -14,45 +17,28 @@ from typing import Any
 from sdk.check.programs import measure
 from sdk.lowering.discovery import ready_target
 
+MARK = "snugfit-modules "
+"""What the line that tells the modules starts with; toolchains print lines of their own."""
+
 
 def main(job: dict[str, Any]) -> None:
-    """Measure the `job`: artifact, target, inputs and the words of the protocol; the transcript goes to stdout."""
-    signal.alarm(int(job["deadline"]) + 1)
-    print("snugfit-run 1", flush=True)
+    """Measure the `job`: artifact, target, inputs, the runtime's modules and the words of the protocol.
+
+    The transcript goes to stdout. Without `modules` the artifact is run once, and what that imported is told instead.
+    """
     target, path = ready_target(job["target"]), Path(job["artifact"])
     inputs = [measure.read_input(text) for text in job["inputs"]]
-    runtime = _import_runtime(target, path, inputs)
-    given = type("Given", (), job)
-    measure.measure(lambda: target.open(path).run, inputs, given, runtime)
-
-
-def _import_runtime(target: Any, path: Path, inputs: list[Any]) -> str:
-    """Import what a copy of this process imported to run the artifact, so that the base holds the runtime's code.
-
-    The copy is gone afterwards, with all that it loaded. Returns the runtime's name.
-    """
-    read, write = os.pipe()
-    child = os.fork()
-    if not child:
-        os.dup2(2, 1)
+    if "modules" not in job:
         executable = target.open(path)
         executable.run(inputs)
-        with os.fdopen(write, "w") as out:
-            json.dump({"runtime": executable.runtime, "modules": list(sys.modules)}, out)
-            out.flush()
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as told:
-        text = told.read()
-    os.waitpid(child, 0)
-    if not text:
-        target.open(path).run(inputs)  # fails here as it did there, and says so
-        raise RuntimeError("the artifact ran here but not in a copy of this process")
-    found = json.loads(text)
-    for name in found["modules"]:
+        print(MARK + json.dumps({"runtime": executable.runtime, "modules": list(sys.modules)}), flush=True)
+        return
+    for name in job["modules"]:
         if name not in sys.modules:
             _import(name)
-    return str(found["runtime"])
+    signal.alarm(int(job["deadline"]) + 1)
+    print("snugfit-run 1", flush=True)
+    measure.measure(lambda: target.open(path).run, inputs, type("Given", (), job), job["runtime"])
 
 
 def _import(name: str) -> None:

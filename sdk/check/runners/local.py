@@ -10,8 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sdk.check.environment import SCRIPT, parse_environment
+from sdk.check.programs.local import MARK
 from sdk.check.protocols import Protocol
 from sdk.check.result import DeviceEntry, Environment, Origin
 from sdk.check.runners.inputs import write_inputs
@@ -20,8 +22,8 @@ from sdk.check.runners.runner import Job, Run
 from sdk.check.transcript import parse_transcript, read_outputs
 from sdk.errors import BadInput, RunnerFailed
 
-GRACE = 5.0
-"""Seconds that the process gets to end itself before it is killed."""
+START = 300.0
+"""Seconds that a process may take to start and import the runtime, above what a repeat may."""
 
 
 class LocalSession:
@@ -36,6 +38,7 @@ class LocalSession:
         self.device = DeviceEntry(id="local", name=platform.node(), abi=platform.machine(), os=platform.platform(terse=True))
         self._job, self._folder = job, folder
         self._inputs = write_inputs(job.inputs, folder)
+        self._runtime: dict[str, Any] = {}
 
     def environment(self) -> Environment:
         """Read clocks, temperatures and battery."""
@@ -44,20 +47,36 @@ class LocalSession:
 
     def run(self, protocol: Protocol) -> Run:
         """Measure one repeat in a fresh process of this Python."""
-        job = {
-            "artifact": str(self._job.artifact.resolve()), "target": self._job.target, "inputs": self._inputs,
+        if not self._runtime:
+            self._runtime = self._probe()
+        words = {
             "warmup": protocol.warmup, "runs": protocol.runs, "seconds": protocol.seconds, "deadline": protocol.deadline,
         }  # fmt: skip
+        code, output, errors = self._start(words | self._runtime, protocol.deadline + START)
+        try:
+            transcript = parse_transcript(output, f"exit code {code}")
+        except RunnerFailed as error:
+            raise RunnerFailed(f"{error}{errors}") from None
+        return Run(transcript, tuple(read_outputs(transcript, self._folder)))
+
+    def _probe(self) -> dict[str, Any]:
+        """Run the artifact once, and return the runtime's name and modules."""
+        code, output, errors = self._start({}, START)
+        told = [line.removeprefix(MARK) for line in output.splitlines() if line.startswith(MARK)]
+        if not told:
+            raise RunnerFailed(f"the artifact does not run here (exit code {code}){errors}")
+        found: dict[str, Any] = json.loads(told[0])
+        return found
+
+    def _start(self, words: dict[str, Any], deadline: float) -> tuple[int, str, str]:
+        """Start the program; returns its exit code, its output and its last line of errors with a semicolon."""
+        job = {"artifact": str(self._job.artifact.resolve()), "target": self._job.target, "inputs": self._inputs, **words}
         code, output, errors = run_process(
             [sys.executable, "-W", "ignore", "-m", self.program], given=json.dumps(job).encode(), folder=self._folder,
-            deadline=protocol.deadline + GRACE, what="the process that runs the artifact", environment=_environment(),
+            deadline=deadline, what="the process that runs the artifact", environment=_environment(),
         )  # fmt: skip
-        try:
-            transcript = parse_transcript(output.decode(errors="replace"), f"exit code {code}")
-        except RunnerFailed as error:
-            last = errors.decode(errors="replace").strip().splitlines()[-1:]
-            raise RunnerFailed(f"{error}{'; ' if last else ''}{last[0][:300] if last else ''}") from None
-        return Run(transcript, tuple(read_outputs(transcript, self._folder)))
+        last = errors.decode(errors="replace").strip().splitlines()[-1:]
+        return code, output.decode(errors="replace"), f"; {last[0][:300]}" if last else ""
 
 
 class LocalRunner:
