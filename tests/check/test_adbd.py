@@ -82,8 +82,9 @@ def litert(tmp_path_factory: pytest.TempPathFactory) -> str:
     if find_target("tflite").toolchain().missing:
         return ""
     folder = tmp_path_factory.mktemp("litert")
-    os.environ["SDK_CACHE"] = str(folder / "cache")
-    build_program(ABIS["x86_64"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SDK_CACHE", str(folder / "cache"))
+        build_program(ABIS["x86_64"])
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8 * 196, 10))
     samples = [(torch.randn(1, 3, 16, 16),) for _ in range(4)]
@@ -95,7 +96,8 @@ def test_faults_on_a_real_adbd(bundle: Path, root: Path, litert: str, tmp_path: 
     before = _listening()
     command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "bash", HERE / "phone.sh", root]
     driver = [sys.executable, "-W", "ignore", HERE / "phone_driver.py", root, bundle, *_programs(bundle, tmp_path), litert]
-    process = subprocess.Popen([*command, *driver], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    cache = {**os.environ, "SDK_CACHE": str(Path(litert).parent / "cache")}
+    process = subprocess.Popen([*command, *driver], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=cache)
     seen: set[int] = set()
     try:
         while process.poll() is None:
