@@ -23,7 +23,7 @@ from sdk.check.transcript import Transcript, parse_transcript, read_outputs
 from sdk.errors import DeviceBusy, DeviceUnfit, RunnerFailed, SdkError
 from sdk.units import format_size
 
-ANSWER = 30.0
+ANSWER = 60.0
 """Seconds for a short command."""
 TRANSFER = 120.0
 """Seconds for one file."""
