@@ -177,14 +177,20 @@ def load_project(path: Path | None, folder: Path | None = None) -> Project:
 
     Its references and `out` come back relative to the current directory. BadInput `file: key: value: mend`.
     """
-    found = path if path is not None else (folder or Path()) / FILE
-    if path is not None and path.is_dir():
-        found = path / FILE
-    if path is None and not found.exists():
+    found = project_file(path, folder)
+    if found is None:
         return Project()
     project = read_model(found, Project, str(found))
     base = os.path.relpath(found.parent)
     return project if base == "." else project.model_copy(update=_moved(project, base))
+
+
+def project_file(path: Path | None, folder: Path | None = None) -> Path | None:
+    """Return where the project file is: `path`, or `sdk.yaml` in that directory or in `folder` (default: here), if any."""
+    if path is not None:
+        return path / FILE if path.is_dir() else path
+    found = (folder or Path()) / FILE
+    return found if found.exists() else None
 
 
 def _moved(project: Project, base: str) -> dict[str, str]:

@@ -1,12 +1,18 @@
 """Bundles: a finished artifact with its plan, its manifest and one recorded run."""
 
+from sdk.bundles.archive import bundle_folder, safe_entries
 from sdk.bundles.check import Finding, integrity
+from sdk.bundles.contents import contents
 from sdk.bundles.hashing import artifact_bytes, describe_artifact, sha256_file
 from sdk.bundles.manifest import (
+    BOM,
+    EVIDENCE,
     MANIFEST,
     PLAN,
+    PROVENANCE,
     REFERENCE,
     Artifact,
+    CalibrationEntry,
     Figure,
     Figures,
     LayerEntry,
@@ -24,8 +30,9 @@ from sdk.bundles.tensors import read_reference, write_reference
 from sdk.bundles.write import Kind, check_writable, is_bundle, write_bundle
 
 __all__ = [
-    "MANIFEST", "PLAN", "REFERENCE", "Artifact", "Bundle", "Figure", "Figures", "Finding", "Kind", "LayerEntry", "Manifest",
-    "MetricEntry", "ModelEntry", "Operators", "Tensor", "artifact_bytes", "as_arrays", "check_writable", "describe_artifact",
-    "dump", "integrity", "is_bundle", "open_bundle", "parse", "read_reference", "seal", "sha256_file", "write_bundle",
+    "BOM", "EVIDENCE", "MANIFEST", "PLAN", "PROVENANCE", "REFERENCE", "Artifact", "Bundle", "CalibrationEntry", "Figure",
+    "Figures", "Finding", "Kind", "LayerEntry", "Manifest", "MetricEntry", "ModelEntry", "Operators", "Tensor",
+    "artifact_bytes", "as_arrays", "bundle_folder", "check_writable", "contents", "describe_artifact", "dump", "integrity",
+    "is_bundle", "open_bundle", "parse", "read_reference", "safe_entries", "seal", "sha256_file", "write_bundle",
     "write_reference",
 ]  # fmt: skip

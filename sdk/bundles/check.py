@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdk.bundles.contents import contents
 from sdk.bundles.hashing import describe_artifact, sha256_file
-from sdk.bundles.manifest import MANIFEST, PLAN, REFERENCE, Artifact, Manifest
+from sdk.bundles.manifest import EVIDENCE, MANIFEST, PLAN, REFERENCE, Artifact, Manifest
 from sdk.errors import CheckFailed
+
+_BESIDE = frozenset({MANIFEST, PLAN, REFERENCE, *EVIDENCE})
+"""Files of a bundle that are not its artifact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,14 @@ class Finding:
 
 
 def integrity(path: Path, manifest: Manifest) -> list[Finding]:
-    """Compare the artifact, the plan and the recorded run at `path` with the hashes of `manifest`."""
+    """Compare the artifact, the plan and the recorded run at `path` with the hashes of `manifest`.
+
+    Nothing is opened when something there is neither a file nor a folder.
+    """
+    try:
+        contents(path)
+    except (CheckFailed, OSError) as error:
+        return [Finding("files", False, str(error))]
     return [
         artifact_finding(path, manifest),
         _file_finding(path, PLAN, manifest.plan_sha256),
@@ -33,8 +44,8 @@ def artifact_finding(path: Path, manifest: Manifest) -> Finding:
     """Compare the artifact's bytes with the manifest and name the first file that differs."""
     written = manifest.artifact
     what = f"artifact {written.path}"
-    if Path(written.path).name != written.path:
-        return Finding(what, False, "its path leads out of the bundle")
+    if Path(written.path).name != written.path or written.path.startswith(".") or written.path in _BESIDE:
+        return Finding(what, False, "its path leads out of the bundle or to another of its files")
     try:
         found = describe_artifact(path / written.path)
     except (CheckFailed, OSError) as error:
@@ -66,7 +77,7 @@ def _file_finding(path: Path, name: str, sha256: str) -> Finding:
 
 
 def _strangers(path: Path, manifest: Manifest) -> Finding:
-    known = {MANIFEST, PLAN, REFERENCE, manifest.artifact.path}
+    known = _BESIDE | {manifest.artifact.path}
     extra = sorted(each.name for each in path.iterdir() if each.name not in known and each.name[0] != ".")
     detail = f"not written by sdk: {', '.join(extra)}" if extra else "nothing else is there"
     return Finding("other files", not extra, detail)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from sdk.bundles.contents import contents
 from sdk.bundles.manifest import Artifact, File
 from sdk.errors import CheckFailed
 
@@ -25,7 +26,7 @@ def describe_artifact(path: Path) -> Artifact:
         raise CheckFailed(f"{path.name}: there is no such artifact")
     if path.is_file():
         return Artifact(path=path.name, bytes=path.stat().st_size, sha256=sha256_file(path))
-    files = {name: File(bytes=each.stat().st_size, sha256=sha256_file(each)) for name, each in _files(path)}
+    files = {name: File(bytes=each.stat().st_size, sha256=sha256_file(each)) for name, each in contents(path).items()}
     lines = "".join(f"{file.sha256} {file.bytes} {name}\n" for name, file in files.items())
     return Artifact(
         path=path.name,
@@ -39,14 +40,4 @@ def artifact_bytes(path: Path) -> int:
     """Return the bytes of the artifact at `path`: of the file, or of all files in the directory."""
     if path.is_file():
         return path.stat().st_size
-    return sum(each.stat().st_size for _, each in _files(path))
-
-
-def _files(root: Path) -> list[tuple[str, Path]]:
-    found = []
-    for path in root.rglob("*"):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise CheckFailed(f"{root.name}: {path.relative_to(root).as_posix()} is neither a file nor a directory")
-        if path.is_file():
-            found.append((path.relative_to(root).as_posix(), path))
-    return sorted(found)
+    return sum(each.stat().st_size for each in contents(path).values())

@@ -14,6 +14,10 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 PLAN = "plan.yaml"
 REFERENCE = "reference.safetensors"
+BOM = "bom.cdx.json"
+PROVENANCE = "provenance.intoto.jsonl"
+EVIDENCE = (BOM, PROVENANCE)
+"""What `sdk sign` adds: files that the manifest does not hash, because they are about it."""
 
 Origin = Literal["predicted", "host", "evaluator", "emulator", "device"]
 """Where a number came from: computed before lowering, or measured on something."""
@@ -102,6 +106,14 @@ class Figures(_Frozen):
     relative_error: Figure
 
 
+class CalibrationEntry(_Frozen):
+    """The data that losses and ranges come from: how many samples, and the sha256 over all of their bytes."""
+
+    origin: Literal["given", "synthetic"]
+    samples: int
+    digest: str
+
+
 class MetricEntry(_Frozen):
     """The user's own metric (higher is better) of the three models; None where it was not measured."""
 
@@ -117,7 +129,8 @@ class Manifest(_Frozen):
     """Everything that a bundle says of itself.
 
     `loss` names the loss that the figures are in (`kl`, `cosine`, `mse`); `runtime` what executed the artifact;
-    `plan_sha256` and `reference_sha256` are those of the files beside it; `digest` seals all of the rest.
+    `plan_sha256` and `reference_sha256` are those of the files beside it, `project_sha256` that of the `sdk.yaml` that
+    the command read (None: there was none); `digest` seals all of the rest.
     """
 
     schema_version: Literal[1] = 1
@@ -136,6 +149,8 @@ class Manifest(_Frozen):
     notes: tuple[str, ...] = ()
     tool_versions: dict[str, str]
     command: str
+    project_sha256: str | None = None
+    calibration: CalibrationEntry | None = None
     plan_sha256: str
     reference_sha256: str
     digest: str = ""

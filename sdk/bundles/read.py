@@ -62,7 +62,7 @@ def open_bundle(path: str | Path) -> Bundle:
     manifest = path / MANIFEST
     if not path.is_dir():
         raise BadInput(f"{path}: there is no such bundle: name the directory that `sdk package` wrote")
-    if not manifest.is_file():
+    if manifest.is_symlink() or not manifest.is_file():
         raise BadInput(f"{path}: is not a bundle: it has no {MANIFEST}")
     return Bundle(path, parse(manifest.read_bytes(), str(manifest)))
 

@@ -15,7 +15,8 @@ from sdk.cli.failure import INTERRUPTED, Failure, explain
 from sdk.cli.screen import quiet
 
 VERBS = (
-    "package", "plan", "diff", "verify", "check", "gate", "inspect", "devices", "targets", "runner", "cache", "init",
+    "package", "plan", "diff", "sign", "verify", "check", "gate", "release", "inspect", "devices", "targets", "runner", "cache",
+    "init",
 )  # fmt: skip
 """One module of this package each, with a `COMMAND`, in the order in which `--help` lists them."""
 
@@ -29,9 +30,11 @@ Worked examples:
   sdk plan --device pixel8 --max-size 4MB --out plan.yaml    then edit it, and
   sdk package --plan plan.yaml --device pixel8
   sdk plan --device pixel8 --max-size 4MB --explain features.0.conv
-  sdk verify dist/net-pixel8-executorch
+  sdk sign dist/net-pixel8-executorch --key key.pem    and then
+  sdk verify dist/net-pixel8-executorch --key key.pub.pem
   sdk check dist/net-pixel8-tflite --on adb --max-latency 8ms
   sdk gate dist/net-pixel8-executorch --baseline released/net-pixel8-executorch
+  sdk release android dist/net-pixel8-tflite --out play
 
 \b
 Exit codes: 0 done, 1 a budget or check failed, 2 bad input, 3 a toolchain or device is missing.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdk.config import FILE, Project, is_path, load_project
+from sdk.config import FILE, Project, is_path, load_project, project_file
 from sdk.errors import BadInput
 
 if TYPE_CHECKING:
@@ -34,8 +34,10 @@ def build_requests(flags: dict[str, Any], out: str | None, plan: str | None) -> 
 
 def whole_request(flags: dict[str, Any], project: Project, plan: str | None) -> Request:
     """Return what is asked for whatever the device and target. BadInput."""
+    from sdk.bundles import sha256_file
     from sdk.pipeline import Request
 
+    file = project_file(Path(flags["project"]) if flags["project"] else None)
     model = flags["model"] or project.model
     if model is None:
         raise BadInput(f"which model? name one (`sdk package model.py:factory`) or write {FILE} with `sdk init`")
@@ -58,6 +60,7 @@ def whole_request(flags: dict[str, Any], project: Project, plan: str | None) -> 
         loss=flags["loss"] or project.loss,
         trust=project.trust if flags["trust"] is None else flags["trust"],
         command=command_line(sys.argv),
+        project_sha256=sha256_file(file) if file else None,
         **budgets,
     )
 

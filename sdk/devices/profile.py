@@ -57,6 +57,7 @@ Count = Annotated[int, Field(strict=True, ge=1, le=4096)]
 Version = Annotated[float, Field(strict=True, ge=1, le=1000, allow_inf_nan=False)]
 Loss = Annotated[float, Field(strict=True, gt=0, le=100, allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
+Spelled = Annotated[str, Field(strict=True, pattern=r"^[^/\s][^/]*/[^/\s][^/]*$")]
 
 
 class _Frozen(BaseModel):
@@ -120,6 +121,16 @@ class OperatingSystem(_Frozen):
     note: str = ""
 
 
+class Play(_Frozen):
+    """How Android itself, and so Google Play, spells a device: two words with a slash between.
+
+    `device`: Build.BRAND/Build.DEVICE; `soc`: Build.SOC_MANUFACTURER/Build.SOC_MODEL.
+    """
+
+    device: Fact[Spelled] | None = None
+    soc: Fact[Spelled] | None = None
+
+
 class Budgets(_Frozen):
     """Budgets where the user gives none: bytes of the finished artifact, and loss (nats of KL divergence)."""
 
@@ -145,6 +156,7 @@ class DeviceProfile(_Frozen):
     targets: Annotated[tuple[Text, ...], Field(min_length=1)]
     """What `--target auto` tries, in this order."""
     budgets: Budgets = Budgets()
+    play: Play = Play()
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
 
@@ -169,6 +181,8 @@ class DeviceProfile(_Frozen):
             raise ValueError("app_memory: say `why` an app may use that much")
         if self.ram and self.app_memory and self.app_memory.value > self.ram.value:
             raise ValueError("app_memory: is more than ram: an app cannot use more than the device has")
+        if self.play != Play() and self.os.name != "android":
+            raise ValueError(f"play: {self.os.name} is not Android: leave it out")
         if len(set(self.targets)) != len(self.targets):
             raise ValueError(f"targets: {list(self.targets)} names one twice: keep each once")
         offered = {target for accelerator in self.accelerators for target in accelerator.targets}

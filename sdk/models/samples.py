@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sdk.errors import BadInput
 from sdk.models.model import Model
@@ -19,7 +19,7 @@ class Samples:
     """Input tuples with the model's shapes and dtypes; `origin` is `given` or `synthetic`."""
 
     inputs: tuple[tuple[Any, ...], ...] = field(repr=False)
-    origin: str
+    origin: Literal["given", "synthetic"]
     digest: str
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ from sdk.bundles import (
     REFERENCE,
     Artifact,
     Bundle,
+    CalibrationEntry,
     Figure,
     Figures,
     LayerEntry,
@@ -93,7 +94,7 @@ def _manifest(
     request: Request, lowered: Lowered, realised: Mapping[str, Realised], parity: Parity, metric: MetricEntry | None
 ) -> Manifest:
     planned, plan, folder = lowered.planned, lowered.plan, lowered.folder
-    model = planned.model
+    model, samples = planned.model, planned.workbench.samples
     described: Artifact = describe_artifact(lowered.artifact)
     kinds = {layer.name: layer.kind for layer in model.inventory.layers}
     return Manifest(
@@ -130,6 +131,8 @@ def _manifest(
         notes=tuple(lowered.report.notes),
         tool_versions=toolchain_versions(planned.target),
         command=request.command,
+        project_sha256=request.project_sha256,
+        calibration=CalibrationEntry(origin=samples.origin, samples=len(samples), digest=samples.digest),
         plan_sha256=sha256_file(folder / PLAN),
         reference_sha256=sha256_file(folder / REFERENCE),
     )

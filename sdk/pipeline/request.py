@@ -18,7 +18,8 @@ class Request:
     `model`: a reference or a module; `example`: its example inputs; `device`: a profile's name or file; `target`:
     a name or `auto`; `max_size` in bytes; `max_loss` in units of `loss`; `uniform`: a preset; `plan`: a plan file;
     `calibration`: iterable of input tuples, or `file.py:function` that returns one; `metric`: callable or reference,
-    higher is better; `folder`: what relative references are relative to; `trust`: run code that a model brings.
+    higher is better; `folder`: what relative references are relative to; `trust`: run code that a model brings;
+    `command` and `project_sha256`: how it was asked for, and the sha256 of the `sdk.yaml` that was read.
     """
 
     model: Any
@@ -38,3 +39,4 @@ class Request:
     name: str | None = None
     trust: bool = False
     command: str = ""
+    project_sha256: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,32 @@ def test_integrity_names_what_was_changed(bundle: Path) -> None:
         (bundle / name).write_bytes(kept)
     (bundle / "virus").touch()
     assert [each.what for each in integrity(bundle, found) if not each.ok] == ["other files"]
+
+
+@pytest.mark.parametrize("name", ["plan.yaml", "extra/deep", ".hidden"])
+def test_a_link_or_a_pipe_anywhere_is_found_and_not_opened(name: str, bundle: Path, tmp_path: Path) -> None:
+    place = bundle / name
+    place.parent.mkdir(exist_ok=True)
+    for make in (lambda: place.symlink_to(tmp_path / "outside"), lambda: os.mkfifo(place)):
+        place.unlink(missing_ok=True)
+        make()
+        (found,) = integrity(bundle, open_bundle(bundle).manifest)
+        assert not found.ok and name in found.detail
+
+
+def test_a_linked_manifest_is_no_manifest(bundle: Path, tmp_path: Path) -> None:
+    (bundle / "manifest.json").rename(tmp_path / "elsewhere.json")
+    (bundle / "manifest.json").symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(BadInput, match="is not a bundle"):
+        open_bundle(bundle)
+
+
+@pytest.mark.parametrize("path", ["..", "../model.bin", "/etc/passwd", "manifest.json", ".", "plan.yaml"])
+def test_an_artifact_elsewhere_is_refused(path: str, bundle: Path) -> None:
+    made = open_bundle(bundle).manifest
+    (bundle / "manifest.json").write_text(dump(made.model_copy(update={"artifact": Artifact(path=path, bytes=3, sha256="x")})))
+    bad = [each for each in integrity(bundle, open_bundle(bundle).manifest) if not each.ok]
+    assert "leads out of the bundle" in bad[0].detail
 
 
 def test_a_changed_artifact_is_not_executed(bundle: Path) -> None:
