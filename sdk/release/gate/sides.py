@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdk.bundles import Bundle, Manifest, open_bundle
-from sdk.bundles.check import artifact_finding
+from sdk.bundles import Bundle, Manifest, integrity, open_bundle
 from sdk.check.result import CheckResult, read_result
 from sdk.config import Gate
 from sdk.errors import BadInput, CheckFailed
@@ -33,14 +32,14 @@ class Sides:
 
 
 def read_side(path: Path, check: Path | None) -> Side:
-    """Read a bundle whose artifact is the one that was written; CheckFailed when it is not.
+    """Read a bundle whose files are the ones that were written; CheckFailed when they are not.
 
     BadInput when the check result is of another bundle.
     """
     bundle = open_bundle(path)
-    found = artifact_finding(path, bundle.manifest)
-    if not found.ok:
-        raise CheckFailed(f"{path}: {found.what}: {found.detail}")
+    for found in integrity(path, bundle.manifest):
+        if not found.ok:
+            raise CheckFailed(f"{path}: {found.what}: {found.detail}")
     return Side(str(path), bundle.manifest, parse_plan(bundle.plan, f"{path}/plan.yaml"), _check(bundle, check))
 
 

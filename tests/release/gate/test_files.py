@@ -109,9 +109,10 @@ def test_a_rule_that_is_off_says_nothing(baseline: Path, resealed: Any, gate: An
     assert code == 0 and not {each["rule"] for each in lines} & {"device", "calibration", "notes"}
 
 
-def test_an_altered_artifact_is_not_judged(baseline: Path, resealed: Any, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["model.null", "plan.yaml", "reference.safetensors"])
+def test_an_altered_bundle_is_not_judged(name: str, baseline: Path, resealed: Any, capsys: pytest.CaptureFixture[str]) -> None:
     broken = resealed(baseline)
-    with (broken / "model.null").open("ab") as file:
-        file.write(b"x")
+    with (broken / name).open("ab") as file:
+        file.write(b"#")
     assert run(["gate", str(broken), "--baseline", str(baseline)]) == 1
-    assert "artifact model.null" in capsys.readouterr().err
+    assert name in capsys.readouterr().err
