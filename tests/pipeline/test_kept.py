@@ -17,7 +17,7 @@ from sdk.progress import Reporter
 pytestmark = pytest.mark.usefixtures("quiet", "app")
 
 COSTLY = (
-    "sdk.pipeline.lowered.quantize", "sdk.pipeline.lowered.compare", "sdk.pipeline.workbench.importance",
+    "sdk.pipeline.lowered.quantize", "sdk.pipeline.lowered.compare", "sdk.pipeline.workbench.take_statistics",
     "sdk.pipeline.workbench.calibrate_ranges", "sdk.pipeline.workbench.score", "targets.null.target.NullTarget.lower",
     "targets.null.target.NullTarget.price", "targets.null.target.NullTarget.open",
 )  # fmt: skip
@@ -111,7 +111,7 @@ def test_the_verb_shows_and_clears(cache: Path, capsys: pytest.CaptureFixture[st
     made(request())
     assert run(["cache", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert {"take_statistics", "lowered", "prices", "scores", "verified"} <= set(shown["kinds"])
+    assert {"statistics", "lowered", "prices", "scores", "verified"} <= set(shown["kinds"])
     assert run(["cache", "--clear"]) == 0
     assert "freed" in capsys.readouterr().out
     assert run(["cache", "--json"]) == 0
