@@ -126,8 +126,8 @@ def _load_statistics(folder: Path) -> Statistics:
     for name, tensor in load((folder / _TENSORS).read_bytes()).items():
         part, _, of = name.partition(" ")
         parts[part][of] = tensor
-    rows = _load(folder)
-    moments = {name: Moments(value, rows[name]) for name, value in parts["moments"].items()}
+    noise = _load(folder)
+    moments = {name: Moments(value, noise[name]) for name, value in parts["moments"].items()}
     return Statistics(parts["importance"], moments)
 
 
@@ -137,4 +137,4 @@ def _save_statistics(value: Statistics, folder: Path) -> None:
     tensors = {f"importance {name}": t.contiguous() for name, t in value.importance.items()}
     tensors |= {f"moments {name}": m.value.contiguous() for name, m in value.moments.items()}
     (folder / _TENSORS).write_bytes(save(tensors))
-    _save({name: m.rows for name, m in value.moments.items()}, folder)
+    _save({name: m.noise for name, m in value.moments.items()}, folder)

@@ -50,18 +50,13 @@ def _columns_first(rows: Any, groups: int) -> Any:
 
 
 def regularise(moments: Moments) -> Any:
-    """Return the moments in float64, drawn towards their diagonal where few rows estimate them, and damped.
-
-    The share of the diagonal is k / (k + rows): with as many rows as inputs, half of what is seen of the correlations
-    is kept (in the spirit of Ledoit and Wolf 2004, a well-conditioned estimator for large covariance matrices).
-    """
+    """Return the moments in float64, drawn towards their diagonal by their noise, and damped."""
     import torch
 
     dense = moments.value.double()
     energy = dense.diagonal(dim1=1, dim2=2)
-    share = dense.shape[1] / (dense.shape[1] + moments.rows)
-    damped = share * energy + DAMPING * energy.mean(1, keepdim=True).clamp(min=1e-12)
-    return (1 - share) * dense + torch.diag_embed(damped)
+    added = moments.noise * energy + DAMPING * energy.mean(1, keepdim=True).clamp(min=1e-12)
+    return (1 - moments.noise) * dense + torch.diag_embed(added)
 
 
 def _factor(moments: Any) -> Any:

@@ -9,10 +9,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Mean of x xᵀ of one layer's input over `rows` input rows: `value` is [groups, k, k], k inputs per output channel."""
+    """Mean of x xᵀ of one layer's input: `value` is [groups, k, k], k inputs per output channel.
+
+    `noise` (0 to 1) is the share of the correlations between inputs that the calibration samples do not support.
+    """
 
     value: Any = field(repr=False)
-    rows: int
+    noise: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,23 +33,57 @@ def second_moments(model: Model, samples: Samples) -> dict[str, Moments]:
     module = model.module()
     calls = _calls(module, wanted)
     most = max(1, ROWS // max(1, len(samples)))
-    sums: dict[str, Any] = {}
-    counts: dict[str, int] = {}
+    found: dict[str, _Sum] = {layer.name: _Sum() for layer in calls.values()}
 
     class Summing(torch.fx.Interpreter):  # type: ignore[misc]
         def run_node(self, node: Any) -> Any:
-            found = calls.get(node)
-            if found is not None:
+            layer = calls.get(node)
+            if layer is not None:
                 args, _ = self.fetch_args_kwargs_from_env(node)
-                rows = input_rows(found, args, most)
-                sums[found.name] = sums.get(found.name, 0) + rows.transpose(1, 2) @ rows
-                counts[found.name] = counts.get(found.name, 0) + rows.shape[1]
+                found[layer.name].add(input_rows(layer, args, most))
             return super().run_node(node)
 
     with torch.no_grad():
         for inputs in samples.inputs:
             Summing(module).run(*inputs)
-    return {name: Moments(value / max(1, counts[name]), counts[name]) for name, value in sums.items()}
+    return {name: total.moments() for name, total in found.items() if total.count}
+
+
+class _Sum:
+    """Adds up the moments of one layer, sample by sample."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._total: Any = 0
+        self._squares = 0.0
+        self._rows = 0
+
+    def add(self, rows: Any) -> None:
+        """Add one sample's `rows` ([groups, rows, k])."""
+        moments = rows.transpose(1, 2) @ rows / rows.shape[1]
+        self.count += 1
+        self._rows += rows.shape[1]
+        self._total = self._total + moments
+        self._squares += _off_diagonal(moments)
+
+    def moments(self) -> Moments:
+        """Return the mean and its noise.
+
+        Noise is the larger of two: the intensity towards the diagonal of Ledoit and Wolf 2004 (a well-conditioned
+        estimator for large covariance matrices) with samples as observations, since the rows of one are alike; and
+        k / (k + rows), for inputs that share one strong direction, which that intensity mistakes for knowledge.
+        """
+        mean, k = self._total / self.count, self._total.shape[1]
+        size = _off_diagonal(mean)
+        if self.count == 1 or size == 0:
+            return Moments(mean, 1.0)
+        spread = max(0.0, self._squares - self.count * size) / (self.count * (self.count - 1))
+        return Moments(mean, min(1.0, max(spread / size, k / (k + self._rows))))
+
+
+def _off_diagonal(moments: Any) -> float:
+    """Sum of squares off the diagonal."""
+    return float(moments.square().sum() - moments.diagonal(dim1=1, dim2=2).square().sum())
 
 
 def _calls(module: Any, wanted: Mapping[str, Layer]) -> dict[Any, Layer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sdk.models import Layer, Model
@@ -61,10 +61,11 @@ def score(
 ) -> Sensitivity:
     """Estimate ½·E[(gᵀΔ)²] for every layer and scheme: g the gradient of a random output direction, Δ the change.
 
-    The weight's error and the quantized input's error of a layer are added before squaring. `ranges` are the
+    The weight's error and the quantized input's error of a layer are added before squaring. Error feedback fits its
+    rounding to the samples, so each half of them is scored on weights that were rounded by the other half. `ranges` are the
     static activation ranges by tensor name, `statistics` what rounding uses (see `take_statistics`; taken if absent).
     """
-    found = statistics or take_statistics(model, samples, loss)
+    found = _crossed(model, samples, statistics or take_statistics(model, samples, loss))
     chunks = _chunks(model, schemes)
     values: dict[str, dict[str, float]] = {}
     for index, layers in enumerate(chunks):
@@ -72,6 +73,15 @@ def score(
             tick(index * total + done, total * len(chunks))
         values.update(_score_chunk(model, layers, schemes, samples, loss, draws, ranges or {}, found, report))
     return Sensitivity(loss, samples.origin, {layer.name: values[layer.name] for layer in model.inventory.layers})
+
+
+def _crossed(model: Model, samples: Samples, statistics: Statistics) -> tuple[Statistics, Statistics]:
+    """What the first half of the samples, and the second, is scored with: the moments of the other half."""
+    middle = len(samples) // 2
+    if not statistics.moments or not middle:
+        return statistics, statistics
+    first, second = (replace(samples, inputs=half) for half in (samples.inputs[:middle], samples.inputs[middle:]))
+    return replace(statistics, moments=second_moments(model, second)), replace(statistics, moments=second_moments(model, first))
 
 
 def grid_key(scheme: Scheme) -> tuple[Any, ...]:
@@ -83,7 +93,7 @@ def _chunks(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[list[
     chunks: list[list[Layer]] = [[]]
     held = 0
     for layer in model.inventory.layers:
-        size = 4 * layer.parameters * len({grid_key(s) for s in schemes[layer.name]})
+        size = 8 * layer.parameters * len({grid_key(s) for s in schemes[layer.name]})
         if held and held + size > MEMORY:
             chunks.append([])
             held = 0
@@ -94,13 +104,13 @@ def _chunks(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[list[
 
 def _score_chunk(
     model: Model, layers: list[Layer], schemes: Mapping[str, Sequence[Scheme]], samples: Samples, loss: str,
-    draws: int, ranges: Mapping[str, Any], found: Statistics, tick: Callable[[int, int], None],
+    draws: int, ranges: Mapping[str, Any], found: tuple[Statistics, Statistics], tick: Callable[[int, int], None],
 ) -> dict[str, dict[str, float]]:
     import torch
 
     module = model.module()
     params = _require(module, [w for layer in layers for w in layer.weights])
-    errors = {layer.name: _errors(layer, schemes[layer.name], params, found) for layer in layers}
+    errors = {layer.name: _crossed_errors(layer, schemes[layer.name], params, found) for layer in layers}
     owners = {layer.weights[0]: layer.name for layer in layers}
     by_name = {layer.name: layer for layer in layers}
     dots: dict[tuple[str, str], float] = {}
@@ -119,8 +129,9 @@ def _score_chunk(
     sums: dict[str, Any] = {name: torch.zeros(len(schemes[name]), dtype=torch.float64) for name in by_name}
     count, total = 0, draws * len(samples)
     for _ in _backward(module, samples, loss, draws, None, seed=2, owners=owners, tap=tap, before=dots.clear):
+        half = int(count // draws >= len(samples) // 2)
         for layer in layers:
-            sums[layer.name] += _changes(layer, schemes[layer.name], errors[layer.name], params, dots).square()
+            sums[layer.name] += _changes(layer, schemes[layer.name], errors[layer.name][half], params, dots).square()
         for param in params.values():
             param.grad = None
         count += 1
@@ -129,6 +140,16 @@ def _score_chunk(
         name: {s.name: float(v) for s, v in zip(schemes[name], sums[name] / (2 * max(1, count)), strict=True)}
         for name in by_name
     }
+
+
+def _crossed_errors(
+    layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], found: tuple[Statistics, Statistics]
+) -> tuple[Any, Any]:
+    """The errors for each half of the samples; they are the same where no error feedback is."""
+    first = _errors(layer, schemes, params, found[0])
+    if found[0] is found[1] or layer.name not in found[1].moments:
+        return first, first
+    return first, _errors(layer, schemes, params, found[1])
 
 
 def _errors(

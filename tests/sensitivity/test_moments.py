@@ -47,11 +47,25 @@ def test_moments_are_means_over_all_samples_and_fewer_rows_are_like_all(monkeypa
     samples = take_samples(model, data)
     (name,) = (layer.name for layer in model.inventory.layers)
     every = second_moments(model, samples)[name]
-    assert every.rows == 4 * 16 * 16
     monkeypatch.setattr("sdk.sensitivity.moments.ROWS", 4 * 64)
     some = second_moments(model, samples)[name]
-    assert some.rows == 4 * 64
     assert torch.allclose(some.value, every.value, atol=1e-5)
+
+
+def test_noise_is_what_the_samples_do_not_agree_on() -> None:
+    torch.manual_seed(2)
+    mixing = torch.randn(24, 24)
+    model = load_model(nn.Sequential(nn.Linear(24, 3)), (torch.randn(1, 24),))
+
+    def noise(samples: int, correlated: bool) -> float:
+        rows = [torch.randn(1, 24) for _ in range(samples)]
+        data = [(row @ mixing if correlated else row,) for row in rows]
+        (found,) = second_moments(model, take_samples(model, data)).values()
+        return found.noise
+
+    assert noise(1, True) == 1.0
+    assert noise(400, True) < 0.1 < noise(8, True)
+    assert noise(64, False) > 0.7
 
 
 def test_synthetic_samples_teach_nothing() -> None:
