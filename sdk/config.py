@@ -21,7 +21,8 @@ FILE = "sdk.yaml"
 LossName = Literal["auto", "kl", "kl_probabilities", "cosine", "mse"]
 
 
-def _bytes(value: object) -> int:
+def parse_bytes(value: object) -> int:
+    """Return the bytes that a size in a file means; ValueError, which pydantic reports with the field."""
     if not isinstance(value, str | int | float):
         raise ValueError("write a size such as 12MB")
     try:
@@ -56,7 +57,7 @@ class _Frozen(BaseModel):
 class Budgets(_Frozen):
     """Bytes that the finished file may have, and loss that it may add."""
 
-    max_size: Annotated[int, BeforeValidator(_bytes)] | None = None
+    max_size: Annotated[int, BeforeValidator(parse_bytes)] | None = None
     max_loss: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
 
 

@@ -86,6 +86,10 @@ class Cache:
             found = self._read(kind, key, load)
         return found[0] if found is not None else None
 
+    def holds(self, kind: str, key: str) -> bool:
+        """Whether there is such an entry; only reading it tells whether it is intact."""
+        return (self._place(kind, key) / SEAL).is_file()
+
     def usage(self) -> tuple[Usage, ...]:
         """What the cache holds, by kind."""
         entries = self._entries()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -141,6 +140,7 @@ def _word(device: str) -> str:
 
 def with_inputs(requests: list[Request], reference: str | None, project: str | None) -> list[Request]:
     """Call the `inputs` function of flags or project, if any; a wrong `metric` is found here, before the work."""
+    from sdk.models.references import call_inputs
     from sdk.pipeline.metrics import load_metric
 
     if requests[0].metric is not None:
@@ -148,19 +148,8 @@ def with_inputs(requests: list[Request], reference: str | None, project: str | N
     reference = reference or load_project(Path(project) if project else None).inputs
     if reference is None:
         return requests
-    example = _example(reference)
+    example = call_inputs(reference)
     return [replace(request, example=example) for request in requests]
-
-
-def _example(reference: str) -> Any:
-    from sdk.models.references import load_attribute
-
-    function = load_attribute(reference, Path(), "inputs")
-    try:
-        example = function() if callable(function) else function
-    except Exception as error:
-        raise BadInput(f"inputs: {reference!r} failed: {type(error).__name__}: {error}") from error
-    return tuple(example) if isinstance(example, list | tuple) else example if isinstance(example, dict) else (example,)
 
 
 def shared_workbench(requests: list[Request], report: Reporter) -> Any:
@@ -172,6 +161,8 @@ def shared_workbench(requests: list[Request], report: Reporter) -> Any:
 
 def command_line(argv: Sequence[str]) -> str:
     """Return the command that makes the same artifact: no output place, no absolute path."""
+    from sdk.pipeline.command import without_place
+
     words, skip = [], 0
     for word in argv[1:]:
         name, equals, _ = word.partition("=")
@@ -180,23 +171,14 @@ def command_line(argv: Sequence[str]) -> str:
         elif name in _DROPPED:
             skip = 0 if equals else _DROPPED[name]
         else:
-            words.append(_relative(word))
+            words.append(without_place(word))
     return shlex.join(["sdk", *words])
-
-
-def _relative(word: str) -> str:
-    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
-    head, colon, attribute = value.rpartition(":")
-    path, tail = (head, colon + attribute) if os.path.isabs(head) else (value, "")
-    if not os.path.isabs(path):
-        return word
-    inside = os.path.relpath(path)
-    return option + equals + (os.path.basename(path) if inside.startswith("..") else inside) + tail
 
 
 def load_inventory(model: str | None, inputs: str | None, project: str | None, trust: bool | None) -> Any:
     """Load the model of the flags or the project file, for `sdk inspect`."""
     from sdk.models.load import load_model
+    from sdk.models.references import call_inputs
 
     file = load_project(Path(project) if project else None)
     model = model or file.model
@@ -205,4 +187,4 @@ def load_inventory(model: str | None, inputs: str | None, project: str | None, t
     if not is_path(model) and ":" in model:
         _importable(project)
     inputs = inputs or file.inputs
-    return load_model(model, _example(inputs) if inputs else None, trust=file.trust if trust is None else trust)
+    return load_model(model, call_inputs(inputs) if inputs else None, trust=file.trust if trust is None else trust)

@@ -53,7 +53,10 @@ class Target(Protocol):
         ...
 
     def lower(self, quantized: Quantized, path: Path, min_os: float | None, progress: Progress) -> Mapping[str, Site]:
-        """Write the artifact to `path` and return where each layer is in it; LoweringError when refused."""
+        """Write the artifact to `path` and return where each layer is in it; LoweringError when refused.
+
+        `min_os` is None for a target none of whose capabilities names an OS version: its artifacts are for all.
+        """
         ...
 
     def realised(self, path: Path, sites: Mapping[str, Site]) -> Mapping[str, Realised]:

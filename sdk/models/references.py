@@ -70,6 +70,16 @@ def load_attribute(reference: str, folder: Path, field: str) -> Any:
     return getattr(module, attribute)
 
 
+def call_inputs(reference: str) -> Any:
+    """Return the example inputs that the function `reference` gives: a tuple, or a dict by keyword. BadInput."""
+    function = load_attribute(reference, Path(), "inputs")
+    try:
+        example = function() if callable(function) else function
+    except Exception as error:
+        raise BadInput(f"inputs: {reference!r} failed: {type(error).__name__}: {error}") from error
+    return tuple(example) if isinstance(example, list | tuple) else example if isinstance(example, dict) else (example,)
+
+
 def _import_file(file: Path, reference: str, field: str) -> Any:
     """Execute a Python file as a module of its own; its folder is importable while it loads."""
     name = f"_sdk_user_{abs(hash(str(file.resolve())))}"

@@ -79,6 +79,7 @@ class Kept:
 
 def prices(target: Target, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:
     """Return the target's prices of `choices`; to find them it may have to convert the float model."""
+    min_os = floor_for(target, min_os)
     names = {layer: [scheme.name for scheme in schemes] for layer, schemes in choices.items()}
     code = code_digest(*QUANTIZING, module_of(target))
     key = key_of("prices", model.digest, target.name, min_os, names, toolchain_versions(target), code)
@@ -86,6 +87,11 @@ def prices(target: Target, model: Model, choices: Mapping[str, Sequence[Scheme]]
         "prices", key, make=lambda: target.price(model, choices, min_os),
         load=lambda folder: Prices(**_load(folder)), save=lambda value, folder: _save(asdict(value), folder),
     )
+
+
+def floor_for(target: Target, min_os: float | None) -> float | None:
+    """Return `min_os` where the target's table tells OS versions apart, else None: then artifacts do not depend on it."""
+    return min_os if any(row.min_os is not None for row in target.capabilities()) else None
 
 
 def toolchain_versions(target: Target) -> dict[str, str]:

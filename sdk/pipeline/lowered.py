@@ -12,9 +12,10 @@ from sdk.bundles import REFERENCE, describe_artifact, write_reference
 from sdk.cache import code_digest, key_of
 from sdk.errors import CheckFailed
 from sdk.lowering import Executable, Quantized, Realised
-from sdk.pipeline.kept import QUANTIZING, module_of, toolchain_versions
+from sdk.pipeline.kept import QUANTIZING, floor_for, module_of, toolchain_versions
 from sdk.pipeline.planning import Planned
-from sdk.planning import Plan
+from sdk.pipeline.request import Request
+from sdk.planning import Plan, plan_text
 from sdk.progress import Reporter
 from sdk.quantize import quantize
 from sdk.schemes import scheme_named
@@ -39,6 +40,11 @@ class Lowered:
         return self.folder / self.planned.target.artifact
 
     @property
+    def min_os(self) -> float | None:
+        """The OS floor that the artifact is made for; None where the target makes one for all."""
+        return floor_for(self.planned.target, self.planned.min_os)
+
+    @property
     def static(self) -> bool:
         """Whether any layer computes with static 8-bit activations."""
         return any(scheme_named(scheme).activations == "static" for scheme in self.plan.schemes.values())
@@ -61,15 +67,38 @@ class Lowered:
         bench, target = self.planned.workbench, self.planned.target
         return [
             bench.model.digest, bench.model.name, bench.samples.digest, bench.loss, self.plan.schemes, target.name,
-            self.planned.min_os, toolchain_versions(target), code_digest(*QUANTIZING, module_of(target)),
+            self.min_os, toolchain_versions(target), code_digest(*QUANTIZING, module_of(target)),
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class BundleKey:
+    """Digests of all that decides a bundle, and of all that decides its artifact; `known` when that is in the cache."""
+
+    bundle: str
+    lowering: str
+    known: bool
+
+
+def bundle_key(request: Request, planned: Planned) -> BundleKey:
+    """Return what the bundle of a planned request would be filed under, without making it."""
+    lowering = _lowering_key(Lowered(planned.plan, planned, Reporter(), Path()))
+    said = [plan_text(planned.plan), planned.notes, planned.device.name, request.command, request.metric is not None]
+    code = code_digest("sdk.bundles", "sdk.pipeline", "sdk.planning", "sdk.verify")
+    return BundleKey(
+        key_of("bundle", lowering, *said, code), lowering, planned.workbench.kept.cache.holds("lowered", lowering)
+    )
+
+
+def _lowering_key(lowered: Lowered) -> str:
+    return key_of("lowered", *lowered.subject())
 
 
 def lower(folder: Path, plan: Plan, planned: Planned, report: Reporter) -> Lowered:
     """Put the artifact of `plan` into `folder`, replacing one that is there; LoweringError when it is refused."""
     lowered = Lowered(plan, planned, report, folder)
     lowered.sites = planned.workbench.kept.cache.fetch(
-        "lowered", key_of("lowered", *lowered.subject()), make=lambda: _lower(lowered),
+        "lowered", _lowering_key(lowered), make=lambda: _lower(lowered),
         load=lambda entry: _unpack(lowered.artifact, entry), save=lambda sites, entry: _pack(lowered.artifact, sites, entry),
     )
     return lowered
@@ -80,7 +109,7 @@ def _lower(lowered: Lowered) -> dict[str, str]:
     quantized = lowered.quantized
     _remove(lowered.artifact)
     with lowered.report.stage(f"lower to {target.name}") as stage:
-        return dict(target.lower(quantized, lowered.artifact, lowered.planned.min_os, stage.step))
+        return dict(target.lower(quantized, lowered.artifact, lowered.min_os, stage.step))
 
 
 def _unpack(artifact: Path, entry: Path) -> dict[str, str]:

@@ -1,0 +1,150 @@
+"""What a worker does: plan every cell of one model and target, or build the cells that share one plan."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from sdk.bundles import MANIFEST, sha256_file
+from sdk.errors import BadInput, BudgetError, SdkError
+from sdk.progress import Chapter, Reporter, SilentReporter
+from sdk.sweep.cells import Cell, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Cells of one model and target: all of them to be planned (`survey`), or those of one plan to be built."""
+
+    kind: Literal["survey", "build"]
+    cells: tuple[Cell, ...]
+    folder: str
+    """Where the sweep was started: what references are relative to."""
+    out: str
+    """Where the bundles go (absolute)."""
+    fresh: bool = True
+    """Whether something has to be lowered, as far as the cache knew when the task was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one cell; `plan` digests everything that decides the bundle, `lowering` the artifact alone."""
+
+    cell: str
+    status: Literal["planned", "built", "infeasible", "failed"]
+    plan: str = ""
+    lowering: str = ""
+    fresh: bool = True
+    bytes: int | None = None
+    loss: float | None = None
+    loss_kind: str | None = None
+    sha256: str | None = None
+    manifest_sha256: str | None = None
+    error: str = ""
+    counter_offer: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A finished task: results and seconds in the order of its cells, and the worker's peak memory in bytes."""
+
+    results: tuple[Result, ...]
+    seconds: tuple[float, ...]
+    peak: int
+
+
+@dataclass(slots=True)
+class Worker:
+    """One process's state: the model that it loaded last, because tasks of a model come one after the other."""
+
+    _subject: Subject | None = None
+    _bench: Any = field(default=None, repr=False)
+
+    def do(self, task: Task) -> Done:
+        """Do one task; a cell that fails is a result, never an exception."""
+        results, seconds = [], []
+        for cell in task.cells:
+            started = time.monotonic()
+            results.append(_caught(cell, partial(self._one, cell, task)))
+            seconds.append(time.monotonic() - started)
+        return Done(tuple(results), tuple(seconds), peak_memory())
+
+    def _one(self, cell: Cell, task: Task) -> Result:
+        _at_home(task)
+        return self._plan(cell, task) if task.kind == "survey" else self._build(cell, task)
+
+    def _workbench(self, cell: Cell) -> Any:
+        from sdk.models.references import call_inputs
+        from sdk.pipeline import Workbench
+
+        if self._subject != cell.subject:
+            self._bench = self._subject = None  # two models at once need not fit
+            request = cell.request(None)
+            if cell.subject.inputs is not None:
+                request = replace(request, example=call_inputs(cell.subject.inputs))
+            self._bench = Workbench(request, SilentReporter())
+            self._subject = cell.subject
+        return self._bench
+
+    def _plan(self, cell: Cell, task: Task) -> Result:
+        from sdk.pipeline import bundle_key, make_plan
+
+        bench = self._workbench(cell)
+        report = Chapter(Reporter())
+        request = cell.request(Path(task.out) / cell.name)
+        planned = make_plan(request, report, bench)
+        found = bundle_key(request, planned)
+        return Result(cell.name, "planned", plan=found.bundle, lowering=found.lowering, fresh=not found.known)
+
+    def _build(self, cell: Cell, task: Task) -> Result:
+        from sdk.pipeline import package
+
+        bundle = package(cell.request(Path(task.out) / cell.name), SilentReporter(), self._workbench(cell))
+        manifest = bundle.manifest
+        loss = manifest.measured.loss.value
+        return Result(
+            cell.name, "built", bytes=manifest.artifact.bytes, loss=None if loss is None else float(loss),
+            loss_kind=manifest.loss, sha256=manifest.artifact.sha256, manifest_sha256=sha256_file(bundle.path / MANIFEST),
+        )  # fmt: skip
+
+
+def _at_home(task: Task) -> None:
+    """Be where the sweep was started; BadInput on a machine that does not see its folders."""
+    import torch
+
+    torch.set_num_threads(1)  # bundles then do not depend on how many workers there are
+    if not Path(task.folder).is_dir() or not Path(task.out).is_dir():
+        raise BadInput(f"{task.out}: this worker does not see the folder: all workers need one shared file system")
+    os.chdir(task.folder)
+    if task.folder not in sys.path:
+        sys.path.insert(0, task.folder)
+
+
+def _caught(cell: Cell, step: Callable[[], Result]) -> Result:
+    try:
+        return step()
+    except BudgetError as error:
+        offer = getattr(error, "offer", None)
+        plain = asdict(offer) if is_dataclass(offer) and not isinstance(offer, type) else None
+        return Result(cell.name, "infeasible", error=_line(str(error)), counter_offer=plain)
+    except SdkError as error:
+        return Result(cell.name, "failed", error=_line(str(error)))
+    except MemoryError:
+        return Result(cell.name, "failed", error="not enough memory: use a machine with more, or fewer --jobs")
+    except Exception as error:
+        return Result(cell.name, "failed", error=f"unexpected {type(error).__name__}: {_line(str(error))[:300]}")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def peak_memory() -> int:
+    """Most bytes of memory that this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
