@@ -79,6 +79,7 @@ def make_cells(
             find_target(target)
     found: dict[tuple[object, ...], Cell] = {}
     subjects = _told_apart([_subject(resolved(model)) for model in models])
+    places = {(device, target): _place(device, target) for target in targets for device in devices}
     for model, subject in zip(models, subjects, strict=True):
         own = budgets if model.budgets is None else model.budgets
         if not own:
@@ -88,7 +89,7 @@ def make_cells(
             for device in devices:
                 for budget in own:
                     _check(budget)
-                    cell = _cell(subject, device, target, budget)
+                    cell = _cell(subject, budget, *places[device, target])
                     found.setdefault((cell.subject, cell.device, cell.target, cell.budget), cell)
     cells = tuple(found.values())
     _unambiguous(cells)
@@ -119,16 +120,18 @@ def _told_apart(subjects: Sequence[Subject]) -> list[Subject]:
     ]
 
 
-def _cell(subject: Subject, device: str, target: str, budget: SweepBudget) -> Cell:
+def _place(device: str, target: str) -> tuple[str, str, str, str]:
+    """The device's name, the word that finds it again, the target's name, and why the two do not go together."""
     profile = find_device(device)
-    refused = ""
+    found = device if Path(device).suffix else profile.name
     try:
-        target = resolve_target(Request(model=subject.model, device=device, target=target), profile).name
+        return profile.name, found, resolve_target(Request(model="", device=device, target=target), profile).name, ""
     except BadInput as error:
-        refused = str(error)
-    named = profile.name if not Path(device).suffix else device
-    name = f"{subject.name}-{profile.name}-{target}-{budget.label}"
-    return Cell(name, subject, named, target, budget, refused)
+        return profile.name, found, target, str(error)
+
+
+def _cell(subject: Subject, budget: SweepBudget, named: str, device: str, target: str, refused: str) -> Cell:
+    return Cell(f"{subject.name}-{named}-{target}-{budget.label}", subject, device, target, budget, refused)
 
 
 def _unambiguous(cells: Sequence[Cell]) -> None:

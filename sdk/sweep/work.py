@@ -59,12 +59,15 @@ class Done:
     peak: int
 
 
+KEPT = 4
+"""Models that a worker keeps loaded, as far as memory goes."""
+
+
 @dataclass(slots=True)
 class Worker:
-    """One process's state: the model that it loaded last, because tasks of a model come one after the other."""
+    """One process's state: the models that it loaded last."""
 
-    _subject: Subject | None = None
-    _bench: Any = field(default=None, repr=False)
+    _benches: dict[Subject, Any] = field(default_factory=dict, repr=False)
 
     def do(self, task: Task) -> Done:
         """Do one task; a cell that fails is a result, never an exception."""
@@ -83,14 +86,14 @@ class Worker:
         from sdk.models.references import call_inputs
         from sdk.pipeline import Workbench
 
-        if self._subject != cell.subject:
-            self._bench = self._subject = None  # two models at once need not fit
+        if cell.subject not in self._benches:
+            if len(self._benches) == KEPT or not is_roomy():
+                self._benches.clear()
             request = cell.request(None)
             if cell.subject.inputs is not None:
                 request = replace(request, example=call_inputs(cell.subject.inputs))
-            self._bench = Workbench(request, SilentReporter())
-            self._subject = cell.subject
-        return self._bench
+            self._benches[cell.subject] = Workbench(request, SilentReporter())
+        return self._benches[cell.subject]
 
     def _plan(self, cell: Cell, task: Task) -> Result:
         from sdk.pipeline import bundle_key, make_plan
@@ -143,6 +146,13 @@ def _caught(cell: Cell, step: Callable[[], Result]) -> Result:
 
 def _line(text: str) -> str:
     return " ".join(text.split())
+
+
+def is_roomy() -> bool:
+    """Whether this process could take twice its memory again."""
+    import psutil  # type: ignore[import-untyped, unused-ignore]
+
+    return int(psutil.virtual_memory().available) > 2 * int(psutil.Process().memory_info().rss)
 
 
 def peak_memory() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -11,8 +11,9 @@ import yaml
 from sdk.lowering.types import Capability
 
 
-def read_table() -> Sequence[Capability]:
-    """Return the rows of capabilities.yaml."""
+@cache
+def read_table() -> tuple[Capability, ...]:
+    """Return the rows of capabilities.yaml, read once: every plan asks for them several times."""
     text = resources.files("targets.executorch").joinpath("capabilities.yaml").read_text(encoding="utf-8")
     rows: list[dict[str, Any]] = yaml.safe_load(text)["capabilities"]
     return tuple(Capability(kinds=tuple(row.pop("kinds")), **row) for row in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import signal
 from pathlib import Path
@@ -93,14 +94,18 @@ def test_a_killed_driver_leaves_no_worker_and_the_next_run_goes_on(sweeps: Sweep
 
 
 @pytest.mark.slow
-def test_a_second_sweep_into_the_same_folder_is_refused_while_the_first_runs(sweeps: Sweeps) -> None:
+def test_an_interrupted_sweep_leaves_whole_bundles_and_keeps_others_out_meanwhile(sweeps: Sweeps) -> None:
     started = sweeps.start(*MATRIX, "--jobs", "1")
     until((sweeps.app / "swept" / "sweep.json").exists)
-    assert "another sweep is writing there" in sweeps.run(*MATRIX, code=2)["error"]
     started.send_signal(signal.SIGINT)
     assert started.wait() == 130
     out = sweeps.app / "swept"
-    assert not [path for path in out.iterdir() if path.name[0] == "." and path.name != ".lock"], "nothing half-written"
+    for bundle in (path for path in out.iterdir() if path.is_dir() and path.name[0] != "."):
+        assert run(["verify", str(bundle)]) == 0
+    with (out / ".lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "another sweep is writing there" in sweeps.run(*MATRIX, code=2)["error"]
+    assert [row["status"] for row in sweeps.run(*MATRIX, "--jobs", "1")["rows"]] == ["built"] * 9
 
 
 @pytest.mark.slow

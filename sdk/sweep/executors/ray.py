@@ -17,6 +17,10 @@ _PASSED = ("SDK_CACHE", "SDK_CACHE_MAX", "XDG_CACHE_HOME", "TF_CPP_MIN_LOG_LEVEL
 """Variables that a worker on another machine needs as they are here."""
 
 
+_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "600", "RAY_worker_register_timeout_seconds": "600"}
+"""It would call home, and give up on a machine that is busy."""
+
+
 class RayExecutor:
     """`--on ray` (this machine) and `--on ray://head:10001` (a cluster)."""
 
@@ -32,12 +36,13 @@ class RayExecutor:
         """Connect; Missing when no cluster answers at the address."""
         import ray
 
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would call home
+        for name, value in _SETTINGS.items():
+            os.environ.setdefault(name, value)
         given = f"ray://{address}" if address else os.environ.get("RAY_ADDRESS", "local")
         own: dict[str, Any] = {"num_cpus": jobs, "include_dashboard": False} if given == "local" else {}
         try:
             ray.init(given, runtime_env={"env_vars": _environment()}, log_to_driver=False, logging_level="ERROR", **own)
-        except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+        except Exception as error:  # ray raises bare ones
             said = " ".join(str(error).split())[:200]
             raise Missing(f"--on ray: no cluster answers at {given}: {said}") from None
         try:
