@@ -108,7 +108,7 @@ def _whole(text: str) -> float:
     return float(int(text))
 
 
-Bytes = Annotated[int, BeforeValidator(_bytes)]
+Bytes = Annotated[int, BeforeValidator(parse_bytes)]
 Milliseconds = Annotated[float, BeforeValidator(_milliseconds)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 BytesGrowth = Annotated[Allowance, _allowance("+", _size_or_zero, "'+2%' or '+100kB'")]
