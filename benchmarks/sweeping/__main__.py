@@ -17,7 +17,7 @@ from benchmarks.sweeping.runs import Place, cluster, finish, killed, run
 PAGE = ROOT / "docs" / "sweep.md"
 HEADING = "## Measured\n"
 COLUMNS = {
-    "matrix": "matrix", "what": "run", "wall_seconds": "seconds", "load": "load of the machine", "cells": "cells",
+    "matrix": "matrix", "what": "run", "wall_seconds": "seconds", "busy": "load of the machine", "cells": "cells",
     "built": "built", "infeasible": "infeasible", "failed": "failed", "artifacts": "different artifacts",
     "lowered": "plans lowered",
     "again": "lowered twice", "equal": "files equal to the first run's",
@@ -74,7 +74,7 @@ def eight(places: list[Place]) -> dict[str, Any]:
     load, began = os.getloadavg()[0], time.monotonic()
     running = [place.start("--jobs", "1") for place in places]
     figures = [finish(each, began) for each in running]
-    return {**figures[-1], "lowered": len(places[0].lowered()), "load": f"{load:.0f}–{os.getloadavg()[0]:.0f}"}
+    return {**figures[-1], "lowered": len(places[0].lowered()), "busy": f"{load:.0f}–{os.getloadavg()[0]:.0f}"}
 
 
 def keep(row: dict[str, Any]) -> None:

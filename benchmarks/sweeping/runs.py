@@ -58,7 +58,7 @@ def run(place: Place, *options: str, **variables: str) -> dict[str, Any]:
     """Run a sweep to its end."""
     load, began = os.getloadavg()[0], time.monotonic()
     figures = finish(place.start(*options, **variables), began)
-    return {**figures, "lowered": len(place.lowered()), "load": f"{load:.0f}–{os.getloadavg()[0]:.0f}"}
+    return {**figures, "lowered": len(place.lowered()), "busy": f"{load:.0f}–{os.getloadavg()[0]:.0f}"}
 
 
 def killed(place: Place, *options: str) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def killed(place: Place, *options: str) -> dict[str, Any]:
     figures = finish(place.start(*options), began)
     after = place.lowered()
     again = sum(after.get(name) != inode for name, inode in before.items())
-    return {**figures, "lowered": len(after), "kept": len(before), "again": again, "load": f"{load:.0f}–{os.getloadavg()[0]:.0f}"}
+    return {**figures, "lowered": len(after), "kept": len(before), "again": again, "busy": f"{load:.0f}–{os.getloadavg()[0]:.0f}"}
 
 
 def _workers(driver: subprocess.Popen[str]) -> list[psutil.Process]:
