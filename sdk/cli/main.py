@@ -15,8 +15,8 @@ from sdk.cli.failure import INTERRUPTED, Failure, explain
 from sdk.cli.screen import quiet
 
 VERBS = (
-    "package", "sweep", "plan", "diff", "sign", "verify", "check", "gate", "release", "inspect", "devices", "targets", "runner", "cache",
-    "init",
+    "package", "sweep", "plan", "diff", "sign", "verify", "check",
+    "gate", "release", "inspect", "devices", "targets", "runner", "cache", "init",
 )  # fmt: skip
 """One module of this package each, with a `COMMAND`, in the order in which `--help` lists them."""
 
