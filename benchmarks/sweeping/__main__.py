@@ -92,7 +92,8 @@ def page() -> None:
         "Matrices: 3 models × 8 devices × 2 targets (tflite, executorch) × 3 budgets = 144 cells; `small` are three networks of "
         "4 to 6 layers, `examples` the three examples. Equal means the sha256 of every file of every bundle and of `sweep.json`. "
         "The machine was shared: the load says how many processes wanted its two processors when a run began and ended, "
-        "so read seconds as ratios."
+        "and the first runs of each matrix were stopped for minutes at a time, so their seconds overstate what a cache saves. "
+        "All rows are from before rounding fed errors back. Not measured yet on 144 cells: Ray, eight sweeps at once."
     )
     text = "\n\n".join((intro("benchmarks.sweeping", document), note, table(rows, COLUMNS)))
     PAGE.write_text(f"{before}{HEADING}\n{text}\n")
