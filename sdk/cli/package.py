@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sdk.cli import fleets
 from sdk.cli.options import request_options
 
 if TYPE_CHECKING:
@@ -16,24 +17,34 @@ if TYPE_CHECKING:
 @click.command()
 @request_options
 @click.option("--plan", metavar="FILE", help="Package this plan (of `sdk plan --out`, edited or not) as it is.")
+@click.option("--fleet", metavar="FILE", help="Package for the devices of this fleet.yaml, in few variants with a selector.")
+@click.option("--max-variants", type=click.IntRange(1, 64), metavar="K", help="Let the devices share K variants at most.")
 @click.option("--out", "-o", metavar="DIR", help="The bundle's directory; by default dist/<model>-<device>-<target>.")
-def COMMAND(as_json: bool, plan: str | None, out: str | None, **flags: Any) -> None:
+def COMMAND(
+    as_json: bool, plan: str | None, out: str | None, fleet: str | None, max_variants: int | None, **flags: Any
+) -> None:
     """Package MODEL for a device: plan, lower, execute the finished file, and write the bundle.
 
     \b
     MODEL is file.py:factory, pkg.mod:factory, a .pt2 file, or a Hugging Face directory or id;
-    without it, sdk.yaml says.
+    without it, sdk.yaml says. Several devices give a bundle each, unless --max-variants or --fleet lets
+    them share the least lossy few: then --out (dist/<model>-fleet) holds the variants and selector.json.
 
     \b
       sdk package --device pixel8
       sdk package model.py:net --device pixel8 --max-size 4MB --calibration data.py:photos
       sdk package model.py:net --device pixel8 --target executorch,tflite --out dist/net
+      sdk package --device pixel8,galaxy_s24,iphone15pro --max-variants 2
+      sdk package --fleet fleet.yaml
     """
     from sdk.cli.output import print_json, toolchains_on_stderr
     from sdk.cli.progress import reporter
     from sdk.cli.requests import build_requests, shared_workbench, with_inputs
     from sdk.pipeline import package
 
+    if fleet is not None or max_variants is not None:
+        fleets.package(flags, out, plan, fleet, max_variants, as_json)
+        return
     requests = build_requests(flags, out, plan)
     report = reporter(as_json)
     finished = []

@@ -26,8 +26,8 @@ def build_requests(flags: dict[str, Any], out: str | None, plan: str | None) -> 
     """Return one request per device and target; flags win over the project file. BadInput."""
     project = load_project(Path(flags["project"]) if flags["project"] else None)
     whole = whole_request(flags, project, plan)
-    devices = _split(flags["devices"]) or project.devices or ()
-    requests = _each(whole, devices, _split(flags["targets"]) or project.target or ("auto",))
+    devices = split(flags["devices"]) or project.devices or ()
+    requests = _each(whole, devices, split(flags["targets"]) or project.target or ("auto",))
     return _placed(requests, out or project.out)
 
 
@@ -95,7 +95,8 @@ def _importable(project: str | None) -> None:
         sys.path.insert(0, folder)
 
 
-def _split(values: Sequence[str]) -> tuple[str, ...]:
+def split(values: Sequence[str]) -> tuple[str, ...]:
+    """Names given several times, or with commas between, each once."""
     return tuple(dict.fromkeys(part.strip() for value in values for part in value.split(",") if part.strip()))
 
 

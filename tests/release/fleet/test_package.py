@@ -1,0 +1,79 @@
+"""`sdk package` for a fleet, from the outside: what it writes, prints and refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sdk.bundles import open_bundle
+from sdk.cli.main import run
+from sdk.errors import CheckFailed
+from sdk.release.fleet import open_fleet
+from sdk.release.selector import Facts, select
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+FLEET = """
+loss_per_mb: 0
+groups:
+  - {name: small, devices: [pixel6, iphone13], share: 30%, budgets: {max_size: 16kB}}
+  - {devices: galaxy_s24, share: 0.7, budgets: {max_size: 40kB}}
+"""
+
+
+@pytest.fixture
+def fleet(app: Path) -> Path:
+    (app / "fleet.yaml").write_text(FLEET)
+    return app
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_fleet_is_packaged_twice_to_the_same_bytes(fleet, capsys):
+    assert run(["package", "--fleet", "fleet.yaml", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    made = fleet / "dist" / "net-fleet"
+    assert shown["path"] == "dist/net-fleet" and shown["fleet"] == json.loads((made / "fleet.json").read_text())
+    assert {path.name for path in made.iterdir()} == {"fleet.json", "selector.json", "selector", "null-1", "null-2"}
+    assert run(["package", "--fleet", "fleet.yaml", "--out", "again"]) == 0
+    assert "null-2" in (printed := capsys.readouterr().out) and "What each" not in printed.splitlines()[0]
+    assert contents(made) == contents(fleet / "again")
+    manifest = open_fleet(made)
+    assert [(each.name, each.variant, each.share) for each in manifest.devices] == [
+        ("galaxy_s24", "null-2", 0.7), ("iphone13", "null-1", 0.15), ("pixel6", "null-1", 0.15),
+    ]  # fmt: skip
+    for variant, most in zip(manifest.variants, (16_000, 40_000), strict=True):
+        bundle = open_bundle(made / variant.id)
+        assert bundle.manifest.digest == variant.digest and variant.bytes == bundle.manifest.artifact.bytes <= most
+        assert run(["verify", str(made / variant.id)]) == 0
+    steps = manifest.steps
+    assert [step.variants for step in steps] == [1, 2] and steps[1].loss < steps[0].loss and steps[1].bytes > steps[0].bytes
+    selector = json.loads((made / "selector.json").read_text())
+    old = Facts("android", "12", 8 * 2**30 * 9 // 10, "Tensor G1", ("null",))
+    assert select(selector, old).variant == "null-1"
+    for case in json.loads((made / "selector" / "vectors.json").read_text())["cases"]:
+        chosen = select(selector, Facts.of(case["facts"]))
+        assert (chosen.variant, chosen.reason) == (case["variant"], case["reason"])
+
+
+def test_devices_share_one_variant_when_asked(app, capsys):
+    assert run(["package", "--device", "pixel8,pixel9", "--max-variants", "1", "--out", "made", "--json"]) == 0
+    assert [each["devices"] for each in json.loads(capsys.readouterr().out)["fleet"]["variants"]] == [["pixel8", "pixel9"]]
+    text = (app / "made" / "fleet.json").read_text()
+    (app / "made" / "fleet.json").write_text(text.replace('"pixel9"', '"pixel7"'))
+    with pytest.raises(CheckFailed, match="was edited"):
+        open_fleet(app / "made")
+
+
+def test_a_device_that_nothing_fits_ends_the_run_and_nothing_is_written(fleet, capsys):
+    (fleet / "fleet.yaml").write_text(FLEET.replace("16kB", "3kB"))
+    before = contents(fleet)
+    assert run(["package", "--fleet", "fleet.yaml", "--json"]) == 1
+    shown = capsys.readouterr()
+    assert "device iphone13: nothing fits; with null, max_size 3.00 kB (3,000 bytes) cannot be met: the smallest" in shown.err
+    assert json.loads(shown.out)["counter_offer"]["binding"] == "max_size"
+    assert {k: v for k, v in contents(fleet).items() if "pycache" not in k} == before and not (fleet / "dist").exists()
