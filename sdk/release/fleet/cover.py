@@ -38,8 +38,10 @@ def cover(prices: Prices, most: int) -> Cover | None:
     columns = sorted({candidate for row in prices for candidate in row})
     if not all(prices) or not columns:
         return None
-    chosen = _solve(prices, columns, most) if most < len(columns) else columns
-    return None if chosen is None else _assigned(prices, chosen)
+    if most >= len(columns):
+        return _assigned(prices, columns)
+    chosen = _solve(prices, columns, most)
+    return None if chosen is None else _polished(prices, columns, chosen)
 
 
 def covers(prices: Prices) -> Iterator[tuple[int, Cover | None]]:
@@ -66,6 +68,20 @@ def _assigned(prices: Prices, chosen: Sequence[int]) -> Cover | None:
             return None
         picks.append(min(fitting, key=lambda candidate: row[candidate]))
     return Cover(tuple(picks), math.fsum(row[pick] for row, pick in zip(prices, picks, strict=True)))
+
+
+def _polished(prices: Prices, columns: Sequence[int], chosen: Sequence[int]) -> Cover | None:
+    """Exchange single candidates while that is cheaper: what lies within the solver's tolerance, in exact sums."""
+    best = _assigned(prices, chosen)
+    while best is not None:
+        kept = best.chosen
+        others = [{*kept} - {out} | {into} for out in kept for into in columns if into not in kept]
+        found = [each for each in (_assigned(prices, sorted(other)) for other in others) if each is not None]
+        better = min(found, key=lambda each: each.price, default=best)
+        if better.price >= best.price:
+            return best
+        best = better
+    return None
 
 
 def _solve(prices: Prices, columns: Sequence[int], most: int) -> list[int] | None:

@@ -29,7 +29,7 @@ def brute_force(table, most):
     return min(found, default=None)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(tables, st.integers(1, 6))
 def test_a_cover_costs_what_brute_force_finds(table, most):
     found, best = cover(table, most), brute_force(table, most)
@@ -41,7 +41,7 @@ def test_a_cover_costs_what_brute_force_finds(table, most):
         assert found.price == pytest.approx(math.fsum(row[pick] for row, pick in zip(table, found.picks, strict=True)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(tables, st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(table, random):
     found = cover(table, 2)
@@ -52,7 +52,7 @@ def test_the_order_of_rows_does_not_matter(table, random):
         assert shuffled.price == pytest.approx(found.price, rel=1e-9, abs=1e-8 * max(max(row.values()) for row in table))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(tables)
 def test_each_further_variant_helps_until_none_does(table):
     found = list(covers(table))
@@ -60,7 +60,7 @@ def test_each_further_variant_helps_until_none_does(table):
     costs = [each.price for _, each in found if each is not None]
     assert all(not cheaper(before, after) for before, after in itertools.pairwise(costs))
     everything = math.fsum(min(row.values()) for row in table)
-    assert not cheaper(everything, costs[-1])
+    assert costs[-1] == pytest.approx(everything, rel=1e-9, abs=1e-8 * max(max(row.values()) for row in table))
 
 
 def test_a_row_that_nothing_fits_has_no_cover():
