@@ -74,6 +74,6 @@ def test_a_device_that_nothing_fits_ends_the_run_and_nothing_is_written(fleet, c
     before = contents(fleet)
     assert run(["package", "--fleet", "fleet.yaml", "--json"]) == 1
     shown = capsys.readouterr()
-    assert "device iphone13: nothing fits; with null, max_size 3.00 kB (3,000 bytes) cannot be met: the smallest" in shown.err
+    assert "device pixel6: nothing fits; with null, max_size 3.00 kB (3,000 bytes) cannot be met: the smallest" in shown.err
     assert json.loads(shown.out)["counter_offer"]["binding"] == "max_size"
     assert {k: v for k, v in contents(fleet).items() if "pycache" not in k} == before and not (fleet / "dist").exists()
