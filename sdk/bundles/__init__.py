@@ -15,6 +15,7 @@ from sdk.bundles.manifest import (
     CalibrationEntry,
     Figure,
     Figures,
+    FrontEntry,
     LayerEntry,
     Manifest,
     MetricEntry,
@@ -31,8 +32,8 @@ from sdk.bundles.write import Kind, check_writable, is_bundle, write_bundle
 
 __all__ = [
     "BOM", "EVIDENCE", "MANIFEST", "PLAN", "PROVENANCE", "REFERENCE", "Artifact", "Bundle", "CalibrationEntry", "Figure",
-    "Figures", "Finding", "Kind", "LayerEntry", "Manifest", "MetricEntry", "ModelEntry", "Operators", "Tensor",
-    "artifact_bytes", "as_arrays", "bundle_folder", "check_writable", "contents", "describe_artifact", "dump", "integrity",
-    "is_bundle", "open_bundle", "parse", "read_reference", "safe_entries", "seal", "sha256_file", "write_bundle",
-    "write_reference",
+    "Figures", "Finding", "FrontEntry", "Kind", "LayerEntry", "Manifest", "MetricEntry", "ModelEntry", "Operators",
+    "Tensor", "artifact_bytes", "as_arrays", "bundle_folder", "check_writable", "contents", "describe_artifact", "dump",
+    "integrity", "is_bundle", "open_bundle", "parse", "read_reference", "safe_entries", "seal", "sha256_file",
+    "write_bundle", "write_reference",
 ]  # fmt: skip

@@ -69,10 +69,11 @@ class Artifact(_Frozen):
 
 
 class LayerEntry(_Frozen):
-    """One layer: planned scheme, the scheme read back from the artifact, its stored bytes and where it is."""
+    """One layer: its weights, planned scheme, the scheme read back from the artifact, its stored bytes and where it is."""
 
     name: str
     kind: str
+    parameters: int
     planned: str
     realised: str
     bytes: int
@@ -114,6 +115,14 @@ class CalibrationEntry(_Frozen):
     digest: str
 
 
+class FrontEntry(_Frozen):
+    """One optimal plan of the model: bytes of its file, its loss, and the loss that the next bytes save each; predicted."""
+
+    bytes: int
+    loss: float
+    price: float
+
+
 class MetricEntry(_Frozen):
     """The user's own metric (higher is better) of the three models; None where it was not measured."""
 
@@ -129,6 +138,8 @@ class Manifest(_Frozen):
     """Everything that a bundle says of itself.
 
     `loss` names the loss that the figures are in (`kl`, `cosine`, `mse`); `runtime` what executed the artifact;
+    `rounding_floor` is the relative change that rounding alone makes in the quantized model, against which the
+    relative error is read; `front` are the sizes and losses that the model could have had, from the same scoring as the plan;
     `plan_sha256` and `reference_sha256` are those of the files beside it, `project_sha256` that of the `sdk.yaml` that
     the command read (None: there was none); `digest` seals all of the rest.
     """
@@ -145,7 +156,9 @@ class Manifest(_Frozen):
     runtime: str = ""
     predicted: Figures
     measured: Figures
+    rounding_floor: Figure
     metric: MetricEntry | None = None
+    front: tuple[FrontEntry, ...] = ()
     notes: tuple[str, ...] = ()
     tool_versions: dict[str, str]
     command: str

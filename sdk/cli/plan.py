@@ -16,33 +16,42 @@ if TYPE_CHECKING:
 @click.command()
 @request_options
 @click.option("--explain", "explain_layer", metavar="LAYER", help="Show every scheme considered for LAYER, and why not.")
+@click.option("--pareto", metavar="FILE.csv", help="Write the front, loss against bytes, there; its picture beside it (.svg).")
 @click.option("--out", "-o", metavar="FILE", help="Write the plan there (YAML); - prints it.")
 @click.option("--force", is_flag=True, help="Let --out replace a file that is not a plan.")
-def COMMAND(as_json: bool, explain_layer: str | None, out: str | None, force: bool, **flags: Any) -> None:
+def COMMAND(
+    as_json: bool, explain_layer: str | None, pareto: str | None, out: str | None, force: bool, **flags: Any
+) -> None:
     """Plan MODEL for a device: the best scheme for every layer within the budget, nothing lowered.
 
     \b
       sdk plan --device pixel8 --max-size 4MB
       sdk plan --device pixel8 --max-size 4MB --out plan.yaml
+      sdk plan --device pixel8 --max-size 4MB --pareto front.csv
       sdk plan --device pixel8 --max-loss 0.01 --explain encoder.layer.0.output.dense
     """
     from sdk.cli.output import toolchains_on_stderr
+    from sdk.cli.pareto import check_pareto, write_pareto
     from sdk.cli.progress import reporter
     from sdk.cli.requests import build_requests, shared_workbench, with_inputs
     from sdk.errors import BadInput
     from sdk.pipeline import make_plan
 
     requests = build_requests(flags, None, None)
-    if out is not None and len(requests) > 1:
-        raise BadInput(f"--out {out} names one file, but there are {len(requests)} plans: give one --device and --target")
+    for option, file in (("--out", out), ("--pareto", pareto)):
+        if file is not None and len(requests) > 1:
+            raise BadInput(f"{option} {file} names one file, but there are {len(requests)} plans: give one --device and --target")
     if out is not None and out != "-":
         _check_out(Path(out), force)
+    if pareto is not None:
+        check_pareto(Path(pareto))
     report = reporter(as_json)
     with toolchains_on_stderr():
         requests = with_inputs(requests, flags["inputs"], flags["project"])
         workbench = shared_workbench(requests, report)
         planned = [make_plan(request, report, workbench) for request in requests]
-    _output(planned, explain_layer, out, as_json)
+    front = write_pareto(planned[0], Path(pareto)) if pareto is not None else None
+    _output(planned, explain_layer, out, front, as_json)
 
 
 def _check_out(path: Path, force: bool) -> None:
@@ -63,8 +72,9 @@ def _check_out(path: Path, force: bool) -> None:
             raise BadInput(f"--out {path}: exists and is not a plan: choose another file, or add --force") from None
 
 
-def _output(planned: list[Planned], layer: str | None, out: str | None, as_json: bool) -> None:
+def _output(planned: list[Planned], layer: str | None, out: str | None, front: dict[str, Any] | None, as_json: bool) -> None:
     from sdk.cli.output import print_json
+    from sdk.cli.pareto import show_pareto
     from sdk.planning import explain, plan_text, write_plan
 
     explained = [explain(each.problem, each.plan, layer) for each in planned] if layer is not None else []
@@ -77,10 +87,13 @@ def _output(planned: list[Planned], layer: str | None, out: str | None, as_json:
             "plans": [each.plan.model_dump(mode="json") for each in planned],
             "notes": list(planned[-1].notes),
             **({"explanations": [asdict(each) for each in explained]} if layer is not None else {}),
+            **({"front": front} if front is not None else {}),
         })
     elif layer is not None:
         for explanation in explained:
             _show_explanation(explanation)
+    elif front is not None:
+        show_pareto(front)
     elif out == "-":
         click.echo(plan_text(planned[0].plan), nl=False)
     else:

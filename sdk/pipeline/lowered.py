@@ -19,7 +19,7 @@ from sdk.planning import Plan, plan_text
 from sdk.progress import Reporter
 from sdk.quantize import quantize
 from sdk.schemes import scheme_named
-from sdk.verify import FLOORS, PARITY, PARITY_STATIC, Parity, check_realised, compare, run_artifact
+from sdk.verify import PARITY, Parity, check_realised, compare, parity_limit, run_artifact
 
 _SITES, _PARITY = "sites.json", "parity.json"
 
@@ -180,7 +180,7 @@ def _record(recorded: Path, parity: Parity, entry: Path) -> None:
 
 def _judge(lowered: Lowered, parity: Parity) -> None:
     """CheckFailed when the artifact computes something else; a note where only rounding differs."""
-    limit = max(PARITY_STATIC if lowered.static else PARITY, FLOORS * parity.floor)
+    limit = parity_limit((scheme_named(name) for name in lowered.plan.schemes.values()), parity.floor)
     if not parity.relative_error <= limit:
         raise CheckFailed(
             f"the artifact's outputs differ from the quantized model's by {parity.relative_error:.2e} relative, "

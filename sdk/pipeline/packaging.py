@@ -15,6 +15,7 @@ from sdk.bundles import (
     CalibrationEntry,
     Figure,
     Figures,
+    FrontEntry,
     LayerEntry,
     Manifest,
     MetricEntry,
@@ -37,7 +38,7 @@ from sdk.pipeline.placing import operators
 from sdk.pipeline.planning import Planned, choose, limits_of, plan_request
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
-from sdk.planning import plan_text
+from sdk.planning import front, plan_text, significant
 from sdk.progress import Chapter, Reporter
 from sdk.verify import Parity
 
@@ -96,7 +97,6 @@ def _manifest(
     planned, plan, folder = lowered.planned, lowered.plan, lowered.folder
     model, samples = planned.model, planned.workbench.samples
     described: Artifact = describe_artifact(lowered.artifact)
-    kinds = {layer.name: layer.kind for layer in model.inventory.layers}
     return Manifest(
         model=ModelEntry(
             name=model.name, digest=model.digest,
@@ -109,8 +109,9 @@ def _manifest(
         artifact=described,
         layers=tuple(
             LayerEntry(
-                name=line.layer, kind=kinds[line.layer], planned=line.scheme, realised=realised[line.layer].scheme,
-                bytes=realised[line.layer].bytes, site=lowered.sites.get(line.layer, ""),
+                name=line.layer, kind=line.kind, parameters=model.inventory[line.layer].parameters, planned=line.scheme,
+                realised=realised[line.layer].scheme, bytes=realised[line.layer].bytes,
+                site=lowered.sites.get(line.layer, ""),
             )
             for line in plan.layers
         ),
@@ -127,7 +128,12 @@ def _manifest(
             loss=Figure(value=max(0.0, parity.loss), origin=_origin(parity)),
             relative_error=Figure(value=parity.relative_error, origin=_origin(parity)),
         ),
+        rounding_floor=Figure(value=significant(parity.floor), origin="host"),
         metric=metric,
+        front=tuple(
+            FrontEntry(bytes=point.bytes, loss=significant(point.loss), price=significant(point.price))
+            for point in front(planned.problem)
+        ),
         notes=tuple(lowered.report.notes),
         tool_versions=toolchain_versions(planned.target),
         command=request.command,

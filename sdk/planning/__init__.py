@@ -2,7 +2,7 @@
 
 from sdk.planning.diff import HeaderChange, LayerChange, PlanDiff, diff
 from sdk.planning.explain import Explanation, Verdict, explain, marginal_price
-from sdk.planning.front import FrontPoint, front
+from sdk.planning.front import FrontPoint, front, knee
 from sdk.planning.objectives import Objective, all_objectives, objective_named
 from sdk.planning.options import Choices, Option, Problem, Refusal, Restriction, allowed, considered
 from sdk.planning.plan import (
@@ -16,6 +16,7 @@ from sdk.planning.plan import (
     Plan,
     Predicted,
     make_plan,
+    significant,
 )
 from sdk.planning.presets import PRESETS
 from sdk.planning.refuse import CounterOffer, Infeasible, counter_offer
@@ -29,6 +30,6 @@ __all__ = [
     "FrontPoint", "HeaderChange", "Infeasible", "LayerChange", "Limits", "Line", "Loss", "Missed", "ModelId",
     "Objective", "Option", "Plan", "PlanDiff", "Predicted", "Problem", "Refusal", "Restriction", "Solution",
     "Uniform", "Verdict", "all_objectives", "allowed", "considered", "counter_offer", "diff", "explain",
-    "front", "make_plan", "marginal_price", "objective_named", "parse_plan", "plan_text", "read_plan",
-    "revalidate", "solve", "uniform", "write_plan",
+    "front", "knee", "make_plan", "marginal_price", "objective_named", "parse_plan", "plan_text", "read_plan",
+    "revalidate", "significant", "solve", "uniform", "write_plan",
 ]  # fmt: skip

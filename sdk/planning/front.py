@@ -1,41 +1,87 @@
-"""The Pareto front of a model: the least loss at each of a range of sizes, by re-solving."""
+"""The Pareto front of a model: the least loss at each of a range of sizes, all from one scoring."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from sdk.planning.options import Problem
-from sdk.planning.solve import within_size
+from sdk.planning.relax import Group, steps, total
+
+POINTS = 32
+"""Points of a front that people read, draw and keep."""
+
+USABLE = 1.0
+"""Loss above which a model is of no use, in every loss (nats, 1 - cosine, relative error): no knee lies there."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrontPoint:
-    """Bytes of the finished file, the least loss in that many bytes, and the price of a byte there."""
+    """Bytes of the finished file, the least loss in that many bytes, and the loss that the next bytes save each."""
 
     bytes: int
     loss: float
     price: float
 
 
-def front(problem: Problem, points: int = 24) -> tuple[FrontPoint, ...]:
+def front(problem: Problem, points: int = POINTS) -> tuple[FrontPoint, ...]:
     """Return at most `points` optimal plans' sizes and losses, bytes rising and loss falling.
 
-    Sizes are spread by equal factors between the smallest file and the least lossy one, so that both
-    ends are as dense as people read them; the two ends are always there.
+    Every point is the exact optimum for its own size: they are the corners of the front's lower convex hull,
+    where relaxing the size into a price leaves no gap (Everett 1963), found by taking the layers' own hull steps
+    in the order of the loss that each saves per byte. Between two corners lie plans that differ in one layer;
+    `solve` finds those. Where there are more corners than `points`, sizes are spread by equal factors, so that
+    both ends are as dense as people read them; the two ends are always there.
     """
-    smallest = problem.base + sum(choices.front[0].bytes for choices in problem.choices)
-    largest = problem.base + sum(choices.front[-1].bytes for choices in problem.choices)
+    ordered = sorted(problem.choices, key=lambda choices: choices.layer)
+    groups: list[Group] = [[(option.loss, float(option.bytes)) for option in choices.front] for choices in ordered]
+    corners = steps(groups)
+    sizes = [problem.base + sum(choices.front[0].bytes for choices in ordered)]
+    for _, number, a, b in corners:
+        sizes.append(sizes[-1] + int(groups[number][b][1] - groups[number][a][1]))
+    taken = range(len(sizes)) if len(sizes) <= points else _spread(sizes, points)
+    return _falling(groups, corners, sizes, taken)
+
+
+def knee(points: tuple[FrontPoint, ...]) -> FrontPoint | None:
+    """Return the point of most return: below it bytes save much loss, above it little; None for less than three.
+
+    Kneedle (Satopää, Albrecht, Irwin and Raghavan 2011, "Finding a 'Kneedle' in a Haystack") over the points whose
+    loss is at most `USABLE`, with bytes and loss both scaled to 0…1: the point furthest below the line between the
+    two ends. The front is convex, so there is one, and neither smoothing nor a sensitivity is needed.
+    """
+    points = tuple(point for point in points if point.loss <= USABLE)
+    if len(points) < 3:
+        return None
+    first, last = points[0], points[-1]
+
+    def below(point: FrontPoint) -> float:
+        x = (point.bytes - first.bytes) / (last.bytes - first.bytes)
+        y = (point.loss - last.loss) / (first.loss - last.loss)
+        return 1.0 - x - y
+
+    return max(points, key=below)
+
+
+def _spread(sizes: list[int], points: int) -> list[int]:
+    """Indices of the last corner within each of `points` sizes that rise by equal factors."""
+    from bisect import bisect_right
+
+    ratio = (sizes[-1] / max(sizes[0], 1)) ** (1 / max(points - 1, 1))
+    found = {bisect_right(sizes, sizes[0] * ratio**step) - 1 for step in range(1, points - 1)}
+    return sorted({0, len(sizes) - 1} | {index for index in found if index > 0})
+
+
+def _falling(
+    groups: list[Group], corners: list[tuple[float, int, int, int]], sizes: list[int], taken: range | list[int]
+) -> tuple[FrontPoint, ...]:
+    """Walk the corners' steps and keep the points at the indices `taken`, each strictly better than the one before."""
+    picks, wanted = [0] * len(groups), set(taken)
     found: list[FrontPoint] = []
-    for size in _sizes(smallest, largest, points):
-        solution = within_size(problem, size)
-        if solution is not None and (not found or solution.loss < found[-1].loss):
-            found.append(FrontPoint(solution.bytes, solution.loss, solution.price))
+    for index, size in enumerate(sizes):
+        if index:
+            _, number, _, b = corners[index - 1]
+            picks[number] = b
+        loss = total(groups, picks, 0) if index in wanted else None
+        if loss is not None and (not found or loss < found[-1].loss):
+            found.append(FrontPoint(size, loss, corners[index][0] if index < len(corners) else 0.0))
     return tuple(found)
-
-
-def _sizes(smallest: int, largest: int, points: int) -> list[int]:
-    if largest <= smallest or points < 2:
-        return [largest]
-    ratio = (largest / max(smallest, 1)) ** (1 / (points - 1))
-    middle = {min(max(round(smallest * ratio**step), smallest), largest) for step in range(points)}
-    return sorted(middle | {smallest, largest})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from sdk.errors import CheckFailed
 from sdk.lowering import Executable, Quantized
 from sdk.models import Model
 from sdk.models.samples import Samples
+from sdk.schemes import Scheme
 from sdk.sensitivity import measure
 
 PARITY = 1e-2
@@ -24,6 +25,12 @@ FLOORS = 2.0
 
 SAMPLES = 8
 """Samples that the artifact is executed on."""
+
+
+def parity_limit(schemes: Iterable[Scheme], floor: float) -> float:
+    """Return the largest relative error that a plan of `schemes` may show, where rounding alone makes `floor`."""
+    static = any(scheme.activations == "static" for scheme in schemes)
+    return max(PARITY_STATIC if static else PARITY, FLOORS * floor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdk.errors import BadInput
-from sdk.planning import Choices, Infeasible, Limits, Option, Problem, front, solve
+from sdk.planning import Choices, FrontPoint, Infeasible, Limits, Option, Problem, front, knee, solve
 
 SCHEMES = ("a", "b", "c", "d", "e")
 losses = st.one_of(
@@ -213,3 +213,34 @@ def test_the_front_falls_from_the_smallest_to_the_loss_free(problem):
     points = front(problem, points=12)
     assert (points[0].bytes, points[-1].bytes, points[-1].loss) == (8500, 49000, 0.0)
     assert all(a.bytes < b.bytes and a.loss > b.loss for a, b in itertools.pairwise(points))
+
+
+@settings(max_examples=200, deadline=None)
+@given(problems())
+def test_every_point_of_the_front_is_the_best_of_its_size(problem):
+    points = front(problem)
+    sizes = {size for size, _ in every(problem)}
+    assert points[0].bytes == min(sizes)
+    assert points[-1].loss == pytest.approx(min(loss for _, loss in every(problem)), rel=1e-9, abs=1e-15)
+    for point in points:
+        best = min(loss for size, loss in every(problem) if size <= point.bytes)
+        assert point.loss == pytest.approx(best, rel=1e-9, abs=1e-12 * points[0].loss)
+    assert all(a.price >= b.price for a, b in itertools.pairwise(points))
+
+
+def test_a_front_of_many_layers_is_exact_and_thinned():
+    problem = big(120, 8, seed=1)
+    points = front(problem, points=10)
+    assert len(points) == 10
+    for point in points:
+        assert solve(problem, Limits(max_size=point.bytes)).loss == pytest.approx(point.loss, rel=1e-9)
+
+
+def test_the_order_of_the_layers_does_not_change_the_front(problem):
+    assert front(problem) == front(Problem(problem.base, problem.choices[::-1]))
+
+
+def test_the_knee_is_where_the_front_bends():
+    bent = tuple(FrontPoint(bytes, loss, 0.0) for bytes, loss in ((100, 1.0), (150, 0.3), (200, 0.05), (400, 0.02), (900, 0.0)))
+    assert knee(bent) == bent[2]
+    assert knee(bent[:2]) is None
