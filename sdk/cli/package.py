@@ -40,7 +40,7 @@ def COMMAND(
     from sdk.cli.output import print_json, toolchains_on_stderr
     from sdk.cli.progress import reporter
     from sdk.cli.requests import build_requests, shared_workbench, with_inputs
-    from sdk.pipeline import package
+    from sdk.pipeline import package, score_together
 
     if fleet is not None or max_variants is not None:
         fleets.package(flags, out, plan, fleet, max_variants, as_json)
@@ -51,6 +51,7 @@ def COMMAND(
     with toolchains_on_stderr():
         requests = with_inputs(requests, flags["inputs"], flags["project"])
         workbench = shared_workbench(requests, report)
+        score_together(requests, workbench)
         for request in requests:
             finished.append(package(request, report, workbench))
     if as_json:

@@ -3,10 +3,13 @@
 from sdk.bundles import Finding
 from sdk.pipeline.lowered import BundleKey, bundle_key
 from sdk.pipeline.packaging import package_request as package
-from sdk.pipeline.planning import Planned
+from sdk.pipeline.planning import Planned, score_together
 from sdk.pipeline.planning import plan_request as make_plan
 from sdk.pipeline.request import Request
 from sdk.pipeline.verifying import verify_bundle
 from sdk.pipeline.workbench import Workbench
 
-__all__ = ["BundleKey", "Finding", "Planned", "Request", "Workbench", "bundle_key", "make_plan", "package", "verify_bundle"]
+__all__ = [
+    "BundleKey", "Finding", "Planned", "Request", "Workbench", "bundle_key", "make_plan", "package", "score_together",
+    "verify_bundle",
+]  # fmt: skip

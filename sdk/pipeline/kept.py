@@ -128,19 +128,19 @@ def _save(value: Any, folder: Path) -> None:
 def _load_statistics(folder: Path) -> Statistics:
     from safetensors.torch import load
 
-    parts: dict[str, dict[str, Any]] = {"importance": {}, "moments": {}}
-    for name, tensor in load((folder / _TENSORS).read_bytes()).items():
-        part, _, of = name.partition(" ")
-        parts[part][of] = tensor
-    noise = _load(folder)
-    moments = {name: Moments(value, noise[name]) for name, value in parts["moments"].items()}
-    return Statistics(parts["importance"], moments)
+    tensors = load((folder / _TENSORS).read_bytes())
+    halves = [
+        {name: Moments(tensors[f"half {i} {name}"], *numbers) for name, numbers in half.items()}
+        for i, half in enumerate(_load(folder))
+    ]
+    importance = {key.removeprefix("importance "): t for key, t in tensors.items() if key.startswith("importance ")}
+    return Statistics(importance, tuple(halves))
 
 
 def _save_statistics(value: Statistics, folder: Path) -> None:
     from safetensors.torch import save
 
-    tensors = {f"importance {name}": t.contiguous() for name, t in value.importance.items()}
-    tensors |= {f"moments {name}": m.value.contiguous() for name, m in value.moments.items()}
+    tensors = {f"importance {name}": t for name, t in value.importance.items()}
+    tensors |= {f"half {i} {name}": m.value for i, half in enumerate(value.halves) for name, m in half.items()}
     (folder / _TENSORS).write_bytes(save(tensors))
-    _save({name: m.noise for name, m in value.moments.items()}, folder)
+    _save([{name: [m.samples, m.rows, m.squares] for name, m in half.items()} for half in value.halves], folder)

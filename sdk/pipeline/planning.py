@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sdk.devices import DeviceProfile, family, find_device, list_devices
@@ -32,7 +33,7 @@ from sdk.planning import (
     solve,
     uniform,
 )
-from sdk.progress import Chapter, Reporter
+from sdk.progress import Chapter, Reporter, SilentReporter
 from sdk.schemes import Scheme, all_schemes
 
 
@@ -90,14 +91,7 @@ def problem_within(
     workbench: Workbench, target: Target, restriction: Restriction, min_os: float | None, report: Reporter
 ) -> Problem:
     """Score and price every scheme that target, shapes and `restriction` (of a device, or of several) allow."""
-    kept: dict[str, list[Scheme]] = {}
-    refused: dict[str, list[Refusal]] = {}
-    rows = target.capabilities()
-    always = (target.fallback, target.lossless)
-    for layer in workbench.model.inventory.layers:
-        kept[layer.name], refused[layer.name] = allowed(
-            layer, rows, min_os, all_schemes().values(), restriction, always
-        )
+    kept, refused = _allowed(workbench, target, restriction, min_os)
     losses = workbench.losses(kept)
     with report.stage(f"price for {target.name}"):
         priced = prices(target, workbench.model, kept, min_os)
@@ -108,6 +102,32 @@ def problem_within(
             for layer in workbench.model.inventory.layers
         ),
     )
+
+
+def _allowed(
+    workbench: Workbench, target: Target, restriction: Restriction, min_os: float | None
+) -> tuple[dict[str, list[Scheme]], dict[str, list[Refusal]]]:
+    """Schemes of every layer that may be chosen, and those that are refused."""
+    kept: dict[str, list[Scheme]] = {}
+    refused: dict[str, list[Refusal]] = {}
+    rows = target.capabilities()
+    always = (target.fallback, target.lossless)
+    for layer in workbench.model.inventory.layers:
+        kept[layer.name], refused[layer.name] = allowed(
+            layer, rows, min_os, all_schemes().values(), restriction, always
+        )
+    return kept, refused
+
+
+def score_together(requests: Sequence[Request], workbench: Workbench) -> None:
+    """Score what any of `requests` may choose in one pass over the samples, so that each finds its losses there."""
+    wanted: dict[str, dict[str, Scheme]] = {layer.name: {} for layer in workbench.model.inventory.layers}
+    for request in requests:
+        device, target, min_os = start(request, SilentReporter())
+        kept, _ = _allowed(workbench, target, restriction_of(device, target), min_os)
+        for layer, schemes in kept.items():
+            wanted[layer] |= {scheme.name: scheme for scheme in schemes}
+    workbench.losses({layer: list(schemes.values()) for layer, schemes in wanted.items()})
 
 
 def restriction_of(device: DeviceProfile, target: Target) -> Restriction:

@@ -1,8 +1,10 @@
 """Rounding: a float weight onto the grid of a scheme."""
 
 from sdk.rounding.grid import Grid
-from sdk.rounding.layer import round_layer
+from sdk.rounding.layer import feed, round_layer, round_plain
 from sdk.rounding.round import round_weight
-from sdk.rounding.statistics import Moments, Statistics
+from sdk.rounding.statistics import Half, Moments, Statistics, off_diagonal
 
-__all__ = ["Grid", "Moments", "Statistics", "round_layer", "round_weight"]
+__all__ = [
+    "Grid", "Half", "Moments", "Statistics", "feed", "off_diagonal", "round_layer", "round_plain", "round_weight",
+]  # fmt: skip

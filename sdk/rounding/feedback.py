@@ -95,12 +95,13 @@ class _Rounders:
     """Rounds column i (in the order of the sweep) of [grids, groups, channels]: the codes, and what they stand for."""
 
     def __init__(self, grids: Sequence[Grid], columns: Any, groups: int) -> None:
-        tables = [grid.scheme.format == "lut" for grid in grids]
-        self._parts: list[tuple[list[int], _Rounder]] = []
-        for is_table, make in ((False, _Integers), (True, _Tables)):
-            chosen = [n for n, table in enumerate(tables) if table == is_table]
-            if chosen:
-                self._parts.append((chosen, make([grids[n] for n in chosen], columns, groups)))
+        kinds: dict[int, list[int]] = {}
+        for n, grid in enumerate(grids):  # tables of one length together; 0: integers
+            kinds.setdefault(grid.table.shape[1] if grid.scheme.format == "lut" else 0, []).append(n)
+        self._parts: list[tuple[list[int], _Rounder]] = [
+            (chosen, (_Tables if length else _Integers)([grids[n] for n in chosen], columns, groups))
+            for length, chosen in sorted(kinds.items())
+        ]
 
     def __call__(self, value: Any, column: int) -> tuple[Any, Any]:
         import torch
@@ -139,15 +140,14 @@ def _ordered_scale(grid: Grid, columns: Any) -> Any:
 
 
 class _Tables:
-    """Lookup tables, times a scale per channel where there is one; short tables are filled up with what is never met."""
+    """Lookup tables of one length, times a scale per channel where there is one."""
 
     def __init__(self, grids: Sequence[Grid], columns: Any, groups: int) -> None:
         import torch
 
-        channels, longest = columns.shape[0], max(grid.table.shape[1] for grid in grids)
+        channels = columns.shape[0]
         tables = [grid.table.repeat_interleave(channels // grid.table.shape[0], dim=0) for grid in grids]
-        filled = [torch.nn.functional.pad(t, (0, longest - t.shape[1]), value=float("inf")) for t in tables]
-        self.table = torch.stack([t.reshape(groups, -1, longest) for t in filled])
+        self.table = torch.stack([t.reshape(groups, -1, t.shape[1]) for t in tables])
         self.middle = ((self.table[..., 1:] + self.table[..., :-1]) / 2).contiguous()
         scales = [torch.ones(channels, 1) if grid.scale is None else grid.scale for grid in grids]
         self.scale = torch.stack([s.reshape(groups, -1) for s in scales])

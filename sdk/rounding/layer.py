@@ -9,7 +9,7 @@ from sdk.models import Layer
 from sdk.rounding.feedback import feed_back
 from sdk.rounding.grid import Grid
 from sdk.rounding.round import round_weight
-from sdk.rounding.statistics import Statistics
+from sdk.rounding.statistics import Moments, Statistics
 from sdk.schemes import Scheme
 
 
@@ -21,15 +21,29 @@ def round_layer(
     Scales and tables lose least by the importance of each weight; where the moments of the input are known, error
     feedback then chooses the codes (see `feed_back`).
     """
-    made = [
+    made = round_plain(layer, weights, schemes, statistics)
+    moments = statistics.moments(layer.name)
+    return made if moments is None else feed(layer, weights, made, moments)
+
+
+def round_plain(
+    layer: Layer, weights: Mapping[str, Any], schemes: Sequence[Scheme], statistics: Statistics
+) -> list[tuple[Grid, ...]]:
+    """Return the grids of `round_layer` before error feedback."""
+    return [
         tuple(round_weight(weights[w], scheme, layer.channel_axis, statistics.importance.get(w)) for w in layer.weights)
         for scheme in schemes
     ]
-    moments = statistics.moments.get(layer.name)
-    chosen = [i for i, scheme in enumerate(schemes) if scheme.format != "float"]
-    if moments is None or not chosen:
-        return made
-    fed = feed_back(weights[layer.weights[0]], [made[i][0] for i in chosen], moments)
-    for i, grid in zip(chosen, fed, strict=True):
-        made[i] = (grid, *made[i][1:])
+
+
+def feed(
+    layer: Layer, weights: Mapping[str, Any], grids: Sequence[tuple[Grid, ...]], moments: Moments
+) -> list[tuple[Grid, ...]]:
+    """Return `grids` with the codes of the layer's (first) weight chosen by error feedback; floats stay."""
+    chosen = [i for i, (grid, *_) in enumerate(grids) if grid.scheme.format != "float"]
+    made = list(grids)
+    if chosen:
+        fed = feed_back(weights[layer.weights[0]], [grids[i][0] for i in chosen], moments)
+        for i, grid in zip(chosen, fed, strict=True):
+            made[i] = (grid, *grids[i][1:])
     return made

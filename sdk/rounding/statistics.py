@@ -9,21 +9,61 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Mean of x xᵀ of one layer's input: `value` is [groups, k, k], k inputs per output channel.
+    """Mean of x xᵀ of one layer's input over `samples` calibration samples of `rows` input rows in all.
 
-    `noise` (0 to 1) is the share of the correlations between inputs that the calibration samples do not support.
+    `value` is [groups, k, k], k inputs per output channel. `squares` is the sum over the samples of the squares off the
+    diagonal of each one's own mean.
     """
 
     value: Any = field(repr=False)
-    noise: float
+    samples: int
+    rows: int
+    squares: float
+
+    @property
+    def noise(self) -> float:
+        """The share (0 to 1) of the correlations between inputs that the samples do not support.
+
+        It is the larger of two: the intensity towards the diagonal of Ledoit and Wolf 2004 (a well-conditioned
+        estimator for large covariance matrices) with samples as observations, since the rows of one are alike; and
+        k / (k + rows), for inputs that share one strong direction, which that intensity mistakes for knowledge.
+        """
+        k, size = self.value.shape[1], off_diagonal(self.value)
+        if self.samples < 2 or size == 0:
+            return 1.0
+        spread = max(0.0, self.squares - self.samples * size) / (self.samples * (self.samples - 1))
+        return float(min(1.0, max(spread / size, k / (k + self.rows))))
+
+    def __add__(self, other: Moments) -> Moments:
+        samples = self.samples + other.samples
+        value = (self.value * self.samples + other.value * other.samples) / samples
+        return Moments(value, samples, self.rows + other.rows, self.squares + other.squares)
+
+
+def off_diagonal(value: Any) -> float:
+    """Sum of the squares off the diagonal."""
+    return float(value.square().sum() - value.diagonal(dim1=1, dim2=2).square().sum())
+
+
+Half = Mapping[str, Moments]
+"""Layer name → moments of its input over one half of the calibration samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """`importance`: weight name → diagonal Fisher, of the weight's shape; `moments`: layer name → moments of its input.
+    """`importance`: weight name → diagonal Fisher, of the weight's shape; `halves`: moments of the layers' inputs.
 
     A weight without importance is rounded with equal weights, a layer without moments without error feedback.
     """
 
     importance: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    moments: Mapping[str, Moments] = field(default_factory=dict, repr=False)
+    halves: tuple[Half, ...] = field(default=(), repr=False)
+
+    def moments(self, layer: str) -> Moments | None:
+        """Return the moments of the layer's input over all samples, or None."""
+        found = self.of_halves(layer)
+        return sum(found[1:], found[0]) if found else None
+
+    def of_halves(self, layer: str) -> tuple[Moments, ...]:
+        """Return the moments of the layer's input over each half of the samples that there is."""
+        return tuple(half[layer] for half in self.halves if layer in half)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples
-from sdk.rounding import Moments
+from sdk.rounding import Half, Moments, off_diagonal
 
 KINDS = frozenset({"linear", "conv1d", "conv2d", "depthwise"})
 """Kinds of layers whose output is a product of their weight's rows with windows of the input."""
@@ -20,70 +20,61 @@ LARGEST = 8192
 """Inputs per output channel beyond which a layer is left to plain rounding (256 MB of moments)."""
 
 
-def second_moments(model: Model, samples: Samples) -> dict[str, Moments]:
-    """Return the moments of the input of every layer that has them, by layer name; none where the samples are synthetic.
+def second_moments(model: Model, samples: Samples) -> tuple[Half, ...]:
+    """Return the moments of the input of every layer that has them, over the first and the second half of the samples.
 
-    Layers that share a weight add up. Rows are in the order of the weight flattened behind its channel axis.
+    A single sample makes one half; synthetic samples make none. Layers that share a weight add up. Rows are in the
+    order of the weight flattened behind its channel axis.
     """
     import torch
 
     if samples.origin != "given":
-        return {}
-    wanted = {layer.weights[0]: layer for layer in model.inventory.layers if layer.kind in KINDS}
+        return ()
     module = model.module()
-    calls = _calls(module, wanted)
-    most = max(1, ROWS // max(1, len(samples)))
-    found: dict[str, _Sum] = {layer.name: _Sum() for layer in calls.values()}
+    calls = _calls(module, {layer.weights[0]: layer for layer in model.inventory.layers if layer.kind in KINDS})
+    most = max(1, ROWS // len(samples))
+    middle = len(samples) // 2
+    halves = [half for half in (samples.inputs[:middle], samples.inputs[middle:]) if half]
 
     class Summing(torch.fx.Interpreter):  # type: ignore[misc]
+        found: ClassVar[dict[str, _Sum]]
+
         def run_node(self, node: Any) -> Any:
             layer = calls.get(node)
             if layer is not None:
                 args, _ = self.fetch_args_kwargs_from_env(node)
-                found[layer.name].add(input_rows(layer, args, most))
+                self.found.setdefault(layer.name, _Sum()).add(input_rows(layer, args, most))
             return super().run_node(node)
 
+    made = []
     with torch.no_grad():
-        for inputs in samples.inputs:
-            Summing(module).run(*inputs)
-    return {name: total.moments() for name, total in found.items() if total.count}
+        for half in halves:
+            Summing.found = {}
+            for inputs in half:
+                Summing(module).run(*inputs)
+            made.append({name: total.moments() for name, total in Summing.found.items()})
+    return tuple(made)
 
 
 class _Sum:
     """Adds up the moments of one layer, sample by sample."""
 
     def __init__(self) -> None:
-        self.count = 0
         self._total: Any = 0
-        self._squares = 0.0
+        self._samples = 0
         self._rows = 0
+        self._squares = 0.0
 
     def add(self, rows: Any) -> None:
         """Add one sample's `rows` ([groups, rows, k])."""
         moments = rows.transpose(1, 2) @ rows / rows.shape[1]
-        self.count += 1
-        self._rows += rows.shape[1]
         self._total = self._total + moments
-        self._squares += _off_diagonal(moments)
+        self._samples += 1
+        self._rows += rows.shape[1]
+        self._squares += off_diagonal(moments)
 
     def moments(self) -> Moments:
-        """Return the mean and its noise.
-
-        Noise is the larger of two: the intensity towards the diagonal of Ledoit and Wolf 2004 (a well-conditioned
-        estimator for large covariance matrices) with samples as observations, since the rows of one are alike; and
-        k / (k + rows), for inputs that share one strong direction, which that intensity mistakes for knowledge.
-        """
-        mean, k = self._total / self.count, self._total.shape[1]
-        size = _off_diagonal(mean)
-        if self.count == 1 or size == 0:
-            return Moments(mean, 1.0)
-        spread = max(0.0, self._squares - self.count * size) / (self.count * (self.count - 1))
-        return Moments(mean, min(1.0, max(spread / size, k / (k + self._rows))))
-
-
-def _off_diagonal(moments: Any) -> float:
-    """Sum of squares off the diagonal."""
-    return float(moments.square().sum() - moments.diagonal(dim1=1, dim2=2).square().sum())
+        return Moments((self._total / self._samples).contiguous(), self._samples, self._rows, self._squares)
 
 
 def _calls(module: Any, wanted: Mapping[str, Layer]) -> dict[Any, Layer]:

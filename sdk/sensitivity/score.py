@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples
-from sdk.rounding import Statistics, round_layer
+from sdk.rounding import Grid, Statistics, feed, round_plain
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error
 from sdk.sensitivity.losses import direction
@@ -33,14 +33,14 @@ def importance(model: Model, samples: Samples, loss: str, limit: int = 16) -> di
     module = model.module()
     names = [w for layer in model.inventory.layers for w in layer.weights]
     weights = _require(module, names)
-    total = {name: None for name in names}
+    total: dict[str, Any] = {name: None for name in names}
     for _ in _backward(module, samples, loss, 1, limit, seed=1):
         for name in names:
             grad = weights[name].grad
             if grad is not None:
                 total[name] = grad.square() if total[name] is None else total[name] + grad.square()
                 weights[name].grad = None
-    return {name: value for name, value in total.items() if value is not None}
+    return {name: value.contiguous() for name, value in total.items() if value is not None}
 
 
 def take_statistics(model: Model, samples: Samples, loss: str) -> Statistics:
@@ -65,7 +65,7 @@ def score(
     rounding to the samples, so each half of them is scored on weights that were rounded by the other half. `ranges` are the
     static activation ranges by tensor name, `statistics` what rounding uses (see `take_statistics`; taken if absent).
     """
-    found = _crossed(model, samples, statistics or take_statistics(model, samples, loss))
+    found = statistics or take_statistics(model, samples, loss)
     chunks = _chunks(model, schemes)
     values: dict[str, dict[str, float]] = {}
     for index, layers in enumerate(chunks):
@@ -73,15 +73,6 @@ def score(
             tick(index * total + done, total * len(chunks))
         values.update(_score_chunk(model, layers, schemes, samples, loss, draws, ranges or {}, found, report))
     return Sensitivity(loss, samples.origin, {layer.name: values[layer.name] for layer in model.inventory.layers})
-
-
-def _crossed(model: Model, samples: Samples, statistics: Statistics) -> tuple[Statistics, Statistics]:
-    """What the first half of the samples, and the second, is scored with: the moments of the other half."""
-    middle = len(samples) // 2
-    if not statistics.moments or not middle:
-        return statistics, statistics
-    first, second = (replace(samples, inputs=half) for half in (samples.inputs[:middle], samples.inputs[middle:]))
-    return replace(statistics, moments=second_moments(model, second)), replace(statistics, moments=second_moments(model, first))
 
 
 def grid_key(scheme: Scheme) -> tuple[Any, ...]:
@@ -104,7 +95,7 @@ def _chunks(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[list[
 
 def _score_chunk(
     model: Model, layers: list[Layer], schemes: Mapping[str, Sequence[Scheme]], samples: Samples, loss: str,
-    draws: int, ranges: Mapping[str, Any], found: tuple[Statistics, Statistics], tick: Callable[[int, int], None],
+    draws: int, ranges: Mapping[str, Any], found: Statistics, tick: Callable[[int, int], None],
 ) -> dict[str, dict[str, float]]:
     import torch
 
@@ -143,32 +134,39 @@ def _score_chunk(
 
 
 def _crossed_errors(
-    layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], found: tuple[Statistics, Statistics]
-) -> tuple[Any, Any]:
-    """The errors for each half of the samples; they are the same where no error feedback is."""
-    first = _errors(layer, schemes, params, found[0])
-    if found[0] is found[1] or layer.name not in found[1].moments:
-        return first, first
-    return first, _errors(layer, schemes, params, found[1])
-
-
-def _errors(
     layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], statistics: Statistics
-) -> tuple[list[Any], list[int]]:
+) -> tuple[_Errors, _Errors]:
+    """Weight errors for the first half of the samples and for the second; the same where there is no error feedback."""
+    distinct = {grid_key(scheme): scheme for scheme in schemes}
+    index = [list(distinct).index(grid_key(s)) for s in schemes]
+    plain = round_plain(layer, params, list(distinct.values()), statistics)
+    halves = statistics.of_halves(layer.name)
+    if len(halves) < 2:
+        both = _Errors(_rows(layer, plain, params), index)
+        return both, both
+    first, second = (_Errors(_rows(layer, feed(layer, params, plain, half), params), index) for half in halves)
+    return second, first
+
+
+@dataclass(frozen=True, slots=True)
+class _Errors:
     """Weight errors of each distinct grid, one flat tensor each, and which of them is every scheme's."""
+
+    rows: list[Any]
+    index: list[int]
+
+
+def _rows(layer: Layer, grids: Sequence[tuple[Grid, ...]], params: Mapping[str, Any]) -> list[Any]:
     import torch
 
-    distinct = {grid_key(scheme): scheme for scheme in schemes}
-    rows = [
-        torch.cat([g.dequantize().sub(params[w].detach()).flatten() for w, g in zip(layer.weights, grids, strict=True)])
-        for grids in round_layer(layer, params, list(distinct.values()), statistics)
+    return [
+        torch.cat([g.dequantize().sub(params[w].detach()).flatten() for w, g in zip(layer.weights, each, strict=True)])
+        for each in grids
     ]
-    order = list(distinct)
-    return rows, [order.index(grid_key(s)) for s in schemes]
 
 
 def _changes(
-    layer: Layer, schemes: Sequence[Scheme], errors: tuple[list[Any], list[int]], params: Mapping[str, Any],
+    layer: Layer, schemes: Sequence[Scheme], errors: _Errors, params: Mapping[str, Any],
     dots: Mapping[Any, float],
 ) -> Any:
     """gᵀΔ of every scheme of one layer for the gradients now in `params` and `dots`.
@@ -177,12 +175,11 @@ def _changes(
     """
     import torch
 
-    rows, index = errors
     grads = [params[w].grad for w in layer.weights]
     flat = [torch.zeros_like(params[w]) if g is None else g for w, g in zip(layer.weights, grads, strict=True)]
     gradient = torch.cat([g.flatten() for g in flat])
-    change = torch.tensor([float(torch.dot(row, gradient)) for row in rows], dtype=torch.float64)
-    return change[index] + torch.tensor([dots.get((layer.name, s.activations), 0.0) for s in schemes], dtype=torch.float64)
+    change = torch.tensor([float(torch.dot(row, gradient)) for row in errors.rows], dtype=torch.float64)
+    return change[errors.index] + torch.tensor([dots.get((layer.name, s.activations), 0.0) for s in schemes], dtype=torch.float64)
 
 
 def _require(module: Any, names: Sequence[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdk.rounding import Grid, Moments, round_weight
+from sdk.rounding import Grid, Moments, off_diagonal, round_weight
 from sdk.rounding.feedback import feed_back, regularise
 from sdk.schemes import all_schemes
 
@@ -17,7 +17,12 @@ def _case(shape: tuple[int, ...], groups: int, rows: int = 2000) -> tuple[torch.
     weight = torch.randn(shape)
     k = weight[0].numel()
     inputs = torch.randn(groups, rows, k) @ torch.randn(groups, k, k) + 0.5
-    return weight, Moments(inputs.transpose(1, 2) @ inputs / rows, 0.1)
+    return weight, _known(inputs.transpose(1, 2) @ inputs / rows)
+
+
+def _known(value: torch.Tensor) -> Moments:
+    """Moments that the samples agree on."""
+    return Moments(value, samples=2, rows=10**9, squares=2 * off_diagonal(value))
 
 
 def _loss(weight: torch.Tensor, grid: Grid, moments: Moments) -> float:
@@ -50,7 +55,7 @@ def test_grids_do_not_depend_on_the_company_they_are_in() -> None:
 
 def test_uncorrelated_inputs_leave_nothing_to_make_up_for() -> None:
     weight, _ = _case((16, 64), 1)
-    moments = Moments(torch.eye(64).unsqueeze(0), 0.0)
+    moments = Moments(torch.eye(64).unsqueeze(0), 2, 10**9, 0.0)
     plain = round_weight(weight, all_schemes()["int4_channel"], 0)
     assert torch.equal(feed_back(weight, [plain], moments)[0].codes, plain.codes)
 
@@ -58,9 +63,9 @@ def test_uncorrelated_inputs_leave_nothing_to_make_up_for() -> None:
 def test_singular_moments_are_usable() -> None:
     weight, _ = _case((4, 64), 1)
     row = torch.randn(1, 1, 64)
-    moments = Moments(row.transpose(1, 2) @ row, 0.0)
+    moments = _known(row.transpose(1, 2) @ row)
     assert bool((torch.linalg.eigvalsh(regularise(moments)) > 0).all())
-    silent = Moments(torch.zeros(1, 64, 64), 1.0)
+    silent = _known(torch.zeros(1, 64, 64))
     for found in (moments, silent):
         plain = round_weight(weight, all_schemes()["int4_channel"], 0)
         assert torch.isfinite(feed_back(weight, [plain], found)[0].dequantize()).all()

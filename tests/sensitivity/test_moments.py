@@ -8,6 +8,7 @@ from torch import nn
 
 from sdk.models.load import load_model
 from sdk.models.samples import take_samples
+from sdk.rounding import Statistics
 from sdk.sensitivity.moments import input_rows, second_moments
 
 LAYERS = {
@@ -46,9 +47,10 @@ def test_moments_are_means_over_all_samples_and_fewer_rows_are_like_all(monkeypa
     model = load_model(nn.Sequential(nn.Conv2d(6, 4, 1)), data[0])
     samples = take_samples(model, data)
     (name,) = (layer.name for layer in model.inventory.layers)
-    every = second_moments(model, samples)[name]
+    every = Statistics(halves=second_moments(model, samples)).moments(name)
     monkeypatch.setattr("sdk.sensitivity.moments.ROWS", 4 * 64)
-    some = second_moments(model, samples)[name]
+    some = Statistics(halves=second_moments(model, samples)).moments(name)
+    assert every is not None and some is not None and every.rows == 4 * some.rows and some.samples == 4
     assert torch.allclose(some.value, every.value, atol=1e-5)
 
 
@@ -60,8 +62,10 @@ def test_noise_is_what_the_samples_do_not_agree_on() -> None:
     def noise(samples: int, correlated: bool) -> float:
         rows = [torch.randn(1, 24) for _ in range(samples)]
         data = [(row @ mixing if correlated else row,) for row in rows]
-        (found,) = second_moments(model, take_samples(model, data)).values()
-        return found.noise
+        found = Statistics(halves=second_moments(model, take_samples(model, data)))
+        moments = found.moments(model.inventory.layers[0].name)
+        assert moments is not None
+        return moments.noise
 
     assert noise(1, True) == 1.0
     assert noise(400, True) < 0.1 < noise(8, True)
@@ -70,4 +74,4 @@ def test_noise_is_what_the_samples_do_not_agree_on() -> None:
 
 def test_synthetic_samples_teach_nothing() -> None:
     model = load_model(nn.Sequential(nn.Linear(4, 3)), (torch.randn(1, 4),))
-    assert second_moments(model, take_samples(model, None)) == {}
+    assert second_moments(model, take_samples(model, None)) == ()
