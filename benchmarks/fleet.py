@@ -73,6 +73,8 @@ def rows_of(case: Case) -> list[dict[str, Any]]:
         {"case": case.name, "way": "one bundle for all", "files": 1, "origin": "predicted", "download_bytes": one.bytes,
          "total_bytes": one.total_bytes, "loss_predicted": one.loss},
     ]  # fmt: skip
+    if one.loss is None:
+        rows[1] |= {"way": "one bundle for all: none fits", "files": None}
     rows.insert(1, _fleet_row(case, ready))
     for row in rows:
         if row["loss_predicted"] is not None:
