@@ -9,7 +9,8 @@ import pytest
 
 from sdk.bundles import open_bundle
 from sdk.devices import DeviceProfile, find_device, list_devices
-from sdk.release.store.android.targeting import REPORTED, DeviceGroup, device_groups, targeting_xml
+from sdk.release.selector.rules import REPORTED
+from sdk.release.store.android.targeting import DeviceGroup, device_groups, targeting_xml
 from sdk.release.store.variants import Variant
 
 CONFIG = "{http://schemas.android.com/apk/config}"
@@ -40,7 +41,7 @@ def bundle(packaged: dict[str, Path]):
 
 def groups_of(bundle, *variants: tuple[str, ...]) -> tuple[DeviceGroup, ...]:
     return device_groups(
-        [Variant(f"v{i}", bundle, tuple(map(find_device, names))) for i, names in enumerate(variants)]
+        [Variant(f"v{i}", f"v{i}", bundle, tuple(map(find_device, names))) for i, names in enumerate(variants)]
     )
 
 
@@ -78,7 +79,7 @@ def test_many_memories_are_folded_into_five_selectors(bundle) -> None:
         data["play"]["soc"]["value"] = f"Maker/chip{i}"
         data["app_memory"] = None
         phones.append(DeviceProfile.model_validate(data))
-    (group,) = device_groups([Variant("v", bundle, tuple(phones))])
+    (group,) = device_groups([Variant("v", "v", bundle, tuple(phones))])
     assert len(group.selectors) == 5
     for selector in group.selectors[1:]:
         for _, chip in selector.socs:

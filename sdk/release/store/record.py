@@ -24,9 +24,10 @@ class _Frozen(BaseModel):
 
 
 class VariantRecord(_Frozen):
-    """One variant: its artifact and manifest, and the devices that it is for."""
+    """One variant: its artifact and manifest, and the devices that it is for; `folder`: where an app finds it."""
 
     id: str
+    folder: str
     target: str
     min_os: float | None
     devices: tuple[str, ...]
@@ -54,7 +55,7 @@ def variant_records(source: Source) -> tuple[VariantRecord, ...]:
     """Return what the record says of the variants of `source`."""
     return tuple(
         VariantRecord(
-            id=each.id, target=each.bundle.manifest.target, min_os=each.bundle.manifest.min_os,
+            id=each.id, folder=each.folder, target=each.bundle.manifest.target, min_os=each.bundle.manifest.min_os,
             devices=tuple(sorted(device.name for device in each.devices)), artifact=each.bundle.manifest.artifact.path,
             bytes=each.bundle.manifest.artifact.bytes, sha256=each.bundle.manifest.artifact.sha256,
             manifest=each.bundle.manifest.digest,

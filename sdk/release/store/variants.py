@@ -1,10 +1,10 @@
-"""Which bundles a release holds, and which devices each is for."""
+"""Which bundles a release holds, and which devices each is for: single bundles, or a fleet."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from sdk.bundles import Bundle, integrity, open_bundle
 from sdk.devices import DeviceProfile, find_device
 from sdk.errors import BadInput, CheckFailed
 from sdk.release.evidence import check_evidence
+from sdk.release.fleet import FLEET, open_fleet
+from sdk.release.selector import SELECTOR
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -19,31 +21,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One bundle under the name that it has in the stores, and the devices that it is for."""
+    """One bundle, and the devices that it is for.
+
+    `id`: its name in the stores, letters, digits and underscores; `folder`: its name on disk, which a fleet's selector says.
+    """
 
     id: str
+    folder: str
     bundle: Bundle
     devices: tuple[DeviceProfile, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a release is made of: the model's name, and its variants."""
+    """What a release is made of: the model's name, its variants, and the folder of the fleet that they are."""
 
     name: str
     variants: tuple[Variant, ...]
+    fleet: Path | None = None
+
+    @property
+    def selector(self) -> Path | None:
+        """The fleet's `selector.json`."""
+        return self.fleet / SELECTOR if self.fleet is not None else None
 
 
 def gather(
     paths: Sequence[Path], systems: frozenset[str], profiles: Iterable[Path] = (), key: Ed25519PublicKey | None = None
 ) -> Source:
-    """Return the variants in `paths` (bundles) for devices whose OS is in `systems`.
+    """Return the variants in `paths` (bundles, or one fleet) for devices whose OS is in `systems`.
 
     `profiles`: files of devices that are not shipped. With `key` every bundle must be signed by it. BadInput for what is
     no bundle, another model, a device in two variants, or nothing for these systems; CheckFailed for what was altered.
     """
     own = {profile.name: profile for profile in map(find_device, profiles)}
-    found = [_of_bundle(path, own) for path in paths]
+    fleet = next((path for path in paths if (path / FLEET).is_file()), None)
+    if fleet is not None and len(paths) > 1:
+        raise BadInput(f"{fleet}: is a fleet, which has a selector for all of its variants: release it by itself")
+    found = [_of_bundle(path, own) for path in paths] if fleet is None else _of_fleet(fleet, own)
     kept = [each for each in (_for_systems(variant, systems) for variant in found) if each is not None]
     if not kept:
         names = sorted({device.name for variant in found for device in variant.devices})
@@ -52,7 +67,7 @@ def gather(
         _check(variant, key)
     _coherent(kept)
     kept.sort(key=lambda variant: variant.id)
-    return Source(kept[0].bundle.manifest.model.name, tuple(kept))
+    return Source(kept[0].bundle.manifest.model.name, tuple(kept), fleet)
 
 
 def identifier(name: str) -> str:
@@ -61,10 +76,21 @@ def identifier(name: str) -> str:
     return found if found[:1].isalpha() else f"model_{found}".rstrip("_")
 
 
+def _of_fleet(path: Path, own: dict[str, DeviceProfile]) -> list[Variant]:
+    found = []
+    for entry in open_fleet(path).variants:
+        bundle = open_bundle(path / entry.id)
+        if bundle.manifest.digest != entry.digest:
+            raise CheckFailed(f"{path / entry.id}: is not the bundle that {FLEET} names (its manifest differs): package again")
+        found.append(Variant(identifier(entry.id), entry.id, bundle, tuple(_device(name, own) for name in entry.devices)))
+    return found
+
+
 def _of_bundle(path: Path, own: dict[str, DeviceProfile]) -> Variant:
     bundle = open_bundle(path)
     device = _device(bundle.manifest.device, own)
-    return Variant(identifier(f"{device.name}_{bundle.manifest.target}"), bundle, (device,))
+    name = identifier(f"{device.name}_{bundle.manifest.target}")
+    return Variant(name, name, bundle, (device,))
 
 
 def _device(name: str, own: dict[str, DeviceProfile]) -> DeviceProfile:
@@ -78,7 +104,7 @@ def _device(name: str, own: dict[str, DeviceProfile]) -> DeviceProfile:
 
 def _for_systems(variant: Variant, systems: frozenset[str]) -> Variant | None:
     devices = tuple(device for device in variant.devices if device.os.name in systems)
-    return Variant(variant.id, variant.bundle, devices) if devices else None
+    return replace(variant, devices=devices) if devices else None
 
 
 def _check(variant: Variant, key: Ed25519PublicKey | None) -> None:

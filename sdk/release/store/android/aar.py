@@ -9,6 +9,7 @@ import io
 import zipfile
 from pathlib import Path
 
+from sdk.release.selector import SELECTOR
 from sdk.release.store.shipped import shipped_files
 from sdk.release.store.variants import Source
 from sdk.release.store.zips import write_zip
@@ -22,7 +23,7 @@ _MANIFEST = """\
 
 
 def write_aar(path: Path, pack: str, source: Source) -> None:
-    """Write the AAR at `path`: its models are in `assets/<pack>/<variant>/`."""
+    """Write the AAR at `path`: its models are in `assets/<pack>/<variant>/`, a fleet's selector beside them."""
     entries: dict[str, bytes | Path] = {
         "AndroidManifest.xml": _MANIFEST.format(package=pack.lower()).encode(),
         "R.txt": b"",
@@ -30,7 +31,9 @@ def write_aar(path: Path, pack: str, source: Source) -> None:
     }
     for variant in source.variants:
         for name, file in shipped_files(variant.bundle).items():
-            entries[f"assets/{pack}/{variant.id}/{name}"] = file
+            entries[f"assets/{pack}/{variant.folder}/{name}"] = file
+    if source.selector is not None:
+        entries[f"assets/{pack}/{SELECTOR}"] = source.selector
     write_zip(path, entries)
 
 

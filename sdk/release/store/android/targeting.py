@@ -11,6 +11,7 @@ from xml.sax.saxutils import quoteattr
 
 from sdk.devices import DeviceProfile
 from sdk.errors import BadInput
+from sdk.release.selector.rules import REPORTED
 from sdk.release.store.limits import limits
 from sdk.release.store.variants import Variant
 
@@ -18,9 +19,6 @@ CONFIGURATION = "device_targeting_configuration.xml"
 NAMESPACE = "http://schemas.android.com/apk/config"
 OTHER = "other"
 """Play's own group of the phones that match no group; it must not be defined."""
-
-REPORTED = 0.8
-"""Least share of its RAM that a device reports: the kernel and the firmware keep the rest (policy)."""
 
 
 @dataclass(frozen=True, slots=True)

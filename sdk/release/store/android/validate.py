@@ -142,7 +142,7 @@ def library(folder: Path, record: ReleaseRecord) -> str:
     if sorted(strange) != ["AndroidManifest.xml", "R.txt", "classes.jar"]:
         raise CheckFailed(f"{path.name} holds {strange}: only assets are expected beside the manifest")
     for variant in record.variants:
-        _in_library(variant.artifact, f"assets/{record.pack}/{variant.id}/", list(entries))
+        _in_library(variant.artifact, f"assets/{record.pack}/{variant.folder}/", list(entries))
     check_limit("play_base", download_bytes([path], limits()["play_base"].most), path.name)
     return f"{len(entries)} entries, {path.stat().st_size:,} bytes"
 

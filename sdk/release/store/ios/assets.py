@@ -33,6 +33,6 @@ def manifest(name: str, delivery: str, variant: Variant) -> dict[str, Any]:
     return {
         "assetPackID": f"{name}-{variant.id}".replace("_", "-"),
         "downloadPolicy": {POLICIES[delivery]: policy},
-        "fileSelectors": [{"directory": f"{name}/{MODELS}/{variant.id}"}],
+        "fileSelectors": [{"directory": f"{name}/{MODELS}/{variant.folder}"}],
         "platforms": ["iOS"],
     }

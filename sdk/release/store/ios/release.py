@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from sdk.bundles import write_bundle
 from sdk.errors import BadInput, CheckFailed
+from sdk.release.selector import SELECTOR
 from sdk.release.store.ios.assets import POLICIES, write_manifests
 from sdk.release.store.ios.swift import MODELS, write_swift
 from sdk.release.store.record import FOLDER, ReleaseRecord, check_release, variant_records, write_record
@@ -35,9 +37,11 @@ def release_ios(
 
     def fill(folder: Path) -> None:
         for variant in source.variants:
-            copy_files(shipped_files(variant.bundle), folder / name / MODELS / variant.id)
+            copy_files(shipped_files(variant.bundle), folder / name / MODELS / variant.folder)
+        if source.selector is not None:
+            shutil.copyfile(source.selector, folder / name / MODELS / SELECTOR)
         if "swift" in forms:
-            write_swift(folder, name, source.variants)
+            write_swift(folder, name, source)
         if "assets" in forms:
             write_manifests(folder, name, policy, source.variants)
         write_record(folder, record)

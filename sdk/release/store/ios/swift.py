@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from sdk.bundles import contents, sha256_file
-from sdk.release.store.variants import Variant
+from sdk.release.store.variants import Source, Variant
 
 MODELS = "models"
 CHECKSUMS = "checksums.json"
+SELECTOR_SOURCE = "Selector.swift"
+"""The reference selector of a fleet, which becomes a part of the package."""
 
 _PACKAGE = """\
 // swift-tools-version:5.9
@@ -73,12 +76,13 @@ public enum {name}: String, CaseIterable, Sendable {{
 """
 
 
-def write_swift(folder: Path, name: str, variants: tuple[Variant, ...]) -> None:
-    """Write the package around the models that are in `folder/name/models` already."""
+def write_swift(folder: Path, name: str, source: Source) -> None:
+    """Write the package around the models that are in `folder/name/models` already; a fleet brings its selector."""
+    variants = source.variants
     (folder / "Package.swift").write_text(_PACKAGE.format(name=name, models=MODELS, checksums=CHECKSUMS), encoding="utf-8")
     accessor = _ACCESSOR.format(
         name=name, models=MODELS, checksums=CHECKSUMS,
-        cases="\n".join(f'    case {case(each.id)} = "{each.id}"' for each in variants),
+        cases="\n".join(f'    case {case(each.id)} = "{each.folder}"' for each in variants),
         artifacts="\n".join(
             f"        case .{case(each.id)}: return folder.appendingPathComponent({_quoted(each.bundle.manifest.artifact.path)})"
             for each in variants
@@ -86,6 +90,8 @@ def write_swift(folder: Path, name: str, variants: tuple[Variant, ...]) -> None:
         devices="\n".join(f"        case .{case(each.id)}: return [{_names(each)}]" for each in variants),
     )  # fmt: skip
     (folder / name / f"{name}.swift").write_text(accessor, encoding="utf-8")
+    if source.fleet is not None:
+        shutil.copyfile(source.fleet / "selector" / SELECTOR_SOURCE, folder / name / SELECTOR_SOURCE)
     files = contents(folder / name / MODELS)
     sums = {f"{MODELS}/{path}": sha256_file(file) for path, file in files.items()}
     text = json.dumps(sums, indent=1, sort_keys=True, ensure_ascii=False)

@@ -48,9 +48,9 @@ def accessor(folder: Path, record: ReleaseRecord) -> str:
         return "no Swift package"
     text = (folder / record.pack / f"{record.pack}.swift").read_text("utf-8")
     cases = dict(re.findall(r'^    case (`\w+`) = "([^"]+)"$', text, re.MULTILINE))
-    if sorted(cases.values()) != sorted(variant.id for variant in record.variants):
+    if sorted(cases.values()) != sorted(variant.folder for variant in record.variants):
         raise CheckFailed(f"{record.pack}.swift has cases for {sorted(cases.values())}")
-    wanted = {variant.id: variant.artifact for variant in record.variants}
+    wanted = {variant.folder: variant.artifact for variant in record.variants}
     for case, identifier in cases.items():
         if f"case .{case}: return folder.appendingPathComponent({json.dumps(wanted[identifier])})" not in text:
             raise CheckFailed(f"{record.pack}.swift: {case} does not lead to {wanted[identifier]}")
@@ -72,7 +72,7 @@ def checksums(folder: Path, record: ReleaseRecord) -> str:
 def models(folder: Path, record: ReleaseRecord) -> str:
     """models: every variant's artifact is where the record says."""
     for variant in record.variants:
-        _inside(folder / record.pack / "models" / variant.id, variant.artifact)
+        _inside(folder / record.pack / "models" / variant.folder, variant.artifact)
     return f"{len(record.variants)} variants"
 
 
