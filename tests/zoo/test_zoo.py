@@ -128,7 +128,8 @@ def test_the_whole_way(kind: type[nn.Module], draw: Callable[[], Inputs], target
     torch.manual_seed(0)
     module = kind().eval()
     samples = [draw() for _ in range(4)]
-    budget = sum(4 * p.numel() for p in module.parameters()) // 2 + 8000
+    share = 0.8 if kind is Grouped else 0.5  # its grouped transposed convolution stays in float
+    budget = int(share * sum(4 * p.numel() for p in module.parameters())) + 8000
     out = tmp_path / "bundle"
     sdk.package(module, device=DEVICES[target], target=target, max_size=budget, calibration=samples, out=out)
     bundle = sdk.open_bundle(out)
