@@ -123,11 +123,7 @@ def _manifest(
             loss=Figure(value=plan.predicted.loss, origin="predicted"),
             relative_error=Figure(value=None, origin="predicted"),
         ),
-        measured=Figures(
-            artifact_bytes=Figure(value=described.bytes, origin=_origin(parity)),
-            loss=Figure(value=max(0.0, parity.loss), origin=_origin(parity)),
-            relative_error=Figure(value=parity.relative_error, origin=_origin(parity)),
-        ),
+        measured=_measured(described, parity),
         rounding_floor=Figure(value=significant(parity.floor), origin="host"),
         metric=metric,
         front=tuple(
@@ -144,5 +140,10 @@ def _manifest(
     )
 
 
-def _origin(parity: Parity) -> Any:
-    return parity.origin
+def _measured(artifact: Artifact, parity: Parity) -> Figures:
+    origin: Any = parity.origin
+    return Figures(
+        artifact_bytes=Figure(value=artifact.bytes, origin=origin),
+        loss=Figure(value=max(0.0, parity.loss), origin=origin),
+        relative_error=Figure(value=parity.relative_error, origin=origin),
+    )
