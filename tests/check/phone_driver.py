@@ -66,7 +66,10 @@ class Phone:
 
 
 def kill_runner(phone: Phone) -> None:
-    os.kill(phone.program() or 0, signal.SIGKILL)
+    """Kill the program once it has a child of its own, which lives on with the program's output open."""
+    program = phone.program() or 0
+    wait_for(lambda: bool(Path(f"/proc/{program}/task/{program}/children").read_text()))
+    os.kill(program, signal.SIGKILL)
 
 
 def kill_adbd(phone: Phone) -> None:

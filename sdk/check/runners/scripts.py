@@ -62,9 +62,11 @@ cd {folder} || exit 96
 rm -f output_*.bin
 S=; command -v setsid >/dev/null 2>&1 && S=setsid
 $S {command} </dev/null &
-echo $! > program.pid
-wait $!
+P=$!
+echo $P > program.pid
+wait $P
 C=$?
+[ -n "$S" ] && kill -9 -$P 2>/dev/null
 rm -f program.pid
 exit $C
 """
@@ -85,7 +87,10 @@ def release_script(folder: str, token: str) -> str:
 
 
 def run_script(folder: str, command: str) -> str:
-    """Run `command` in `folder`, in a group of its own for the janitor; ends with its exit code (128 + signal)."""
+    """Run `command` in `folder`, in a group of its own for the janitor; ends with its exit code (128 + signal).
+
+    What the program leaves behind in its group is killed: it would hold the output open, and the check would wait for it.
+    """
     return _RUN.format(folder=quote(folder), command=command)
 
 
