@@ -40,7 +40,7 @@ def COMMAND(
     from sdk.cli.output import print_json, toolchains_on_stderr
     from sdk.cli.progress import reporter
     from sdk.cli.requests import build_requests, shared_workbench, with_inputs
-    from sdk.pipeline import package, score_together
+    from sdk.pipeline import package, pricing_ahead, score_together
 
     if fleet is not None or max_variants is not None:
         fleets.package(flags, out, plan, fleet, max_variants, as_json)
@@ -51,9 +51,10 @@ def COMMAND(
     with toolchains_on_stderr():
         requests = with_inputs(requests, flags["inputs"], flags["project"])
         workbench = shared_workbench(requests, report)
-        score_together(requests, workbench)
-        for request in requests:
-            finished.append(package(request, report, workbench))
+        with pricing_ahead(requests, workbench):
+            score_together(requests, workbench)
+            for request in requests:
+                finished.append(package(request, report, workbench))
     if as_json:
         bundles = [{"path": str(b.path), "manifest": b.manifest.model_dump(mode="json", by_alias=True)} for b in finished]
         print_json({"bundles": bundles})

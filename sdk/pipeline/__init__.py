@@ -1,6 +1,7 @@
 """The whole way: a request becomes a plan, a plan a verified bundle."""
 
 from sdk.bundles import Finding
+from sdk.pipeline.ahead import pricing_ahead
 from sdk.pipeline.lowered import BundleKey, bundle_key
 from sdk.pipeline.packaging import package_request as package
 from sdk.pipeline.planning import Planned, score_together
@@ -10,6 +11,6 @@ from sdk.pipeline.verifying import verify_bundle
 from sdk.pipeline.workbench import Workbench
 
 __all__ = [
-    "BundleKey", "Finding", "Planned", "Request", "Workbench", "bundle_key", "make_plan", "package", "score_together",
-    "verify_bundle",
+    "BundleKey", "Finding", "Planned", "Request", "Workbench", "bundle_key", "make_plan", "package", "pricing_ahead",
+    "score_together", "verify_bundle",
 ]  # fmt: skip

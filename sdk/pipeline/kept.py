@@ -35,6 +35,10 @@ class Kept:
         self._subject = [model.digest, samples.digest, loss, draws]
         self._scores: Scores = {}
 
+    def knows(self, wanted: Mapping[str, Sequence[Scheme]]) -> bool:
+        """Whether all of `wanted` was scored before."""
+        return not _missing(wanted, self.cache.read("scores", self._key("scores"), _load) or {})
+
     def scores(self, wanted: Mapping[str, Sequence[Scheme]], compute: Callable[[Mapping[str, list[Scheme]]], Scores]) -> Scores:
         """Return the losses of `wanted`; `compute` is asked for those alone that nobody scored before.
 

@@ -91,7 +91,7 @@ def problem_within(
     workbench: Workbench, target: Target, restriction: Restriction, min_os: float | None, report: Reporter
 ) -> Problem:
     """Score and price every scheme that target, shapes and `restriction` (of a device, or of several) allow."""
-    kept, refused = _allowed(workbench, target, restriction, min_os)
+    kept, refused = allowed_within(workbench.model, target, restriction, min_os)
     losses = workbench.losses(kept)
     with report.stage(f"price for {target.name}"):
         priced = prices(target, workbench.model, kept, min_os)
@@ -104,15 +104,15 @@ def problem_within(
     )
 
 
-def _allowed(
-    workbench: Workbench, target: Target, restriction: Restriction, min_os: float | None
+def allowed_within(
+    model: Model, target: Target, restriction: Restriction, min_os: float | None
 ) -> tuple[dict[str, list[Scheme]], dict[str, list[Refusal]]]:
     """Schemes of every layer that may be chosen, and those that are refused."""
     kept: dict[str, list[Scheme]] = {}
     refused: dict[str, list[Refusal]] = {}
     rows = target.capabilities()
     always = (target.fallback, target.lossless)
-    for layer in workbench.model.inventory.layers:
+    for layer in model.inventory.layers:
         kept[layer.name], refused[layer.name] = allowed(
             layer, rows, min_os, all_schemes().values(), restriction, always
         )
@@ -121,13 +121,18 @@ def _allowed(
 
 def score_together(requests: Sequence[Request], workbench: Workbench) -> None:
     """Score what any of `requests` may choose in one pass over the samples, so that each finds its losses there."""
-    wanted: dict[str, dict[str, Scheme]] = {layer.name: {} for layer in workbench.model.inventory.layers}
+    workbench.losses(wanted_by(requests, workbench.model))
+
+
+def wanted_by(requests: Sequence[Request], model: Model) -> dict[str, list[Scheme]]:
+    """Layer → schemes that any of `requests` may choose."""
+    wanted: dict[str, dict[str, Scheme]] = {layer.name: {} for layer in model.inventory.layers}
     for request in requests:
         device, target, min_os = start(request, SilentReporter())
-        kept, _ = _allowed(workbench, target, restriction_of(device, target), min_os)
+        kept, _ = allowed_within(model, target, restriction_of(device, target), min_os)
         for layer, schemes in kept.items():
             wanted[layer] |= {scheme.name: scheme for scheme in schemes}
-    workbench.losses({layer: list(schemes.values()) for layer, schemes in wanted.items()})
+    return {layer: list(schemes.values()) for layer, schemes in wanted.items()}
 
 
 def restriction_of(device: DeviceProfile, target: Target) -> Restriction:

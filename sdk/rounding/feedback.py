@@ -25,6 +25,8 @@ def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Gri
     """
     import torch
 
+    parts = _by_kind(grids)
+    grids, places = [grids[n] for _, chosen in parts for n in chosen], [n for _, chosen in parts for n in chosen]
     first = grids[0]
     flat = weight.detach().float().movedim(first.channel_axis, 0)
     moved, channels = flat.shape, flat.shape[0]
@@ -35,13 +37,17 @@ def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Gri
     ordered = dense.gather(1, order.unsqueeze(2).expand(-1, -1, k)).gather(2, order.unsqueeze(1).expand(-1, k, -1))
     columns = order.repeat_interleave(channels // groups, dim=0)
     work = _columns_first(flat.gather(1, columns), groups).repeat(len(grids), 1, 1, 1)
-    codes = _sweep(work, _factor(ordered).float(), _Rounders(grids, columns, groups))
-    made = []
-    for grid, found in zip(grids, codes, strict=True):
+    rounders, start = [], 0
+    for kind, chosen in parts:
+        run = slice(start, start := start + len(chosen))
+        rounders.append((run, kind(grids[run], columns, groups)))
+    codes = _sweep(work, _factor(ordered).float(), rounders)
+    made: dict[int, Grid] = {}
+    for place, grid, found in zip(places, grids, codes, strict=True):
         back = torch.empty(channels, k, dtype=grid.codes.dtype)
         back.scatter_(1, columns, found.transpose(1, 2).reshape(channels, k).to(grid.codes.dtype))
-        made.append(replace(grid, codes=back.reshape(moved).movedim(0, grid.channel_axis).contiguous()))
-    return tuple(made)
+        made[place] = replace(grid, codes=back.reshape(moved).movedim(0, grid.channel_axis).contiguous())
+    return tuple(made[n] for n in sorted(made))
 
 
 def _columns_first(rows: Any, groups: int) -> Any:
@@ -66,20 +72,23 @@ def _factor(moments: Any) -> Any:
     return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(moments)), upper=True)
 
 
-def _sweep(work: Any, factor: Any, rounders: _Rounders) -> Any:
+def _sweep(work: Any, factor: Any, rounders: Sequence[tuple[slice, _Rounder]]) -> Any:
     """Round `work` ([grids, groups, k, channels per group]) column by column; return the codes in its shape (int16)."""
     import torch
 
     grids, groups, k, channels = work.shape
     codes = torch.empty(work.shape, dtype=torch.int16)
+    diagonal = factor.diagonal(dim1=1, dim2=2).unsqueeze(2)  # [groups, k, 1]
     for start in range(0, k, BLOCK):
         stop = min(k, start + BLOCK)
         errors = torch.empty(grids, groups, stop - start, channels)
         for i in range(start, stop):
-            codes[:, :, i], rounded = rounders(work[:, :, i], i)
-            error = (work[:, :, i] - rounded) / factor[:, i, i].unsqueeze(1)
-            errors[:, :, i - start] = error
-            work[:, :, i + 1 : stop] -= factor[:, i, i + 1 : stop].unsqueeze(2) * error.unsqueeze(2)
+            value, error = work[:, :, i], errors[:, :, i - start]
+            for chosen, round_ in rounders:
+                round_(value[chosen], i, codes[chosen, :, i], error[chosen])
+            torch.sub(value, error, out=error).div_(diagonal[:, i])
+            if i + 1 < stop:
+                work[:, :, i + 1 : stop].addcmul_(factor[:, i, i + 1 : stop].unsqueeze(2), error.unsqueeze(2), value=-1)
         if stop < k:
             rest = factor[:, start:stop, stop:].transpose(1, 2)
             for one, theirs in zip(work, errors, strict=True):  # one product each: company must not change the rounding
@@ -88,31 +97,19 @@ def _sweep(work: Any, factor: Any, rounders: _Rounders) -> Any:
 
 
 class _Rounder(Protocol):
-    def __call__(self, value: Any, column: int) -> tuple[Any, Any]: ...
+    """Rounds `value` ([grids, groups, channels], column `column` of the sweep) into `codes` and what these stand for."""
+
+    def __init__(self, grids: Sequence[Grid], columns: Any, groups: int) -> None: ...
+
+    def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None: ...
 
 
-class _Rounders:
-    """Rounds column i (in the order of the sweep) of [grids, groups, channels]: the codes, and what they stand for."""
-
-    def __init__(self, grids: Sequence[Grid], columns: Any, groups: int) -> None:
-        kinds: dict[int, list[int]] = {}
-        for n, grid in enumerate(grids):  # tables of one length together; 0: integers
-            kinds.setdefault(grid.table.shape[1] if grid.scheme.format == "lut" else 0, []).append(n)
-        self._parts: list[tuple[list[int], _Rounder]] = [
-            (chosen, (_Tables if length else _Integers)([grids[n] for n in chosen], columns, groups))
-            for length, chosen in sorted(kinds.items())
-        ]
-
-    def __call__(self, value: Any, column: int) -> tuple[Any, Any]:
-        import torch
-
-        if len(self._parts) == 1:
-            return self._parts[0][1](value, column)
-        codes, rounded = torch.empty(value.shape, dtype=torch.int16), torch.empty_like(value)
-        for chosen, round_ in self._parts:
-            found, rounded[chosen] = round_(value[chosen], column)
-            codes[chosen] = found.to(torch.int16)
-        return codes, rounded
+def _by_kind(grids: Sequence[Grid]) -> list[tuple[type[_Rounder], list[int]]]:
+    """Which grids are rounded together, and by what: integers, and palettes of equally many tables."""
+    kinds: dict[int, list[int]] = {}
+    for n, grid in enumerate(grids):
+        kinds.setdefault(0 if grid.table is None else grid.table.shape[0], []).append(n)
+    return [(_Tables if tables else _Integers, chosen) for tables, chosen in sorted(kinds.items())]
 
 
 class _Integers:
@@ -125,10 +122,13 @@ class _Integers:
         self.scale = torch.stack([scale.expand(-1, columns.shape[1], -1) for scale in ordered])
         self.most = torch.tensor([2.0 ** (grid.scheme.bits - 1) - 1 for grid in grids]).reshape(-1, 1, 1)
 
-    def __call__(self, value: Any, column: int) -> tuple[Any, Any]:
+    def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None:
+        import torch
+
         scale = self.scale[:, :, column]
-        code = (value / scale).round_().clamp_(-self.most, self.most)
-        return code, code * scale
+        torch.div(value, scale, out=rounded)
+        codes.copy_(rounded.round_().clamp_(-self.most, self.most))
+        rounded.mul_(scale)
 
 
 def _ordered_scale(grid: Grid, columns: Any) -> Any:
@@ -140,20 +140,22 @@ def _ordered_scale(grid: Grid, columns: Any) -> Any:
 
 
 class _Tables:
-    """Lookup tables of one length, times a scale per channel where there is one."""
+    """Lookup tables, equally many per grid, times a scale per channel where there is one."""
 
     def __init__(self, grids: Sequence[Grid], columns: Any, groups: int) -> None:
         import torch
 
-        channels = columns.shape[0]
-        tables = [grid.table.repeat_interleave(channels // grid.table.shape[0], dim=0) for grid in grids]
-        self.table = torch.stack([t.reshape(groups, -1, t.shape[1]) for t in tables])
+        channels, tables, longest = columns.shape[0], grids[0].table.shape[0], max(g.table.shape[1] for g in grids)
+        filled = [torch.nn.functional.pad(g.table, (0, longest - g.table.shape[1]), value=float("inf")) for g in grids]
+        self.table = torch.stack(filled)
         self.middle = ((self.table[..., 1:] + self.table[..., :-1]) / 2).contiguous()
         scales = [torch.ones(channels, 1) if grid.scale is None else grid.scale for grid in grids]
         self.scale = torch.stack([s.reshape(groups, -1) for s in scales])
+        self.shape = (len(grids), tables, channels // tables)
 
-    def __call__(self, value: Any, column: int) -> tuple[Any, Any]:
+    def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None:
         import torch
 
-        code = torch.searchsorted(self.middle, (value / self.scale).unsqueeze(3))
-        return code.squeeze(3), self.table.gather(3, code).squeeze(3) * self.scale
+        found = torch.searchsorted(self.middle, (value / self.scale).reshape(self.shape))
+        codes.copy_(found.reshape(codes.shape))
+        torch.mul(self.table.gather(2, found).reshape(value.shape), self.scale, out=rounded)

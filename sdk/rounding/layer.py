@@ -8,7 +8,7 @@ from typing import Any
 from sdk.models import Layer
 from sdk.rounding.feedback import feed_back
 from sdk.rounding.grid import Grid
-from sdk.rounding.round import round_weight
+from sdk.rounding.round import round_weights
 from sdk.rounding.statistics import Moments, Statistics
 from sdk.schemes import Scheme
 
@@ -30,10 +30,10 @@ def round_plain(
     layer: Layer, weights: Mapping[str, Any], schemes: Sequence[Scheme], statistics: Statistics
 ) -> list[tuple[Grid, ...]]:
     """Return the grids of `round_layer` before error feedback."""
-    return [
-        tuple(round_weight(weights[w], scheme, layer.channel_axis, statistics.importance.get(w)) for w in layer.weights)
-        for scheme in schemes
+    rounded = [
+        round_weights(weights[w], schemes, layer.channel_axis, statistics.importance.get(w)) for w in layer.weights
     ]
+    return list(zip(*rounded, strict=True))
 
 
 def feed(

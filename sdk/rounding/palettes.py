@@ -11,21 +11,35 @@ SAMPLES = 1 << 15
 """Points per table that the centroids are fitted on; the rest are only assigned."""
 
 
-def fit_palette(flat: Any, cost: Any, scheme: Scheme) -> tuple[Any, Any, Any]:
-    """Return codes (uint8, [channels, rest]), tables ([tables, 2^bits]) and channel scales ([channels, 1] or None).
+class Palettes:
+    """Fits palettes to one weight; what the widths of one partition into tables share is made once.
 
-    Tables and scales are exact in float16.
+    `flat` is [channels, rest], `cost` (same shape) weighs the squared error of each element.
     """
-    scale = None
-    if scheme.channel_scale:
-        scale = flat.abs().amax(1, keepdim=True)
-        scale = scale.half().float().clamp(min=2.0**-24)  # an all-zero channel: any table times almost nothing
-        flat, cost = flat / scale, cost * scale.square()
-    count = flat.shape[0] // scheme.group if scheme.granularity == "group" else 1
-    values, costs = flat.reshape(count, -1), cost.reshape(count, -1)
-    table = _lloyd(*_subset(values, costs), 2**scheme.bits)
-    codes = _assign(values, table)
-    return codes.reshape(flat.shape), table, scale
+
+    def __init__(self, flat: Any, cost: Any) -> None:
+        self._flat, self._cost = flat, cost
+        self._made: dict[tuple[bool, int], _Points] = {}
+
+    def fit(self, scheme: Scheme) -> tuple[Any, Any, Any]:
+        """Return codes (uint8, [channels, rest]), tables ([tables, 2^bits]) and channel scales ([channels, 1] or None).
+
+        Tables and scales are exact in float16.
+        """
+        count = self._flat.shape[0] // scheme.group if scheme.granularity == "group" else 1
+        key = (scheme.channel_scale, count)
+        scale = _scale(self._flat) if scheme.channel_scale else None
+        flat = self._flat if scale is None else self._flat / scale
+        if key not in self._made:
+            cost = self._cost if scale is None else self._cost * scale.square()
+            self._made[key] = _Points(*_subset(flat.reshape(count, -1), cost.reshape(count, -1)))
+        table = self._made[key].lloyd(2**scheme.bits)
+        return _assign(flat.reshape(count, -1), table).reshape(flat.shape), table, scale
+
+
+def _scale(flat: Any) -> Any:
+    """Largest magnitude of each channel; of an all-zero one almost nothing, so that any table will do."""
+    return flat.abs().amax(1, keepdim=True).half().float().clamp(min=2.0**-24)
 
 
 def _subset(values: Any, costs: Any) -> tuple[Any, Any]:
@@ -42,27 +56,41 @@ def _subset(values: Any, costs: Any) -> tuple[Any, Any]:
     return means, weights.sum(2)
 
 
-def _lloyd(points: Any, costs: Any, size: int) -> Any:
-    """Weighted k-means of sorted rows `points` ([tables, n]); returns ascending centroids in float16 precision."""
-    import torch
+class _Points:
+    """Sorted rows `points` ([tables, n]) with `costs`, and their running sums."""
 
-    rows, n = points.shape
-    density = (costs.double().clamp(min=0) ** (1 / 3)).cumsum(1)  # quantiles of density^(1/3): Panter and Dite 1951
-    ranks = (torch.arange(size, dtype=torch.float64) + 0.5) / size * density[:, -1:]
-    start = torch.searchsorted(density, ranks.contiguous()).clamp(max=n - 1)
-    line = torch.linspace(0, 1, size).expand(rows, -1) * (points[:, -1:] - points[:, :1]) + points[:, :1]
-    table = (0.5 * points.gather(1, start) + 0.5 * line).sort(dim=1).values
-    mass, moment = (costs.double(), (costs * points).double())
-    zero = torch.zeros(rows, 1, dtype=torch.float64)
-    mass_sum, moment_sum = (torch.cat([zero, t.cumsum(1)], 1) for t in (mass, moment))
-    for _ in range(ITERATIONS):
-        middle = ((table[:, 1:] + table[:, :-1]) / 2).contiguous()
-        cut = torch.searchsorted(points.contiguous(), middle)
-        edges = torch.cat([torch.zeros(rows, 1, dtype=cut.dtype), cut, torch.full((rows, 1), n, dtype=cut.dtype)], 1)
-        weight = mass_sum.gather(1, edges).diff(dim=1)
-        total = moment_sum.gather(1, edges).diff(dim=1)
-        table = torch.where(weight > 1e-30, total / weight.clamp(min=1e-30), table.double()).float().sort(dim=1).values
-    return table.half().float()
+    def __init__(self, points: Any, costs: Any) -> None:
+        import torch
+
+        self._points = points.contiguous()
+        self._density = (costs.double().clamp(min=0) ** (1 / 3)).cumsum(1)
+        zero = torch.zeros(points.shape[0], 1, dtype=torch.float64)
+        self._mass, self._moment = (torch.cat([zero, t.double().cumsum(1)], 1) for t in (costs, costs * points))
+
+    def lloyd(self, size: int) -> Any:
+        """Weighted k-means: return `size` ascending centroids per row, in float16 precision."""
+        import torch
+
+        rows, n = self._points.shape
+        table = self._start(size)
+        for _ in range(ITERATIONS):
+            middle = ((table[:, 1:] + table[:, :-1]) / 2).contiguous()
+            cut = torch.searchsorted(self._points, middle)
+            edges = torch.cat([torch.zeros(rows, 1, dtype=cut.dtype), cut, torch.full((rows, 1), n, dtype=cut.dtype)], 1)
+            weight = self._mass.gather(1, edges).diff(dim=1)
+            total = self._moment.gather(1, edges).diff(dim=1)
+            table = torch.where(weight > 1e-30, total / weight.clamp(min=1e-30), table.double()).float().sort(dim=1).values
+        return table.half().float()
+
+    def _start(self, size: int) -> Any:
+        """Half way between quantiles of density^(1/3) (Panter and Dite 1951) and an even spread."""
+        import torch
+
+        points, density = self._points, self._density
+        ranks = (torch.arange(size, dtype=torch.float64) + 0.5) / size * density[:, -1:]
+        start = torch.searchsorted(density, ranks.contiguous()).clamp(max=points.shape[1] - 1)
+        line = torch.linspace(0, 1, size).expand(points.shape[0], -1) * (points[:, -1:] - points[:, :1]) + points[:, :1]
+        return (0.5 * points.gather(1, start) + 0.5 * line).sort(dim=1).values
 
 
 def _assign(values: Any, table: Any) -> Any:

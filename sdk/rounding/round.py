@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sdk.rounding.grid import Grid
@@ -18,32 +19,36 @@ LEAST_SCALE = 2.0**-24
 
 
 def round_weight(weight: Any, scheme: Scheme, channel_axis: int, importance: Any = None) -> Grid:
-    """Return `weight` (float tensor) on the grid of `scheme`.
+    """Return `weight` (float tensor) on the grid of `scheme` (see `round_weights`)."""
+    return round_weights(weight, [scheme], channel_axis, importance)[0]
+
+
+def round_weights(weight: Any, schemes: Sequence[Scheme], channel_axis: int, importance: Any = None) -> list[Grid]:
+    """Return `weight` (float tensor) on the grid of each of `schemes`.
 
     `importance` (same shape, non-negative) weighs the squared error of each element, as the diagonal of the
     Fisher information does (Dong et al. 2019, HAWQ; Kim et al. 2023, SqueezeLLM); None: all equal.
     """
     import torch
 
-    weight = weight.detach().float()
-    shape = tuple(weight.shape)
-    if scheme.format == "float":
-        kept = weight.half().float() if scheme.bits == 16 else weight.clone()
-        return Grid(scheme, shape, channel_axis, value=kept)
-    rows = weight.movedim(channel_axis, 0)
-    moved = rows.shape
-    flat = rows.reshape(moved[0], -1)
-    cost = torch.ones_like(flat) if importance is None else _damp(importance.movedim(channel_axis, 0).reshape(flat.shape))
-    if scheme.format == "lut":
-        from sdk.rounding.palettes import fit_palette
+    from sdk.rounding.palettes import Palettes
 
-        codes, table, scale = fit_palette(flat, cost, scheme)
-    else:
-        codes, scale = _fit_integers(flat, cost, scheme)
-        table = None
-    codes = codes.reshape(moved).movedim(0, channel_axis).contiguous()
-    zero = torch.zeros_like(scale, dtype=torch.int32) if scheme.format == "int" else None
-    return Grid(scheme, shape, channel_axis, codes=codes, scale=scale, zero_point=zero, table=table)
+    weight = weight.detach().float()
+    rows = weight.movedim(channel_axis, 0)
+    flat = rows.reshape(rows.shape[0], -1)
+    cost = torch.ones_like(flat) if importance is None else _damp(importance.movedim(channel_axis, 0).reshape(flat.shape))
+    palettes = Palettes(flat, cost)
+
+    def onto(scheme: Scheme) -> Grid:
+        shape = tuple(weight.shape)
+        if scheme.format == "float":
+            return Grid(scheme, shape, channel_axis, value=weight.half().float() if scheme.bits == 16 else weight.clone())
+        codes, table, scale = palettes.fit(scheme) if scheme.format == "lut" else _fit_integers(flat, cost, scheme)
+        codes = codes.reshape(rows.shape).movedim(0, channel_axis).contiguous()
+        zero = torch.zeros_like(scale, dtype=torch.int32) if scheme.format == "int" else None
+        return Grid(scheme, shape, channel_axis, codes=codes, scale=scale, zero_point=zero, table=table)
+
+    return [onto(scheme) for scheme in schemes]
 
 
 def _damp(importance: Any) -> Any:
@@ -61,8 +66,8 @@ def exact_scale(scale: Any, grouped: bool) -> Any:
     return kept.half().float().clamp(min=LEAST_SCALE)
 
 
-def _fit_integers(flat: Any, cost: Any, scheme: Scheme) -> tuple[Any, Any]:
-    """Symmetric integers: per block the clipping ratio of least weighted squared error."""
+def _fit_integers(flat: Any, cost: Any, scheme: Scheme) -> tuple[Any, None, Any]:
+    """Symmetric integers, their codes and scales: per block the clipping ratio of least weighted squared error."""
     import torch
     from torchao.quantization.quant_primitives import MappingType, choose_qparams_affine
 
@@ -82,7 +87,7 @@ def _fit_integers(flat: Any, cost: Any, scheme: Scheme) -> tuple[Any, Any]:
         for i in range(0, blocks.shape[0], step)
     ])
     codes = torch.round(blocks / best_scale).clamp_(-most, most).to(torch.int8).reshape(flat.shape)
-    return codes, best_scale.reshape(1, 1) if scheme.granularity == "tensor" else best_scale.reshape(flat.shape[0], -1)
+    return codes, None, best_scale.reshape(1, 1) if scheme.granularity == "tensor" else best_scale.reshape(flat.shape[0], -1)
 
 
 def _search(blocks: Any, costs: Any, full: Any, ratios: tuple[float, ...], most: int, grouped: bool) -> Any:

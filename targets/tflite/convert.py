@@ -7,8 +7,10 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from sdk.cache import Cache, code_digest, key_of, versions
 from sdk.errors import LoweringError
 from sdk.models import Model, TensorSpec
 from targets.tflite.flatbuffer import new_buffer, new_operator, new_tensor, read, schema, type_names, write
@@ -30,6 +32,8 @@ INPUTS_KEY = "snugfit_inputs"
 
 GROUPED_BUILTINS = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
 """Operators with a narrow scheme that stores no zero points (group scales)."""
+
+FILE = "converted.tflite"
 
 SURE_SHARE, UNUSED_SHARE = 0.016, 0.0015
 """Bytes per weight that prices may count for zero points that a plan may turn out not to use: for widths of which
@@ -85,6 +89,20 @@ def _within(widths: list[int], room: float) -> frozenset[int]:
 
 
 def _convert_bytes(model: Model, lifted: Lifted) -> bytes:
+    """The converter's own file, from the cache where it was made before."""
+    code = code_digest("sdk.models", "targets.tflite")
+    key = key_of("converted", model.digest, versions("torch", "litert-torch", "ai-edge-litert"), code)
+    return Cache().fetch(
+        "converted", key, make=lambda: _run_converter(model, lifted), load=lambda folder: (folder / FILE).read_bytes(),
+        save=lambda data, folder: _write(folder / FILE, data),
+    )
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _run_converter(model: Model, lifted: Lifted) -> bytes:
     try:
         with silence():
             import litert_torch
