@@ -20,20 +20,20 @@ from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
 from sdk.progress import SilentReporter
 
-LARGEST = 2_000_000_000
-"""Bytes of float weights beyond which the model is not loaded a second time."""
+SMALLEST, LARGEST = 4_000_000, 2_000_000_000
+"""Bytes of float weights: a smaller model is scored before a helper has started, a larger one is not loaded twice."""
 
 
 @contextmanager
 def pricing_ahead(requests: Sequence[Request], workbench: Workbench) -> Iterator[None]:
     """Price `requests` beside the block, where there is a core for it and their losses are still to be scored.
 
-    A helper loads the model again, so a module (which is no reference) or a big model has none. What it has not done by the
+    A helper loads the model again, so a module (which is no reference) has none, nor has a tiny or a big model. What it has not done by the
     end of the block is dropped, and one that fails costs nothing: who misses a price finds it out.
     """
     weights = 4 * sum(layer.parameters for layer in workbench.model.inventory.layers)
     references = all(isinstance(each.model, str) for each in requests)
-    alone = (os.cpu_count() or 1) < 2 or weights > LARGEST or not references
+    alone = (os.cpu_count() or 1) < 2 or not SMALLEST <= weights <= LARGEST or not references
     if alone or workbench.kept.knows(wanted_by(requests, workbench.model)):
         yield
         return
