@@ -28,8 +28,8 @@ SMALLEST, LARGEST = 4_000_000, 2_000_000_000
 def pricing_ahead(requests: Sequence[Request], workbench: Workbench) -> Iterator[None]:
     """Price `requests` beside the block, where there is a core for it and their losses are still to be scored.
 
-    A helper loads the model again, so a module (which is no reference) has none, nor has a tiny or a big model. What it has not done by the
-    end of the block is dropped, and one that fails costs nothing: who misses a price finds it out.
+    A helper loads the model again, so a module (which is no reference) has none, nor has a tiny or a big model. What it
+    has not done by the end of the block is dropped, and one that fails costs nothing: who misses a price finds it out.
     """
     weights = 4 * sum(layer.parameters for layer in workbench.model.inventory.layers)
     references = all(isinstance(each.model, str) for each in requests)
