@@ -208,7 +208,7 @@ def _moved(project: Project, base: str) -> dict[str, str]:
 def is_path(reference: str, folder: Path = Path()) -> bool:
     """Say whether a reference names a file or directory (not a module or a model id of a hub)."""
     head = reference.rpartition(":")[0] or reference
-    return head.endswith((".py", ".pt2")) or (folder / reference).is_dir() or reference.startswith(".")
+    return head.endswith((".py", ".pt2", ".gguf")) or (folder / reference).is_dir() or reference.startswith(".")
 
 
 TEMPLATE = """\

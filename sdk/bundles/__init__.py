@@ -11,11 +11,13 @@ from sdk.bundles.manifest import (
     PLAN,
     PROVENANCE,
     REFERENCE,
+    TOKENIZER,
     Artifact,
     CalibrationEntry,
     Figure,
     Figures,
     FrontEntry,
+    LanguageEntry,
     LayerEntry,
     Manifest,
     MetricEntry,
@@ -31,9 +33,9 @@ from sdk.bundles.tensors import read_reference, write_reference
 from sdk.bundles.write import Kind, check_writable, is_bundle, write_bundle
 
 __all__ = [
-    "BOM", "EVIDENCE", "MANIFEST", "PLAN", "PROVENANCE", "REFERENCE", "Artifact", "Bundle", "CalibrationEntry", "Figure",
-    "Figures", "Finding", "FrontEntry", "Kind", "LayerEntry", "Manifest", "MetricEntry", "ModelEntry", "Operators",
-    "Tensor", "artifact_bytes", "as_arrays", "bundle_folder", "check_writable", "contents", "describe_artifact", "dump",
-    "integrity", "is_bundle", "open_bundle", "parse", "read_reference", "safe_entries", "seal", "sha256_file",
-    "write_bundle", "write_reference",
+    "BOM", "EVIDENCE", "MANIFEST", "PLAN", "PROVENANCE", "REFERENCE", "TOKENIZER", "Artifact", "Bundle",
+    "CalibrationEntry", "Figure", "Figures", "Finding", "FrontEntry", "Kind", "LanguageEntry", "LayerEntry", "Manifest",
+    "MetricEntry", "ModelEntry", "Operators", "Tensor", "artifact_bytes", "as_arrays", "bundle_folder", "check_writable",
+    "contents", "describe_artifact", "dump", "integrity", "is_bundle", "open_bundle", "parse", "read_reference",
+    "safe_entries", "seal", "sha256_file", "write_bundle", "write_reference",
 ]  # fmt: skip

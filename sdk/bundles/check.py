@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sdk.bundles.contents import contents
 from sdk.bundles.hashing import describe_artifact, sha256_file
-from sdk.bundles.manifest import EVIDENCE, MANIFEST, PLAN, REFERENCE, Artifact, Manifest
+from sdk.bundles.manifest import EVIDENCE, MANIFEST, PLAN, REFERENCE, TOKENIZER, Artifact, Manifest
 from sdk.errors import CheckFailed
 
 _BESIDE = frozenset({MANIFEST, PLAN, REFERENCE, *EVIDENCE})
@@ -36,8 +36,22 @@ def integrity(path: Path, manifest: Manifest) -> list[Finding]:
         artifact_finding(path, manifest),
         _file_finding(path, PLAN, manifest.plan_sha256),
         _file_finding(path, REFERENCE, manifest.reference_sha256),
+        *_tokenizer(path, manifest),
         _strangers(path, manifest),
     ]
+
+
+def _tokenizer(path: Path, manifest: Manifest) -> list[Finding]:
+    """Compare a language model's tokenizer with the manifest."""
+    if manifest.language is None:
+        return []
+    written = manifest.language.tokenizer
+    try:
+        found = describe_artifact(path / TOKENIZER)
+    except (CheckFailed, OSError) as error:
+        return [Finding(TOKENIZER, False, str(error))]
+    same = found == written
+    return [Finding(TOKENIZER, same, f"sha256 {found.sha256[:12]}" if same else _difference(found, written))]
 
 
 def artifact_finding(path: Path, manifest: Manifest) -> Finding:
@@ -77,7 +91,7 @@ def _file_finding(path: Path, name: str, sha256: str) -> Finding:
 
 
 def _strangers(path: Path, manifest: Manifest) -> Finding:
-    known = _BESIDE | {manifest.artifact.path}
+    known = _BESIDE | {manifest.artifact.path} | ({TOKENIZER} if manifest.language else set())
     extra = sorted(each.name for each in path.iterdir() if each.name not in known and each.name[0] != ".")
     detail = f"not written by sdk: {', '.join(extra)}" if extra else "nothing else is there"
     return Finding("other files", not extra, detail)

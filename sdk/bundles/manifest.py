@@ -14,6 +14,8 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 PLAN = "plan.yaml"
 REFERENCE = "reference.safetensors"
+TOKENIZER = "tokenizer"
+"""Folder of a language model's tokenizer and chat template, as transformers writes them."""
 BOM = "bom.cdx.json"
 PROVENANCE = "provenance.intoto.jsonl"
 EVIDENCE = (BOM, PROVENANCE)
@@ -123,6 +125,27 @@ class FrontEntry(_Frozen):
     price: float
 
 
+class LanguageEntry(_Frozen):
+    """What a runtime has to know of a language model, and what comparing its tokens showed.
+
+    `context`: tokens that the artifact holds, `window`: most tokens of one step; `cache_bytes` of keys and values;
+    `begin` and `ends`: ids of the tokens that begin and end a text. Over the tokens that the artifact was verified on:
+    `agreement` is the share whose most likely next token is that of the quantized torch model, `divergence` the mean
+    Kullback-Leibler divergence from it in nats.
+    """
+
+    family: str
+    context: int
+    window: int
+    vocabulary: int
+    cache_bytes: int
+    begin: int | None
+    ends: tuple[int, ...]
+    tokenizer: Artifact
+    agreement: float
+    divergence: float
+
+
 class MetricEntry(_Frozen):
     """The user's own metric (higher is better) of the three models; None where it was not measured."""
 
@@ -140,6 +163,7 @@ class Manifest(_Frozen):
     `loss` names the loss that the figures are in (`kl`, `cosine`, `mse`); `runtime` what executed the artifact;
     `rounding_floor` is the relative change that rounding alone makes in the quantized model, against which the
     relative error is read; `front` are the sizes and losses that the model could have had, from the same scoring as the plan;
+    `language` is set for language models;
     `plan_sha256` and `reference_sha256` are those of the files beside it, `project_sha256` that of the `sdk.yaml` that
     the command read (None: there was none); `digest` seals all of the rest.
     """
@@ -164,6 +188,7 @@ class Manifest(_Frozen):
     command: str
     project_sha256: str | None = None
     calibration: CalibrationEntry | None = None
+    language: LanguageEntry | None = None
     plan_sha256: str
     reference_sha256: str
     digest: str = ""

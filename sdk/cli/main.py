@@ -15,7 +15,7 @@ from sdk.cli.failure import INTERRUPTED, Failure, explain
 from sdk.cli.screen import quiet
 
 VERBS = (
-    "package", "sweep", "plan", "diff", "sign", "verify", "report", "check",
+    "package", "sweep", "plan", "diff", "sign", "verify", "report", "check", "generate",
     "gate", "release", "inspect", "devices", "targets", "runner", "cache", "init",
 )  # fmt: skip
 """One module of this package each, with a `COMMAND`, in the order in which `--help` lists them."""
@@ -34,6 +34,8 @@ Worked examples:
   sdk verify dist/net-pixel8-executorch --key key.pub.pem
   sdk sweep matrix.yaml --jobs 4                       models × devices × targets × budgets
   sdk report dist/net-pixel8-executorch --out report.html
+  sdk package model.gguf --device pixel8 --context 512    and then
+  sdk generate dist/model-pixel8-executorch "What is a ferry?"
   sdk check dist/net-pixel8-tflite --on adb --max-latency 8ms
   sdk gate dist/net-pixel8-executorch --baseline released/net-pixel8-executorch
   sdk release android dist/net-pixel8-tflite --out play

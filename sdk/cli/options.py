@@ -61,6 +61,7 @@ _REQUEST = (
     click.option("--metric", metavar="REF", help="file.py:function metric(run) -> float, higher is better."),
     click.option("--loss", metavar="NAME", help="auto, kl, kl_probabilities, cosine or mse."),
     click.option("--inputs", metavar="REF", help="file.py:function that returns example inputs."),
+    click.option("--context", type=click.IntRange(1), metavar="N", help="Tokens that a language model's bundle holds."),
     click.option("--min-os", type=Positive(), help="Least OS version; by default that of the device."),
     click.option("--project", type=click.Path(), metavar="PATH", help="The sdk.yaml to use; by default the one here."),
     click.option("--trust", is_flag=True, default=None, help="Run code that a model brings with it."),

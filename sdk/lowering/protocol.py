@@ -29,8 +29,24 @@ class Executable(Protocol):
 
 
 @runtime_checkable
+class TokenExecutable(Executable, Protocol):
+    """A loaded language model, which remembers the keys and values of the tokens that it has seen."""
+
+    def step(self, tokens: Sequence[int], position: int) -> Any:
+        """Read `tokens` (at most the model's window) at `position`, what stood there before being forgotten.
+
+        Returns the logits behind the last one, float32 [vocabulary].
+        """
+        ...
+
+
+@runtime_checkable
 class Target(Protocol):
-    """One runtime. A module `targets.<name>` (or an entry point in `sdk.targets`) exposes it as `TARGET`."""
+    """One runtime. A module `targets.<name>` (or an entry point in `sdk.targets`) exposes it as `TARGET`.
+
+    A target that takes language models says so with an attribute `generates = True`; what it opens is then a
+    `TokenExecutable`.
+    """
 
     name: str
     artifact: str

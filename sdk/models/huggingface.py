@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import BadInput, Missing
+from sdk.models.language import as_decoder, describe, is_language, refuse_other_kinds
 from sdk.models.references import Loaded
 
 SEQUENCE = 128
 
 
-def load_huggingface(reference: str, path: Path, trust: bool) -> Loaded:
+def load_huggingface(reference: str, path: Path, trust: bool, context: int | None = None) -> Loaded:
     """Load the model class that the directory's config names, with safetensors weights only unless `trust`.
 
-    Text models get example token ids of [1, 128] (shorter when the model is), vision models one image.
+    Encoders get example token ids of [1, 128] (shorter when the model is), vision models one image. Decoder-only
+    language models come as `as_decoder` makes them, for `context` tokens.
     """
     try:
         import transformers
@@ -29,6 +31,9 @@ def load_huggingface(reference: str, path: Path, trust: bool) -> Loaded:
         raise BadInput(f"model {reference!r} brings its own Python code, which is run only with --trust (trust: true)")
     try:
         config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=trust)
+        refuse_other_kinds(config, reference)
+        tokenizer = _tokenizer(transformers, place, reference, trust) if is_language(config) else None
+        language = describe(config, tokenizer, context, reference) if tokenizer is not None else None
         module = _class_of(transformers, config).from_pretrained(
             place, config=config, use_safetensors=None if trust else True, attn_implementation="sdpa",
             trust_remote_code=trust,
@@ -38,7 +43,24 @@ def load_huggingface(reference: str, path: Path, trust: bool) -> Loaded:
     except Exception as error:
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise BadInput(f"model {reference!r} cannot be loaded as a Hugging Face model: {first}") from error
-    return Loaded(Path(place).name.lower(), reference, _first_output(module.eval()), _example(config))
+    name = Path(place).name.lower()
+    if language is None:
+        return Loaded(name, reference, _first_output(module.eval()), _example(config))
+    return Loaded(name, reference, as_decoder(module), _tokens(language.window), language)
+
+
+def _tokens(count: int) -> dict[str, Any]:
+    import torch
+
+    return {"tokens": torch.ones(1, count, dtype=torch.int64)}
+
+
+def _tokenizer(transformers: Any, place: str, reference: str, trust: bool) -> Any:
+    try:
+        return transformers.AutoTokenizer.from_pretrained(place, trust_remote_code=trust)
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise BadInput(f"model {reference!r}: a language model needs its tokenizer, which cannot be read: {first}") from error
 
 
 def _brings_code(path: Path) -> bool:

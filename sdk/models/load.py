@@ -15,9 +15,10 @@ from sdk.models.references import Loaded, load_reference
 
 
 def load_model(
-    model: Any, example: Any = None, *, name: str | None = None, trust: bool = False, folder: Path | None = None
+    model: Any, example: Any = None, *, name: str | None = None, trust: bool = False, folder: Path | None = None,
+    context: int | None = None,
 ) -> Model:
-    """Load, export, normalise and take the inventory of `model`.
+    """Load, export, normalise and take the inventory of `model`; `context` in tokens is for language models alone.
 
     `model` is a reference (str), a `torch.nn.Module` or an `ExportedProgram`; `example` a tuple (or dict of
     keyword) example inputs, needed when the reference gives none. Raises BadInput.
@@ -25,20 +26,23 @@ def load_model(
     import torch
 
     if isinstance(model, str):
-        loaded = load_reference(model, trust, folder)
+        loaded = load_reference(model, trust, folder, context)
     elif isinstance(model, torch.nn.Module | torch.export.ExportedProgram):
         loaded = Loaded(type(model).__name__.lower(), f"{type(model).__name__} object", model)
     else:
         raise BadInput(f"model: a {type(model).__name__} is neither a reference, a module nor an exported program")
-    inputs = _inputs(loaded, example)
+    if context is not None and loaded.language is None:
+        raise BadInput(f"--context: model {loaded.source!r} is not a language model; leave it out")
+    inputs = _inputs(loaded, example if loaded.language is None else None)
     flat = export_flat(loaded.module, inputs, loaded.source)
     _check_weights(flat, loaded.source)
-    program, tensors = normalise(flat, loaded.source)
+    program, tensors = normalise(flat, loaded.source, functional=loaded.language is not None)
     inventory = take_inventory(program)
     specs = _input_specs(program, tensors)
     outs = _output_specs(program, output_names(flat, tuple(spec.name for spec in specs)))
     return Model(
-        name or loaded.name, loaded.source, program, inventory, specs, outs, tensors, _digest(program, specs)
+        name or loaded.name, loaded.source, program, inventory, specs, outs, tensors, _digest(program, specs),
+        loaded.language,
     )
 
 
@@ -88,7 +92,8 @@ def _output_specs(program: Any, names: tuple[str, ...]) -> tuple[TensorSpec, ...
     node = next(n for n in program.graph.nodes if n.op == "output")
     values = [arg.meta["val"] for arg in node.args[0]]
     return tuple(
-        TensorSpec(name, str(v.dtype).removeprefix("torch."), tuple(v.shape)) for name, v in zip(names, values, strict=True)
+        TensorSpec(name, str(v.dtype).removeprefix("torch."), tuple(v.shape))
+        for name, v in zip(names, values, strict=True)
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sdk.models.inventory import LayerInventory
+from sdk.models.language import Language
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +28,8 @@ class Model:
     `program` is a `torch.export.ExportedProgram` in float32: training-IR ATen operators (`aten.linear`,
     `aten.conv2d`, …, not decomposed), dropout removed, batch norm folded into the convolution before it, flat tensor inputs
     and outputs. Parameter names are those of the user's model. `example` is one input tuple of the
-    exported shapes. `digest` is a sha256 over graph, parameters and shapes.
+    exported shapes. `digest` is a sha256 over graph, parameters and shapes. A language model has `language` set, the
+    input `tokens` [1, window] and the output `logits` [1, window, vocabulary], of which each row sees what is before it.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Model:
     outputs: tuple[TensorSpec, ...]
     example: tuple[Any, ...] = field(repr=False)
     digest: str
+    language: Language | None = None
 
     def module(self) -> Any:
         """Return a fresh `torch.fx.GraphModule` of the program with its own copy of the parameters.

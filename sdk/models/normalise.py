@@ -45,8 +45,11 @@ def _float(inputs: Any) -> Any:
     return pytree.tree_map(lambda x: x.float() if isinstance(x, torch.Tensor) and x.dtype in halves else x, inputs)
 
 
-def normalise(program: Any, source: str) -> tuple[Any, tuple[Any, ...]]:
-    """Return (ExportedProgram with flat tensor inputs and outputs, its flat example inputs)."""
+def normalise(program: Any, source: str, functional: bool = False) -> tuple[Any, tuple[Any, ...]]:
+    """Return (ExportedProgram with flat tensor inputs and outputs, its flat example inputs).
+
+    `functional` says that the program is so already, which saves a trace.
+    """
     import torch
     from torch.utils import _pytree as pytree
 
@@ -55,7 +58,7 @@ def normalise(program: Any, source: str) -> tuple[Any, tuple[Any, ...]]:
     flat, _ = pytree.tree_flatten(program.example_inputs)
     try:
         with torch.no_grad():
-            program = program.run_decompositions({})
+            program = program if functional else program.run_decompositions({})
     except Exception as error:
         first = str(error).strip().splitlines()[0][:240]
         raise BadInput(f"model {source!r} cannot be brought into functional form: {first}") from error

@@ -1,4 +1,4 @@
-"""Model references: `file.py:factory`, `pkg.mod:factory`, `model.pt2`, a Hugging Face directory or id."""
+"""Model references: `file.py:factory`, `pkg.mod:factory`, `model.pt2`, `model.gguf`, a Hugging Face directory or id."""
 
 from __future__ import annotations
 
@@ -10,21 +10,29 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import BadInput
+from sdk.models.language import Language
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A module or an ExportedProgram, with example inputs where the reference gave some."""
+    """A module or an ExportedProgram, with example inputs where the reference gave some.
+
+    `language` is set for language models, whose module takes `tokens`.
+    """
 
     name: str
     source: str
     module: Any
     example: Any = None
+    language: Language | None = None
 
 
-def load_reference(reference: str, trust: bool = False, folder: Path | None = None) -> Loaded:
+def load_reference(
+    reference: str, trust: bool = False, folder: Path | None = None, context: int | None = None
+) -> Loaded:
     """Load what `reference` names; relative paths are taken from `folder` (default: here).
 
+    `context`: tokens that a language model's bundle can hold.
     Raises BadInput with the reference and the mend; unpickles nothing unless `trust`.
     """
     base = folder or Path()
@@ -36,15 +44,19 @@ def load_reference(reference: str, trust: bool = False, folder: Path | None = No
         )
     if reference.endswith(".pt2"):
         return _load_pt2(path, reference)
+    if reference.endswith(".gguf"):
+        from sdk.models.gguf import load_gguf
+
+        return load_gguf(reference, path, context)
     head, colon, attribute = reference.rpartition(":")
     if colon and head and attribute.isidentifier():
         return _call_factory(load_attribute(reference, base, "model"), reference, attribute)
     if path.is_dir() or "/" in reference:
         from sdk.models.huggingface import load_huggingface
 
-        return load_huggingface(reference, path, trust)
+        return load_huggingface(reference, path, trust, context)
     raise BadInput(
-        f"model {reference!r} is neither `file.py:factory`, `pkg.mod:factory`, a .pt2 file, nor a Hugging Face "
+        f"model {reference!r} is neither `file.py:factory`, `pkg.mod:factory`, a .pt2 or .gguf file, nor a Hugging Face "
         "directory or id"
     )
 

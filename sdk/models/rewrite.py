@@ -83,7 +83,8 @@ def drop_identities(module: Any) -> None:
     for node in list(module.graph.nodes):
         if node.op != "call_function":
             continue
-        if node.target in same and node.kwargs.get("memory_format") in (None, torch.preserve_format):
+        idle = node.target is aten.to.dtype and node.args[0].meta["val"].dtype == node.args[1]
+        if idle or (node.target in same and node.kwargs.get("memory_format") in (None, torch.preserve_format)):
             node.replace_all_uses_with(node.args[0])
             module.graph.erase_node(node)
         elif getattr(node.target, "__name__", "").split(".")[0] in checks and not node.users:
@@ -283,7 +284,10 @@ def drop_padding_index(module: Any) -> None:
 
 
 def untie_kinds(module: Any) -> None:
-    """Give an embedding its own copy of a weight that other operators read too: runtimes store the two apart."""
+    """Give an embedding its own copy of a weight that other operators read too: runtimes store the two apart.
+
+    Each of the two keeps the name that it has in the user's model.
+    """
     import torch
 
     aten = torch.ops.aten
@@ -291,11 +295,19 @@ def untie_kinds(module: Any) -> None:
         if node.op != "get_attr":
             continue
         lookups = [u for u in node.users if u.target is aten.embedding.default and u.args[0] is node]
-        if lookups and len(lookups) < len(node.users):
+        others = [u for u in node.users if u not in lookups]
+        if lookups and others:
+            moved = others if _owner(lookups[0]) == node.target.rpartition(".")[0] else lookups
             name = _alias_of(module, node.target) or f"{node.target.removesuffix('.weight')}_lookup.weight"
             made = new_get_attr(module, name, attribute(module, node.target), node)
-            for user in lookups:
+            for user in moved:
                 user.replace_input_with(node, made)
+
+
+def _owner(node: Any) -> str:
+    """Qualified name of the user's module that the operator was traced in, empty when nobody knows."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return next((str(path) for path, _ in reversed(stack.values())), "")
 
 
 def _alias_of(module: Any, name: str) -> str | None:

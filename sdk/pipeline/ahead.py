@@ -28,12 +28,14 @@ SMALLEST, LARGEST = 4_000_000, 2_000_000_000
 def pricing_ahead(requests: Sequence[Request], workbench: Workbench) -> Iterator[None]:
     """Price `requests` beside the block, where there is a core for it and their losses are still to be scored.
 
-    A helper loads the model again, so a module (which is no reference) has none, nor has a tiny or a big model. What it
+    A helper loads the model again, so a module (which is no reference) has none, nor has a tiny or a big model, nor a
+    language model, whose prices are arithmetic. What it
     has not done by the end of the block is dropped, and one that fails costs nothing: who misses a price finds it out.
     """
     weights = 4 * sum(layer.parameters for layer in workbench.model.inventory.layers)
     references = all(isinstance(each.model, str) for each in requests)
-    alone = (os.cpu_count() or 1) < 2 or not SMALLEST <= weights <= LARGEST or not references
+    fit = SMALLEST <= weights <= LARGEST and workbench.model.language is None
+    alone = (os.cpu_count() or 1) < 2 or not fit or not references
     if alone or workbench.kept.knows(wanted_by(requests, workbench.model)):
         yield
         return

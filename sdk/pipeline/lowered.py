@@ -67,7 +67,8 @@ class Lowered:
         bench, target = self.planned.workbench, self.planned.target
         return [
             bench.model.digest, bench.model.name, bench.samples.digest, bench.loss, self.plan.schemes, target.name,
-            self.min_os, toolchain_versions(target), code_digest(*QUANTIZING, module_of(target)),
+            self.min_os, bench.model.language and bench.model.language.context, toolchain_versions(target),
+            code_digest(*QUANTIZING, module_of(target)),
         ]
 
 

@@ -10,12 +10,14 @@ from sdk.bundles import (
     MANIFEST,
     PLAN,
     REFERENCE,
+    TOKENIZER,
     Artifact,
     Bundle,
     CalibrationEntry,
     Figure,
     Figures,
     FrontEntry,
+    LanguageEntry,
     LayerEntry,
     Manifest,
     MetricEntry,
@@ -31,6 +33,7 @@ from sdk.bundles import (
 )
 from sdk.errors import BudgetError
 from sdk.lowering import Realised
+from sdk.models import Model
 from sdk.pipeline.kept import toolchain_versions
 from sdk.pipeline.lowered import Lowered, lower, verify
 from sdk.pipeline.metrics import measure_metric
@@ -66,6 +69,8 @@ def _fill(folder: Path, request: Request, planned: Planned, report: Reporter) ->
     lowered = _lower_within(folder, request, planned, report)
     realised, parity = verify(lowered)
     metric = measure_metric(request, lowered, report)
+    if planned.model.language is not None:
+        planned.model.language.tokenizer.save_pretrained(str(folder / TOKENIZER))
     (folder / PLAN).write_text(plan_text(lowered.plan), encoding="utf-8")
     manifest = _manifest(request, lowered, realised, parity, metric)
     (folder / MANIFEST).write_text(dump(manifest), encoding="utf-8")
@@ -135,8 +140,20 @@ def _manifest(
         command=request.command,
         project_sha256=request.project_sha256,
         calibration=CalibrationEntry(origin=samples.origin, samples=len(samples), digest=samples.digest),
+        language=_language(model, parity, folder),
         plan_sha256=sha256_file(folder / PLAN),
         reference_sha256=sha256_file(folder / REFERENCE),
+    )
+
+
+def _language(model: Model, parity: Parity, folder: Path) -> LanguageEntry | None:
+    found = model.language
+    if found is None:
+        return None
+    return LanguageEntry(
+        family=found.family, context=found.context, window=found.window, vocabulary=found.vocabulary,
+        cache_bytes=found.cache_bytes(), begin=found.begin, ends=found.ends, tokenizer=describe_artifact(folder / TOKENIZER),
+        agreement=significant(parity.agreement or 0.0), divergence=max(0.0, significant(parity.divergence or 0.0)),
     )
 
 

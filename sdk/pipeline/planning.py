@@ -112,11 +112,26 @@ def allowed_within(
     refused: dict[str, list[Refusal]] = {}
     rows = target.capabilities()
     always = (target.fallback, target.lossless)
+    if model.language is not None:
+        if not getattr(target, "generates", False):
+            raise BadInput(f"target {target.name!r} does not take language models; --target executorch does")
+        restriction = _without_static(restriction)
     for layer in model.inventory.layers:
         kept[layer.name], refused[layer.name] = allowed(
             layer, rows, min_os, all_schemes().values(), restriction, always
         )
     return kept, refused
+
+
+def _without_static(restriction: Restriction) -> Restriction:
+    """A language model's activations have outliers in some tokens, which one range for all would have to hold."""
+
+    def restrict(layer: Layer, scheme: Scheme) -> str | None:
+        if scheme.activations == "static":
+            return "one range for all tokens does not hold a language model's outliers"
+        return restriction(layer, scheme)
+
+    return restrict
 
 
 def score_together(requests: Sequence[Request], workbench: Workbench) -> None:

@@ -19,6 +19,7 @@ class Request:
     a name or `auto`; `max_size` in bytes; `max_loss` in units of `loss`; `uniform`: a preset; `plan`: a plan file;
     `calibration`: iterable of input tuples, or `file.py:function` that returns one; `metric`: callable or reference,
     higher is better; `folder`: what relative references are relative to; `trust`: run code that a model brings;
+    `context`: tokens that a language model's bundle can hold (None: the default of `sdk.models.language`);
     `command` and `project_sha256`: how it was asked for, and the sha256 of the `sdk.yaml` that was read.
     """
 
@@ -38,5 +39,6 @@ class Request:
     folder: Path | None = None
     name: str | None = None
     trust: bool = False
+    context: int | None = None
     command: str = ""
     project_sha256: str | None = None

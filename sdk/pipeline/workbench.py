@@ -11,6 +11,7 @@ from sdk.models import Model
 from sdk.models.load import load_model
 from sdk.models.references import load_attribute
 from sdk.models.samples import Samples, take_samples
+from sdk.models.text import own_text, windows
 from sdk.pipeline.kept import Kept, Scores
 from sdk.pipeline.request import EVALUATED, Request
 from sdk.progress import Reporter
@@ -21,6 +22,9 @@ from sdk.sensitivity.ranges import calibrate_ranges
 
 DRAWS = 2
 """Random output directions per calibration sample."""
+
+OWN_WINDOWS = 8
+"""Windows of the SDK's own text that a language model is scored on when no other text is given."""
 
 
 class Workbench:
@@ -34,9 +38,9 @@ class Workbench:
             example = request.example if request.example is not None else _first(data)
             self.model: Model = load_model(
                 request.model, example if _needs_example(request) else None, name=request.name, trust=request.trust,
-                folder=request.folder,
+                folder=request.folder, context=request.context,
             )
-            self.samples: Samples = take_samples(self.model, data, EVALUATED)
+            self.samples: Samples = take_samples(self.model, self._texts(data), EVALUATED)
         self._report = report
         self.loss, assumed = choose_loss(request.loss, self.model, _check_outputs(self.model, self.samples))
         if assumed:
@@ -46,6 +50,20 @@ class Workbench:
         self.kept = Kept(self.model, self.samples, self.loss, DRAWS)
         self._statistics: Statistics | None = None
         self._ranges: dict[str, Any] | None = None
+
+    def _texts(self, data: Iterable[Any] | None) -> Iterable[Any] | None:
+        """Samples of a language model may be texts; without any the SDK's own text is used, and every output says so."""
+        language = self.model.language
+        if language is None:
+            return data
+        if data is None:
+            self.notes.append(
+                f"no calibration data: losses are estimated on {OWN_WINDOWS} windows of the SDK's own text; "
+                "give --calibration texts like your app's"
+            )
+            return windows(language, [own_text()])[:OWN_WINDOWS]
+        items = list(data)
+        return windows(language, items) if items and all(isinstance(item, str) for item in items) else items
 
     @property
     def statistics(self) -> Statistics:
@@ -68,10 +86,11 @@ class Workbench:
         return self.kept.scores(schemes, self._score)
 
     def _score(self, wanted: Mapping[str, Sequence[Scheme]]) -> Scores:
+        static = any(scheme.activations == "static" for found in wanted.values() for scheme in found)
         with self._report.stage("score sensitivity", DRAWS * len(self.samples)) as stage:
             scored = score(
-                self.model, wanted, self.samples, self.loss, draws=DRAWS, ranges=self.ranges, statistics=self.statistics,
-                tick=lambda done, total: stage.step(),
+                self.model, wanted, self.samples, self.loss, draws=DRAWS, ranges=self.ranges if static else {},
+                statistics=self.statistics, tick=lambda done, total: stage.step(),
             )
         return {name: dict(found) for name, found in scored.values.items()}
 

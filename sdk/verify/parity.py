@@ -38,7 +38,8 @@ class Parity:
     """What executing the artifact showed, over `samples` inputs: `relative_error` ‖a-q‖/‖q‖ against the quantized
     torch model, `floor` the same of that model against itself with every unquantized parameter moved by 1e-6 (8-bit
     activations turn float rounding into whole steps, layer after layer), `loss` against the float model in the plan's
-    loss, and `quantized_loss`, that of the torch model."""
+    loss, and `quantized_loss`, that of the torch model. For language models `agreement` is the share of tokens whose most
+    likely next one is that of the quantized torch model, and `divergence` the KL divergence from it in nats per token."""
 
     relative_error: float
     floor: float
@@ -47,6 +48,8 @@ class Parity:
     samples: int
     runtime: str
     origin: str
+    agreement: float | None = None
+    divergence: float | None = None
 
 
 def compare(
@@ -62,7 +65,7 @@ def compare(
     model = quantized.model
     module, reference = model.module(), make_reference(quantized)
     shaken = make_reference(replace(quantized, model=shake(model)))
-    squares, moved, norms, losses, planned = 0.0, 0.0, 0.0, 0.0, 0.0
+    squares, moved, norms, losses, planned, same, apart = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     inputs = samples.inputs[:limit]
     for sample in inputs:
         with torch.no_grad():
@@ -73,10 +76,16 @@ def compare(
             squares += float((a.double() - q.double()).square().sum())
             moved += float((o.double() - q.double()).square().sum())
             norms += float(q.double().square().sum())
+        if model.language is not None:
+            same += float((got[0].argmax(-1) == simulated[0].argmax(-1)).float().mean()) / len(inputs)
+            apart += measure("kl", simulated, got) / len(inputs)
         losses += measure(loss, want, got)
         planned += measure(loss, want, simulated)
     error, floor = (math.sqrt(x / norms) if norms else math.sqrt(x) for x in (squares, moved))
-    return Parity(error, floor, losses / len(inputs), planned / len(inputs), len(inputs), executable.runtime, executable.origin)
+    said = () if model.language is None else (same, apart)
+    return Parity(
+        error, floor, losses / len(inputs), planned / len(inputs), len(inputs), executable.runtime, executable.origin, *said
+    )
 
 
 def shake(model: Model) -> Model:

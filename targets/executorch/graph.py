@@ -24,12 +24,16 @@ FLOAT_ONLY = {
 
 
 def quantized_program(quantized: Quantized) -> Any:
-    """Return the ExportedProgram of `write_plan`'s graph."""
+    """Return the ExportedProgram of `write_plan`'s graph, with a key-value cache when it is a language model's."""
     import torch
 
-    module = write_plan(quantized)
+    from targets.executorch.decoding import example, with_cache
+
+    module, inputs = write_plan(quantized), quantized.model.example
+    if quantized.model.language is not None:
+        module, inputs = with_cache(module, quantized.model.language), example(quantized.model.language)
     with torch.no_grad():
-        return torch.export.export(module, quantized.model.example, strict=False)
+        return torch.export.export(module, inputs, strict=False)
 
 
 def write_plan(quantized: Quantized) -> Any:

@@ -6,9 +6,12 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sdk.errors import LoweringError
 from sdk.lowering.types import Quantized
+from sdk.models.language import Language
+from targets.executorch.decoding import metadata
 from targets.executorch.graph import quantized_program
 from targets.executorch.haste import hastened
 
@@ -20,9 +23,10 @@ def lower_program(quantized: Quantized) -> bytes:
     """Return the .pte of a quantized model; LoweringError with the backend's own words when it refuses."""
     import torch
 
+    language = quantized.model.language
     with _quiet(), hastened():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-        from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge_transform_and_lower
+        from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
         program = quantized_program(quantized)
         try:
@@ -31,12 +35,45 @@ def lower_program(quantized: Quantized) -> bytes:
                     program,
                     partitioner=[XnnpackPartitioner()],
                     compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+                    constant_methods=None if language is None else metadata(language),
                 )
-                made = edge.to_executorch(ExecutorchBackendConfig(segment_alignment=ALIGNMENT))
+                made = edge.to_executorch(_config(language))
         except Exception as error:
             first = (str(error).strip() or "no message").splitlines()[0][:240]
             raise LoweringError(f"ExecuTorch refused the model: {type(error).__name__}: {first}") from error
         return bytes(made.buffer)
+
+
+def _config(language: Language | None) -> Any:
+    """What the program's memory is planned with: a language model's tokens are the caller's, in any number."""
+    from executorch.exir import ExecutorchBackendConfig
+
+    if language is None:
+        return ExecutorchBackendConfig(segment_alignment=ALIGNMENT)
+    from executorch.exir.passes import MemoryPlanningPass
+
+    return ExecutorchBackendConfig(
+        segment_alignment=ALIGNMENT, memory_planning_pass=MemoryPlanningPass(alloc_graph_input=False),
+        sym_shape_eval_pass=_any_count(language.window),
+    )
+
+
+def _any_count(window: int) -> Any:
+    """A pass that lets every tensor with the extent `window` be shorter at run time."""
+    from executorch.exir.schema import TensorShapeDynamism
+    from executorch.exir.tensor import TensorSpec
+    from torch.fx.passes.infra.pass_base import PassBase, PassResult
+    from torch.utils import _pytree as pytree
+
+    class AnyCount(PassBase):  # type: ignore[misc]
+        def call(self, graph_module: Any) -> Any:
+            for node in graph_module.graph.nodes:
+                for spec in pytree.tree_leaves(node.meta.get("spec", [])):
+                    if isinstance(spec, TensorSpec) and window in spec.shape:
+                        spec.shape_dynamism = TensorShapeDynamism.DYNAMIC_BOUND
+            return PassResult(graph_module, True)
+
+    return AnyCount()
 
 
 @contextmanager

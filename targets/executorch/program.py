@@ -15,6 +15,9 @@ SCALAR_BITS = {0: 8, 1: 8, 2: 16, 3: 32, 4: 64, 5: 16, 6: 32, 7: 64, 11: 8, 15: 
 FLOAT_TYPES = {5: 16, 6: 32, 7: 64, 15: 16}
 """ScalarTypes that are floats → bits."""
 
+METHOD = "forward"
+"""Name of the method that computes; the others of a language model's program return constants."""
+
 _TENSOR, _KERNEL = 5, 1
 """Positions in the unions KernelTypes and InstructionArguments (from 1)."""
 
@@ -56,9 +59,9 @@ def read_program(path: Path) -> Program:
     base = _check_header(data, path.name)
     program = root(data)
     segments = [_segment(data, base, s, path.name) for s in program.tables(4)]
-    plan = program.tables(1)
+    plan = [method for method in program.tables(1) if method.string(0) == METHOD]
     if len(plan) != 1:
-        raise CheckFailed(f"{path.name} is damaged: it has {len(plan)} methods, expected one")
+        raise CheckFailed(f"{path.name} is damaged: it has {len(plan)} methods called {METHOD}, expected one")
     blobs = {n.string(0): _pick(segments, n.scalar(1, "I"), path.name) for n in program.tables(7)}
     raw = _payloads(program, plan[0], segments, path.name)
     payloads, operators = tuple(map(read_payload, raw)), tuple(map(operator_names, raw))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from targets.executorch.program import read_program
 
 LOAD = """
 import sys
+from executorch.extension.llm.custom_ops import custom_ops
 from executorch.kernels import quantized
 from executorch.runtime import Runtime
 Runtime.get().load_program(sys.argv[1]).load_method("forward")
@@ -30,6 +32,9 @@ LOAD_SECONDS = 120
 
 TRIAL_SECONDS = 20
 """Longest that the quick trial in a copy of this process may take before the slower one decides."""
+
+CONTEXT_METHOD = "get_max_context_len"
+"""A method that the programs of language models have."""
 
 _KNOWN: set[str] = set()
 """Digests of files that have been loaded without harm in this process."""
@@ -57,6 +62,27 @@ class PteExecutable:
         return [np.array(value.numpy() if isinstance(value, torch.Tensor) else value) for value in outputs]
 
 
+@dataclass(slots=True)
+class TokenPte(PteExecutable):
+    """A loaded language model; `run` reads a whole window from position 0."""
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Execute on [tokens] and return [logits]; CheckFailed when the runtime refuses."""
+        import numpy as np
+
+        return PteExecutable.run(self, [*inputs, np.zeros(1, np.int64)])
+
+    def step(self, tokens: Sequence[int], position: int) -> Any:
+        """Return the logits behind the last of `tokens`, which stand at `position` and after."""
+        import torch
+
+        given = [torch.tensor([list(tokens)], dtype=torch.int64), torch.tensor([position], dtype=torch.int64)]
+        try:
+            return self.method.execute(given)[0][0, -1].numpy()
+        except RuntimeError as error:
+            raise CheckFailed(f"ExecuTorch failed on {len(tokens)} tokens at position {position}: {error}") from error
+
+
 def open_program(path: Path, version: str | None) -> PteExecutable:
     """Load the program at `path`; CheckFailed when it is corrupt, Missing without the runtime.
 
@@ -66,6 +92,7 @@ def open_program(path: Path, version: str | None) -> PteExecutable:
     read_program(path)
     if version is None:
         raise Missing("executorch is not installed: pip install 'snugfit[executorch]'")
+    from executorch.extension.llm.custom_ops import custom_ops  # noqa: F401  (registers attention with a cache)
     from executorch.kernels import quantized  # noqa: F401  (registers the quantized operators)
     from executorch.runtime import Runtime
 
@@ -73,11 +100,13 @@ def open_program(path: Path, version: str | None) -> PteExecutable:
     if digest not in _KNOWN and not _loads_in_copy(path):
         _load_apart(path)
     try:
-        method = Runtime.get().load_program(str(path)).load_method("forward")
+        program = Runtime.get().load_program(str(path))
+        method = program.load_method("forward")
     except (RuntimeError, ValueError, OSError) as error:
         raise CheckFailed(f"{path.name}: ExecuTorch refuses to load it: {error}") from error
     _KNOWN.add(digest)
-    return PteExecutable(f"XNNPACK (executorch {version})", "host", method)
+    made = TokenPte if CONTEXT_METHOD in program.method_names else PteExecutable
+    return made(f"XNNPACK (executorch {version})", "host", method)
 
 
 def _loads_in_copy(path: Path) -> bool:

@@ -1,0 +1,182 @@
+"""What a decoder-only language model is besides its graph, and which ones this SDK takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdk.errors import BadInput
+
+FAMILIES = ("gemma3_text", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3")
+"""Model types of transformers whose attention is causal, one position after the other, without other state."""
+
+WINDOWS = (127, 113, 109, 103, 101, 97, 89, 83, 79, 73, 71, 67, 61, 59, 53, 47, 43, 41, 37, 31, 29, 23, 19, 17, 13, 11, 7)
+"""Tokens of one calibration sample, and the most that a prefill step takes at once: the first that context and model allow.
+
+The graph is traced for this many tokens, which is quick. Targets that need any number of them find the extent by its value,
+so it is a prime that no other extent of the model equals.
+"""
+
+LEAST = 32
+"""Tokens that a context must have."""
+
+CONTEXT = 512
+"""Tokens that a bundle can hold where nobody says how many."""
+
+_ATTENTION = "sdk_causal"
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """The facts of a language model that its runtime needs.
+
+    `context`: tokens (prompt and answer) that the bundle can hold; `window`: tokens of the traced graph, the most that one
+    step takes; `vocabulary`: rows of the embedding; `layers`,
+    `kv_heads` and `head_dim` size the key-value cache; `begin` and `ends`: ids of the tokens that begin and end a text.
+    `tokenizer` is that of transformers, with the chat template when there is one.
+    """
+
+    family: str
+    context: int
+    window: int
+    vocabulary: int
+    layers: int
+    kv_heads: int
+    head_dim: int
+    begin: int | None
+    ends: tuple[int, ...]
+    tokenizer: Any = field(repr=False, compare=False)
+
+    def cache_bytes(self, context: int | None = None, width: int = 4) -> int:
+        """Bytes of the key-value cache for `context` tokens (default: the bundle's), `width` bytes a number."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * width * (context or self.context)
+
+
+def refuse_other_kinds(config: Any, label: str) -> None:
+    """Raise BadInput for encoder-decoder, vision-language and unknown decoder architectures.
+
+    `config` is that of transformers; classifiers and encoders pass.
+    """
+    kind, names = config.model_type, list(getattr(config, "architectures", None) or [])
+    if getattr(config, "is_encoder_decoder", False):
+        raise BadInput(f"model {label!r} is an encoder-decoder ({kind}); decoder-only language models are taken: {_known()}")
+    if any(name.endswith("ForConditionalGeneration") for name in names) or hasattr(config, "audio_config"):
+        raise BadInput(
+            f"model {label!r} reads more than text ({kind}); save its language model alone, one of {_known()}"
+        )
+    if any(name.endswith("ForCausalLM") for name in names) and kind not in FAMILIES:
+        raise BadInput(f"model {label!r} is a {kind}, which is not among the language models that are taken: {_known()}")
+
+
+def is_language(config: Any) -> bool:
+    """Say whether the config of transformers is that of a language model which this SDK takes."""
+    names = getattr(config, "architectures", None) or []
+    return config.model_type in FAMILIES and any(name.endswith("ForCausalLM") for name in names)
+
+
+def describe(config: Any, tokenizer: Any, context: int | None, label: str) -> Language:
+    """Return the facts of a model; BadInput when context, tokenizer or attention do not fit."""
+    heads = config.num_attention_heads
+    whole = _context(config, context, label)
+    made = Language(
+        family=config.model_type,
+        context=whole,
+        window=_window(config, whole),
+        vocabulary=config.vocab_size,
+        layers=config.num_hidden_layers,
+        kv_heads=getattr(config, "num_key_value_heads", None) or heads,
+        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        begin=getattr(tokenizer, "bos_token_id", None),
+        ends=_ends(config, tokenizer),
+        tokenizer=tokenizer,
+    )
+    _check_tokenizer(made, label)
+    return made
+
+
+def _context(config: Any, asked: int | None, label: str) -> int:
+    """The context asked for (default: CONTEXT), which model and attention must be able to hold."""
+    longest = getattr(config, "max_position_embeddings", None) or CONTEXT
+    context = min(CONTEXT, longest) if asked is None else asked
+    if context < LEAST:
+        raise BadInput(f"--context {context}: a prompt and an answer need at least {LEAST} tokens")
+    if context > longest:
+        raise BadInput(f"--context {context:,}: model {label!r} was made for {longest:,} tokens: ask for at most that")
+    sliding = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None)
+    if sliding and context > sliding and (kinds is None or "sliding_attention" in kinds):
+        raise BadInput(
+            f"--context {context:,}: model {label!r} has layers that look back {sliding:,} tokens at most, "
+            "which the runtime's attention does not do: ask for at most that"
+        )
+    return context
+
+
+def _window(config: Any, context: int) -> int:
+    taken = {value for value in vars(config).values() if isinstance(value, int)}
+    return next(count for count in WINDOWS if count <= context and count not in taken)
+
+
+def _ends(config: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Ids of the tokens after which nothing follows: the config's and the tokenizer's."""
+    named = getattr(config, "eos_token_id", None)
+    listed = list(named) if isinstance(named, list | tuple) else [named]
+    return tuple(sorted({i for i in (*listed, getattr(tokenizer, "eos_token_id", None)) if isinstance(i, int)}))
+
+
+def _check_tokenizer(language: Language, label: str) -> None:
+    count = len(language.tokenizer)
+    if count > language.vocabulary:
+        raise BadInput(
+            f"model {label!r}: its tokenizer has {count:,} tokens, its embedding {language.vocabulary:,} rows: "
+            "they belong to different models"
+        )
+    if count < 0.9 * language.vocabulary:
+        raise BadInput(
+            f"model {label!r}: its tokenizer knows {count:,} of the embedding's {language.vocabulary:,} tokens: "
+            "it belongs to another model"
+        )
+
+
+def as_decoder(model: Any) -> Any:
+    """Return a causal model of transformers as a module: tokens [1, window] int64 → {"logits": [1, window, vocabulary]}.
+
+    Its parameters keep their names. Positions count from 0; attention is one `scaled_dot_product_attention` a layer,
+    which targets replace by theirs.
+    """
+    import torch
+
+    _register_attention()
+    model.config._attn_implementation = _ATTENTION
+
+    class Decoder(type(model)):  # type: ignore[misc]
+        def forward(self, tokens: Any) -> Mapping[str, Any]:
+            positions = torch.arange(tokens.shape[1]).unsqueeze(0)
+            found = super().forward(input_ids=tokens, position_ids=positions, use_cache=False, return_dict=True)
+            return {"logits": found.logits}
+
+    model.__class__ = Decoder
+    return model.eval()
+
+
+def _register_attention() -> None:
+    """Tell transformers of plain causal attention, which needs no mask."""
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    ALL_ATTENTION_FUNCTIONS.register(_ATTENTION, _attend)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(_ATTENTION, lambda *args, **words: None)
+
+
+def _attend(module: Any, query: Any, key: Any, value: Any, mask: Any = None, scaling: float | None = None, **_: Any) -> Any:
+    import torch
+
+    found = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, is_causal=True, scale=scaling, enable_gqa=True
+    )
+    return found.transpose(1, 2), None
+
+
+def _known() -> str:
+    return ", ".join(FAMILIES)

@@ -1,0 +1,181 @@
+"""Language models come in from a Hugging Face directory or a GGUF with their facts, or are refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gguf
+import pytest
+import torch
+import transformers
+
+from sdk.errors import BadInput
+from sdk.models.load import load_model
+from sdk.models.text import windows
+from tests.language.conftest import make_config, make_tokenizer, save_model
+
+
+def test_the_decoder_computes_what_transformers_does_and_keeps_the_names(llama: Path) -> None:
+    model = load_model(str(llama), context=128)
+    language = model.language
+    assert language is not None
+    assert (language.family, language.context, language.window, language.ends) == ("llama", 128, 127, (1,))
+    assert language.cache_bytes(100) == 2 * 2 * 2 * 16 * 4 * 100
+    names = [layer.name for layer in model.inventory.layers]
+    assert names[0] == "model.embed_tokens" and names[-1] == "lm_head" and len(names) == 2 + 2 * 7
+    assert model.inventory["lm_head"].tied == ("model.embed_tokens.weight",)
+    tokens = torch.randint(0, 400, (1, 127), generator=torch.Generator().manual_seed(1))
+    plain = transformers.AutoModelForCausalLM.from_pretrained(llama)
+    with torch.no_grad():
+        want, (got,) = plain(tokens).logits, model.module()(tokens)
+    assert torch.allclose(want, got, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3", "mistral", "gemma3_text", "phi3"])
+def test_other_families_compute_what_transformers_does(kind: str, tmp_path: Path) -> None:
+    folder = save_model(tmp_path / kind, make_config(kind))
+    model = load_model(str(folder), context=64)
+    tokens = torch.randint(0, 400, (1, 61), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        want = transformers.AutoModelForCausalLM.from_pretrained(folder)(tokens).logits
+        (got,) = model.module()(tokens)
+    assert torch.allclose(want, got, atol=1e-5)
+
+
+def test_texts_become_whole_windows(llama: Path) -> None:
+    language = load_model(str(llama), context=64).language
+    assert language is not None
+    made = windows(language, ["one two three " * 40, "four five " * 40])
+    assert made and all(row.shape == (1, 61) for (row,) in made)
+    assert made[0][0][0, 0] == language.begin
+    with pytest.raises(BadInput, match="needs at least 61"):
+        windows(language, ["too short"])
+
+
+REFUSED = {
+    "context": (lambda: make_config(), 1000, "was made for 256 tokens"),
+    "too little context": (lambda: make_config(), 5, "at least 32 tokens"),
+    "looks back": (lambda: make_config("mistral", sliding_window=64), 128, "look back 64 tokens"),
+    "vocabulary": (lambda: make_config(vocab_size=300), 64, "380 tokens, its embedding 300 rows"),
+    "another tokenizer": (lambda: make_config(vocab_size=900), 64, "belongs to another model"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_refused(case: str, tmp_path: Path) -> None:
+    config, context, words = REFUSED[case]
+    save_model(tmp_path / "model", config())
+    with pytest.raises(BadInput, match=words):
+        load_model(str(tmp_path / "model"), context=context)
+
+
+@pytest.mark.parametrize(
+    ("kind", "architecture", "words"),
+    [
+        ("t5", "T5ForConditionalGeneration", "encoder-decoder"),
+        ("llava", "LlavaForConditionalGeneration", "reads more than text"),
+        ("mamba", "MambaForCausalLM", "is a mamba, which is not among"),
+    ],
+)
+def test_other_kinds_of_models_are_refused(kind: str, architecture: str, words: str, tmp_path: Path) -> None:
+    config = transformers.AutoConfig.for_model(kind)
+    config.architectures = [architecture]
+    config.save_pretrained(tmp_path)
+    with pytest.raises(BadInput, match=words):
+        load_model(str(tmp_path))
+
+
+def test_a_missing_tokenizer_is_said(llama: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((llama / name).read_bytes())
+    with pytest.raises(BadInput, match="needs its tokenizer"):
+        load_model(str(tmp_path))
+
+
+def test_nan_weights_are_named(tmp_path: Path) -> None:
+    def spoil(model: Any) -> None:
+        model.model.layers[1].mlp.up_proj.weight[3, 4] = float("nan")
+
+    folder = save_model(tmp_path / "model", make_config(), change=spoil)
+    with pytest.raises(BadInput, match=r"layers\.1\.mlp\.up_proj\.weight has 1 NaN"):
+        load_model(str(folder))
+
+
+def test_a_context_for_another_model_is_refused() -> None:
+    with pytest.raises(BadInput, match="not a language model"):
+        load_model(torch.nn.Linear(2, 2), (torch.zeros(1, 2),), context=64)
+
+
+def write_gguf(path: Path, folder: Path, architecture: str = "qwen3") -> None:
+    """The qwen3 model in `folder` as a GGUF of float weights, as llama.cpp's converter names things."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer, config = json.loads((folder / "tokenizer.json").read_text("utf-8")), model.config
+    writer = gguf.GGUFWriter(str(path), architecture)
+    writer.add_name("tiny")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_tokenizer_model("gpt2")
+    known = tokenizer["model"]["vocab"]
+    writer.add_token_list([*sorted(known, key=known.get), *(f"[{i}]" for i in range(config.vocab_size - len(known)))])
+    writer.add_token_types([3, 3] + [1] * (config.vocab_size - 2))
+    writer.add_token_merges([" ".join(pair) for pair in tokenizer["model"]["merges"]])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, config.num_hidden_layers)
+    for name, tensor in model.state_dict().items():
+        if name != "lm_head.weight":
+            stem, _, leaf = name.rpartition(".")
+            writer.add_tensor(f"{names.get_name(stem)}.{leaf}", tensor.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = save_model(tmp_path_factory.mktemp("qwen") / "tiny", make_config("qwen3", tie_word_embeddings=True, head_dim=128))
+    write_gguf(folder / "tiny.gguf", folder)
+    return folder
+
+
+def test_a_gguf_gives_the_same_model_as_the_directory(qwen: Path) -> None:
+    one, other = load_model(str(qwen), context=64), load_model(str(qwen / "tiny.gguf"), context=64)
+    assert one.inventory.layers == other.inventory.layers
+    tokens = torch.randint(0, 380, (1, 61), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():  # the epsilon of norms is a float32 in the GGUF
+        assert torch.allclose(one.module()(tokens)[0], other.module()(tokens)[0], atol=1e-5)
+    assert one.language is not None and other.language is not None
+    text = "The ferry left the harbour, 12.5 % later."
+    assert one.language.tokenizer(text)["input_ids"] == other.language.tokenizer(text)["input_ids"]
+
+
+def test_a_damaged_gguf_is_refused(qwen: Path, tmp_path: Path) -> None:
+    whole = (qwen / "tiny.gguf").read_bytes()
+    for share in (0.3, 0.9):
+        (tmp_path / "cut.gguf").write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(BadInput, match=r"not a whole GGUF|cut short"):
+            load_model(str(tmp_path / "cut.gguf"))
+    (tmp_path / "other.gguf").write_bytes(b"PK\3\4" + whole[4:])
+    with pytest.raises(BadInput, match="not a whole GGUF"):
+        load_model(str(tmp_path / "other.gguf"))
+    write_gguf(tmp_path / "strange.gguf", qwen, "rwkv7")
+    with pytest.raises(BadInput, match="'rwkv7' is not among"):
+        load_model(str(tmp_path / "strange.gguf"))
+    with pytest.raises(BadInput, match="no such file"):
+        load_model(str(tmp_path / "absent.gguf"))
+
+
+def test_the_tokenizer_of_the_tests_covers_its_vocabulary() -> None:
+    assert len(make_tokenizer()) == 380
