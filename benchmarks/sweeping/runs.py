@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -54,10 +55,17 @@ def finish(started: subprocess.Popen[str], began: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _children() -> float:
+    """Processor seconds of the processes that ended, with theirs that they waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def run(place: Place, *options: str, **variables: str) -> dict[str, Any]:
-    """Run a sweep to its end."""
-    load, began = os.getloadavg()[0], time.monotonic()
+    """Run a sweep to its end; `cpu_seconds` are those of all of its own processes."""
+    load, began, before = os.getloadavg()[0], time.monotonic(), _children()
     figures = finish(place.start(*options, **variables), began)
+    figures["cpu_seconds"] = _children() - before
     return {**figures, "lowered": len(place.lowered()), "busy": f"{load:.0f}–{os.getloadavg()[0]:.0f}"}
 
 

@@ -6,8 +6,10 @@ import difflib
 import importlib
 import importlib.metadata
 import pkgutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sdk.errors import BadInput, Missing, SdkError
@@ -96,9 +98,15 @@ def _importer(module: str) -> Callable[[], Any]:
     return load
 
 
-def _third_party() -> list[TargetEntry]:
+def _third_party() -> tuple[TargetEntry, ...]:
+    return _installed(tuple(sys.path))
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> tuple[TargetEntry, ...]:
+    """The entry points on the import path `path`: it is searched once, as that reads a file of every distribution there."""
     found = importlib.metadata.entry_points(group=GROUP)
-    return [TargetEntry(point.name, _distribution(point), point.load) for point in found]
+    return tuple(TargetEntry(point.name, _distribution(point), point.load) for point in found)
 
 
 def _distribution(point: importlib.metadata.EntryPoint) -> str:

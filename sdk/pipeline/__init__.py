@@ -2,8 +2,9 @@
 
 from sdk.bundles import Finding
 from sdk.pipeline.ahead import pricing_ahead
-from sdk.pipeline.lowered import BundleKey, bundle_key
+from sdk.pipeline.finished import BundleKey, bundle_key
 from sdk.pipeline.packaging import package_request as package
+from sdk.pipeline.packaging import place_known
 from sdk.pipeline.planning import Planned, score_together
 from sdk.pipeline.planning import plan_request as make_plan
 from sdk.pipeline.request import Request
@@ -11,6 +12,6 @@ from sdk.pipeline.verifying import verify_bundle
 from sdk.pipeline.workbench import Workbench
 
 __all__ = [
-    "BundleKey", "Finding", "Planned", "Request", "Workbench", "bundle_key", "make_plan", "package", "pricing_ahead",
-    "score_together", "verify_bundle",
+    "BundleKey", "Finding", "Planned", "Request", "Workbench", "bundle_key", "make_plan", "package", "place_known",
+    "pricing_ahead", "score_together", "verify_bundle",
 ]  # fmt: skip

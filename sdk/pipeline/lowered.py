@@ -14,8 +14,7 @@ from sdk.errors import CheckFailed
 from sdk.lowering import Executable, Quantized, Realised
 from sdk.pipeline.kept import QUANTIZING, floor_for, module_of, toolchain_versions
 from sdk.pipeline.planning import Planned
-from sdk.pipeline.request import Request
-from sdk.planning import Plan, plan_text
+from sdk.planning import Plan
 from sdk.progress import Reporter
 from sdk.quantize import quantize
 from sdk.schemes import scheme_named
@@ -63,43 +62,32 @@ class Lowered:
         return self.planned.target.open(self.artifact)
 
     def subject(self) -> list[object]:
-        """What decides the artifact besides the code: model, samples, loss, schemes, target, OS and tools."""
+        """What decides the artifact: model, names, samples, loss, schemes, target, OS, tools and code."""
         bench, target = self.planned.workbench, self.planned.target
+        names = [[spec.name for spec in specs] for specs in (bench.model.inputs, bench.model.outputs)]
         return [
-            bench.model.digest, bench.model.name, bench.samples.digest, bench.loss, self.plan.schemes, target.name,
+            bench.model.digest, bench.model.name, names, bench.samples.digest, bench.loss, self.plan.schemes, target.name,
             self.min_os, bench.model.language and bench.model.language.context, toolchain_versions(target),
             code_digest(*QUANTIZING, module_of(target)),
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class BundleKey:
-    """Digests of all that decides a bundle, and of all that decides its artifact; `known` when that is in the cache."""
-
-    bundle: str
-    lowering: str
-    known: bool
-
-
-def bundle_key(request: Request, planned: Planned) -> BundleKey:
-    """Return what the bundle of a planned request would be filed under, without making it."""
-    lowering = _lowering_key(Lowered(planned.plan, planned, Reporter(), Path()))
-    said = [plan_text(planned.plan), planned.notes, planned.device.name, request.command, request.metric is not None]
-    code = code_digest("sdk.bundles", "sdk.pipeline", "sdk.planning", "sdk.verify")
-    return BundleKey(
-        key_of("bundle", lowering, *said, code), lowering, planned.workbench.kept.cache.holds("lowered", lowering)
-    )
-
-
-def _lowering_key(lowered: Lowered) -> str:
+def lowering_key(lowered: Lowered) -> str:
+    """Return what the cache files the artifact under."""
     return key_of("lowered", *lowered.subject())
+
+
+def parity_key(lowered: Lowered) -> str:
+    """Return what the cache files the execution of the artifact's bytes, as they are in the folder, under."""
+    bytes_read = describe_artifact(lowered.artifact).sha256
+    return key_of("verified", bytes_read, lowered.plan.loss, *lowered.subject(), code_digest("sdk.verify"))
 
 
 def lower(folder: Path, plan: Plan, planned: Planned, report: Reporter) -> Lowered:
     """Put the artifact of `plan` into `folder`, replacing one that is there; LoweringError when it is refused."""
     lowered = Lowered(plan, planned, report, folder)
     lowered.sites = planned.workbench.kept.cache.fetch(
-        "lowered", _lowering_key(lowered), make=lambda: _lower(lowered),
+        "lowered", lowering_key(lowered), make=lambda: _lower(lowered),
         load=lambda entry: _unpack(lowered.artifact, entry), save=lambda sites, entry: _pack(lowered.artifact, sites, entry),
     )
     return lowered
@@ -108,31 +96,34 @@ def lower(folder: Path, plan: Plan, planned: Planned, report: Reporter) -> Lower
 def _lower(lowered: Lowered) -> dict[str, str]:
     target = lowered.planned.target
     quantized = lowered.quantized
-    _remove(lowered.artifact)
+    remove(lowered.artifact)
     with lowered.report.stage(f"lower to {target.name}") as stage:
         return dict(target.lower(quantized, lowered.artifact, lowered.min_os, stage.step))
 
 
 def _unpack(artifact: Path, entry: Path) -> dict[str, str]:
     sites: dict[str, str] = json.loads((entry / _SITES).read_text("utf-8"))
-    _remove(artifact)
-    _copy(entry / artifact.name, artifact)
+    remove(artifact)
+    copy(entry / artifact.name, artifact)
     return sites
 
 
 def _pack(artifact: Path, sites: dict[str, str], entry: Path) -> None:
     (entry / _SITES).write_text(json.dumps(sites, sort_keys=True), encoding="utf-8")
-    _copy(artifact, entry / artifact.name)
+    copy(artifact, entry / artifact.name)
 
 
-def _copy(source: Path, to: Path) -> None:
+def copy(source: Path, to: Path) -> Path:
+    """Copy a file or folder and return where it now is. OSError."""
     if source.is_dir():
         shutil.copytree(source, to)
     else:
         shutil.copyfile(source, to)
+    return to
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or folder that may be there. OSError."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
@@ -150,10 +141,8 @@ def verify(lowered: Lowered) -> tuple[dict[str, Realised], Parity]:
         realised = dict(target.realised(lowered.artifact, lowered.sites))
         check_realised(lowered.plan.schemes, realised)
         recorded = lowered.folder / REFERENCE
-        bytes_read = describe_artifact(lowered.artifact).sha256
-        key = key_of("verified", bytes_read, lowered.plan.loss, *lowered.subject(), code_digest("sdk.verify"))
         parity = lowered.planned.workbench.kept.cache.fetch(
-            "verified", key, make=lambda: _execute(lowered), load=lambda entry: _recall(recorded, entry),
+            "verified", parity_key(lowered), make=lambda: _execute(lowered), load=lambda entry: _recall(recorded, entry),
             save=lambda found, entry: _record(recorded, found, entry),
         )
     _judge(lowered, parity)

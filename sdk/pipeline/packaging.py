@@ -34,6 +34,7 @@ from sdk.bundles import (
 from sdk.errors import BudgetError
 from sdk.lowering import Realised
 from sdk.models import Model
+from sdk.pipeline.finished import recall, remember
 from sdk.pipeline.kept import toolchain_versions
 from sdk.pipeline.lowered import Lowered, lower, verify
 from sdk.pipeline.metrics import measure_metric
@@ -65,7 +66,27 @@ def package_request(request: Request, report: Reporter, workbench: Workbench | N
     return open_bundle(out)
 
 
+def place_known(request: Request, planned: Planned, out: Path, report: Reporter) -> Bundle | None:
+    """Put the bundle of a planned request at `out` if it was made before, else leave that as it is and return None."""
+    try:
+        write_bundle(out, lambda folder: _recall(folder, request, planned, report))
+    except _Unknown:
+        return None
+    return open_bundle(out)
+
+
+class _Unknown(Exception):
+    """The bundle was not made before."""
+
+
+def _recall(folder: Path, request: Request, planned: Planned, report: Reporter) -> None:
+    if not recall(folder, request, planned, report):
+        raise _Unknown
+
+
 def _fill(folder: Path, request: Request, planned: Planned, report: Reporter) -> None:
+    if recall(folder, request, planned, report):
+        return
     lowered = _lower_within(folder, request, planned, report)
     realised, parity = verify(lowered)
     metric = measure_metric(request, lowered, report)
@@ -74,6 +95,7 @@ def _fill(folder: Path, request: Request, planned: Planned, report: Reporter) ->
     (folder / PLAN).write_text(plan_text(lowered.plan), encoding="utf-8")
     manifest = _manifest(request, lowered, realised, parity, metric)
     (folder / MANIFEST).write_text(dump(manifest), encoding="utf-8")
+    remember(folder, request, lowered)
 
 
 def _lower_within(folder: Path, request: Request, planned: Planned, report: Reporter) -> Lowered:

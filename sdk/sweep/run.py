@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdk.bundles import MANIFEST, integrity, open_bundle, sha256_file
-from sdk.errors import BadInput, SdkError
+from sdk.errors import BadInput
 from sdk.sweep.cells import Cell
 from sdk.sweep.estimate import Estimate
 from sdk.sweep.executors import TRIES, Session, executor_for
@@ -78,12 +77,16 @@ class _Board:
         return SweepReport(rows=tuple(self._rows.values()))
 
     def survey(self, session: Session) -> None:
-        """Plan every cell; keep the bundles that are there already."""
+        """Plan every cell; keep the bundles that are there already, and take those that the cache knows.
+
+        A model is loaded and scored once, by one worker, unless there are more workers than models.
+        """
+        cells = [cell for cell in self._sweep.cells if not cell.refused]
+        apart = len({cell.subject for cell in cells}) < session.workers
         groups: dict[tuple[Any, str], list[Cell]] = {}
-        for cell in self._sweep.cells:
-            if not cell.refused:
-                groups.setdefault((cell.subject, cell.target), []).append(cell)
-        self._run(session, "plan", [self._task("survey", cells) for cells in groups.values()])
+        for cell in cells:
+            groups.setdefault((cell.subject, cell.target if apart else ""), []).append(cell)
+        self._run(session, "plan", [self._task("survey", each) for each in groups.values()])
 
     def build(self, session: Session) -> None:
         """Build the cells that are left, those of one plan one after the other: the first is lowered, the others copied."""
@@ -95,7 +98,9 @@ class _Board:
         self._run(session, "build", tasks)
 
     def _task(self, kind: Any, cells: Iterable[Cell], fresh: bool = True) -> Task:
-        return Task(kind, tuple(cells), os.getcwd(), str(self._sweep.out.resolve()), fresh)
+        cells = tuple(cells)
+        before = {cell.name: self._rows[cell.name] for cell in cells if self._rows[cell.name].status == "built"}
+        return Task(kind, cells, os.getcwd(), str(self._sweep.out.resolve()), fresh, before)
 
     def _run(self, session: Session, stage: str, tasks: list[Task]) -> None:
         left = list(tasks)
@@ -109,16 +114,12 @@ class _Board:
             self._save(stage, left, session.workers)
 
     def _take(self, cell: Cell, result: Result) -> None:
-        row = self._rows[cell.name]
         if result.status == "planned":
             self._planned[cell.name] = result
-            if row.status == "built" and row.plan == result.plan and _is_there(self._sweep.out / cell.name, row):
-                self._final.add(cell.name)
-            else:
-                self._rows[cell.name] = _row(cell, None)
+            self._rows[cell.name] = _row(cell, None)
             return
         self._final.add(cell.name)
-        self._rows[cell.name] = _finished(cell, result, self._planned.get(cell.name))
+        self._rows[cell.name] = _finished(cell, result, self._planned.get(cell.name, result))
 
     def _save(self, stage: str, left: list[Task], workers: int) -> None:
         write_report(self._sweep.out, self.report())
@@ -141,12 +142,12 @@ def _row(cell: Cell, old: Row | None) -> Row:
     return old if old is not None and old.status == "built" and not cell.refused else new
 
 
-def _finished(cell: Cell, result: Result, planned: Result | None) -> Row:
+def _finished(cell: Cell, result: Result, planned: Result) -> Row:
     built = result.status == "built"
     return _row(cell, None).model_copy(update={
         "status": result.status, "bytes": result.bytes, "loss": result.loss, "loss_kind": result.loss_kind,
         "sha256": result.sha256, "manifest_sha256": result.manifest_sha256, "bundle": cell.name if built else None,
-        "plan": planned.plan if planned is not None and built else None, "error": result.error or None,
+        "plan": planned.plan if built else None, "error": result.error or None,
         "counter_offer": result.counter_offer,
     })  # fmt: skip
 
@@ -154,16 +155,6 @@ def _finished(cell: Cell, result: Result, planned: Result | None) -> Row:
 def _lost(cell: Cell) -> Result:
     said = f"the worker died {TRIES} times over this cell (killed, or out of memory): use a machine with more, or fewer --jobs"
     return Result(cell.name, "failed", error=said)
-
-
-def _is_there(path: Path, row: Row) -> bool:
-    """Whether the bundle of `row` is at `path` with every byte as it was built."""
-    try:
-        if sha256_file(path / MANIFEST) != row.manifest_sha256:
-            return False
-        return all(found.ok for found in integrity(path, open_bundle(path).manifest))
-    except (OSError, SdkError):
-        return False
 
 
 @contextlib.contextmanager

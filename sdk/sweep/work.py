@@ -1,7 +1,8 @@
-"""What a worker does: plan every cell of one model and target, or build the cells that share one plan."""
+"""What a worker does: plan cells of one model, or build the cells that share one plan."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -12,15 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from sdk.bundles import MANIFEST, sha256_file
+from sdk.bundles import MANIFEST, Bundle, integrity, open_bundle, sha256_file
 from sdk.errors import BadInput, BudgetError, SdkError
 from sdk.progress import Chapter, Reporter, SilentReporter
 from sdk.sweep.cells import Cell, Subject
+from sdk.sweep.rows import Row
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Cells of one model and target: all of them to be planned (`survey`), or those of one plan to be built."""
+    """Cells of one model: some or all of them to be planned (`survey`), or those of one plan to be built."""
 
     kind: Literal["survey", "build"]
     cells: tuple[Cell, ...]
@@ -30,6 +32,8 @@ class Task:
     """Where the bundles go (absolute)."""
     fresh: bool = True
     """Whether something has to be lowered, as far as the cache knew when the task was made."""
+    before: dict[str, Row] = field(default_factory=dict)
+    """Rows of an earlier run by cell: whose bundle is there and of the same plan is left alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class Worker:
     def do(self, task: Task) -> Done:
         """Do one task; a cell that fails is a result, never an exception."""
         results, seconds = [], []
+        if task.kind == "survey":
+            self._score(task)
         for cell in task.cells:
             started = time.monotonic()
             results.append(_caught(cell, partial(self._one, cell, task)))
@@ -95,26 +101,57 @@ class Worker:
             self._benches[cell.subject] = Workbench(request, SilentReporter())
         return self._benches[cell.subject]
 
-    def _plan(self, cell: Cell, task: Task) -> Result:
-        from sdk.pipeline import bundle_key, make_plan
+    def _score(self, task: Task) -> None:
+        """Score what any cell of the task may choose in one pass; what is wrong with a cell is said by that cell."""
+        from sdk.pipeline import score_together
 
-        bench = self._workbench(cell)
-        report = Chapter(Reporter())
-        request = cell.request(Path(task.out) / cell.name)
-        planned = make_plan(request, report, bench)
+        with contextlib.suppress(Exception):
+            _at_home(task)
+            score_together([cell.request(None) for cell in task.cells], self._workbench(task.cells[0]))
+
+    def _plan(self, cell: Cell, task: Task) -> Result:
+        """Plan a cell; one whose bundle was made before, here or elsewhere, is built with that."""
+        from sdk.pipeline import bundle_key, make_plan, place_known
+
+        request, report = cell.request(Path(task.out) / cell.name), Chapter(Reporter())
+        planned = make_plan(request, report, self._workbench(cell))
         found = bundle_key(request, planned)
+        here = task.before.get(cell.name)
+        if here is not None and here.plan == found.bundle and is_there(Path(task.out), here):
+            return Result(
+                cell.name, "built", found.bundle, found.lowering, False, here.bytes, here.loss, here.loss_kind, here.sha256,
+                here.manifest_sha256,
+            )  # fmt: skip
+        bundle = place_known(request, planned, Path(task.out) / cell.name, report)
+        if bundle is not None:
+            return _built(cell, bundle, found.bundle)
         return Result(cell.name, "planned", plan=found.bundle, lowering=found.lowering, fresh=not found.known)
 
     def _build(self, cell: Cell, task: Task) -> Result:
         from sdk.pipeline import package
 
         bundle = package(cell.request(Path(task.out) / cell.name), SilentReporter(), self._workbench(cell))
-        manifest = bundle.manifest
-        loss = manifest.measured.loss.value
-        return Result(
-            cell.name, "built", bytes=manifest.artifact.bytes, loss=None if loss is None else float(loss),
-            loss_kind=manifest.loss, sha256=manifest.artifact.sha256, manifest_sha256=sha256_file(bundle.path / MANIFEST),
-        )  # fmt: skip
+        return _built(cell, bundle, "")
+
+
+def _built(cell: Cell, bundle: Bundle, plan: str) -> Result:
+    manifest = bundle.manifest
+    loss = manifest.measured.loss.value
+    return Result(
+        cell.name, "built", plan=plan, bytes=manifest.artifact.bytes, loss=None if loss is None else float(loss),
+        loss_kind=manifest.loss, sha256=manifest.artifact.sha256, manifest_sha256=sha256_file(bundle.path / MANIFEST),
+    )  # fmt: skip
+
+
+def is_there(out: Path, row: Row) -> bool:
+    """Whether the bundle of `row` is below `out` with every byte as it was built."""
+    path = out / row.cell
+    try:
+        if row.status != "built" or sha256_file(path / MANIFEST) != row.manifest_sha256:
+            return False
+        return all(found.ok for found in integrity(path, open_bundle(path).manifest))
+    except (OSError, SdkError):
+        return False
 
 
 def _at_home(task: Task) -> None:

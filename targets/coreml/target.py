@@ -132,6 +132,7 @@ def _realised(contents: Any, layer: str, site: str) -> Realised:
     return Realised("+".join(found), sum(stored(contents, contents.producers[name]) for name in names))
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ class ExecutorchTarget:
             raise Missing(f"target executorch needs {', '.join(chain.missing)}: {chain.install}")
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

@@ -1,7 +1,8 @@
 """Prepares a model's graph for conversion so that the converter cannot merge other constants into a layer's weight.
 
 The LiteRT converter multiplies constants into the weights next to them (a layer norm's gamma into the linear
-behind it), which would take the weight off its grid. Such constants are passed as extra inputs during conversion
+behind it), which would take the weight off its grid, and takes the bias of a linear through a linear behind it,
+whose activations would then be quantized without that bias. Such constants are passed as extra inputs during conversion
 and become constants of the file afterwards. Lookups with constant indices keep only the rows that they read.
 """
 
@@ -61,6 +62,7 @@ def _operators() -> dict[str, frozenset[Any]]:
         "arithmetic": frozenset({aten.mul, aten.add, aten.sub, aten.div}),
         "norms": frozenset({aten.layer_norm, aten.native_layer_norm, aten.group_norm, aten.native_group_norm,
                             aten.rms_norm, aten.instance_norm}),
+        "biased": frozenset({aten.linear}),
     }
 
 
@@ -71,7 +73,7 @@ def _packet(node: Any) -> Any:
 def _feeds_layer(node: Any, weights: set[str]) -> bool:
     """Whether the output of `node` reaches a layer's operator through nothing but data movement."""
     table = _operators()
-    if _packet(node) not in table["arithmetic"] | table["norms"]:
+    if _packet(node) not in table["arithmetic"] | table["norms"] | table["biased"]:
         return False
     todo, seen = list(node.users), set()
     while todo:
@@ -93,7 +95,8 @@ def _lift_operands(lifted: Lifted, node: Any) -> None:
     arithmetic = _packet(node) in _operators()["arithmetic"]
     if not any(isinstance(a, torch.fx.Node) and not is_constant(a) for a in node.args):
         return
-    for index, value in enumerate(node.args):
+    first = 2 if _packet(node) in _operators()["biased"] else 0  # its weight stays what it is
+    for index, value in list(enumerate(node.args))[first:]:
         if isinstance(value, torch.fx.Node) and is_constant(value):
             node.update_arg(index, _new_input(lifted, evaluate(lifted.module, value)))
         elif arithmetic and index < 2 and isinstance(value, int | float) and "out_dtype" not in node.kwargs:

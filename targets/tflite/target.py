@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,7 @@ class TfliteTarget:
         return self._converted[model.digest]
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)

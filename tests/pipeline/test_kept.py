@@ -94,6 +94,21 @@ def test_a_damaged_artifact_is_lowered_again(cache: Path, costly: list[str]) -> 
     assert costly == ["quantize", "lower"]
 
 
+def test_a_finished_bundle_is_recalled_whole_or_made_again(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Realised schemes of bytes that were read before are not read again; no part of an entry that changed is taken."""
+    read: list[int] = []
+    real = resolve_name("targets.null.target.NullTarget.realised")
+    monkeypatch.setattr("targets.null.target.NullTarget.realised", lambda *given: (read.append(1), real(*given))[1])
+    first = made(request())
+    assert made(request()) == first and read == [1]
+    (kept,) = cache.glob("bundles/*/manifest.json")
+    kept.write_text(kept.read_text().replace('"device": "host"', '"device": "pixel8"'))
+    assert made(request()) == first and read == [1, 1]
+    (run_before,) = cache.glob("verified/*/reference.safetensors")
+    run_before.unlink()
+    assert made(request()) == first and read == [1, 1, 1]
+
+
 def test_what_else_one_run_makes_is_not_seen_in_a_bundle(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first bundle's notes are not the second's, and scores do not depend on which were asked for first."""
     report = Reporter()

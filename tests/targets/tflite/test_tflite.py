@@ -95,6 +95,29 @@ def test_the_file_computes_as_the_quantized_model_and_costs_what_was_said(model:
     assert abs(said / path.stat().st_size - 1) < 0.015
 
 
+class Residual(nn.Module):
+    """A linear whose result is added to what another linear makes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.inner, self.leave = nn.Linear(64, 128), nn.Linear(128, 128), nn.Linear(128, 32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.enter(x)
+        return self.leave(x + self.inner(x).relu())
+
+
+def test_a_bias_is_not_moved_through_the_linear_behind_it(tmp_path: Path) -> None:
+    """Its activations would be quantized without that bias, 1e-2 off."""
+    torch.manual_seed(2)
+    model = load_model(Residual().eval(), (torch.randn(1, 64),))
+    quantized = plan(model, dict.fromkeys(("enter", "inner", "leave"), "int2_channel_dynamic"))
+    TARGET.lower(quantized, tmp_path / "model.tflite", None, lambda text: None)
+    (got,) = TARGET.open(tmp_path / "model.tflite").run([model.example[0].numpy()])
+    want = TARGET.reference(quantized)(*model.example)[0].numpy()
+    assert np.linalg.norm(got - want) <= 1e-5 * np.linalg.norm(want)
+
+
 def test_the_file_holds_exactly_the_plans_codes_and_scales(model: Any, tmp_path: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
