@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from sdk.bundles import Bundle
     from sdk.pipeline import Request
     from sdk.planning import Plan
+    from sdk.release.fleet import FleetFile, FleetManifest
 
-__all__ = ["open_bundle", "package", "plan"]
+__all__ = ["open_bundle", "package", "package_fleet", "plan"]
 
 
 def package(
@@ -46,12 +47,11 @@ def package(
 
     said = {"device": device, "target": target, "max_size": max_size, "max_loss": max_loss, "uniform": uniform}
     command = "".join(f", {key}={value!r}" for key, value in said.items() if value not in (None, "auto"))
-    named = model if isinstance(model, str) and not Path(model).is_absolute() else name or type(model).__name__
     request = _request(
         model, device=device, target=target, max_size=max_size, max_loss=max_loss, uniform=uniform,
         calibration=calibration, metric=metric, loss=loss, example=inputs, min_os=min_os,
         out=Path(out) if out is not None else None, name=name, trust=trust,
-        command=f"sdk.package({named!r}{command})",
+        command=f"sdk.package({_named(model, name)!r}{command})",
     )  # fmt: skip
     return _with_plan(request, plan, lambda whole: run(whole, SilentReporter()))
 
@@ -82,11 +82,68 @@ def plan(
     return make_plan(request, SilentReporter()).plan
 
 
+def package_fleet(
+    model: Any,
+    *,
+    devices: Iterable[str] = (),
+    fleet: str | Path | None = None,
+    max_variants: int | None = None,
+    target: str = "auto",
+    max_size: int | str | None = None,
+    max_loss: float | None = None,
+    calibration: Iterable[Any] | str | None = None,
+    loss: str = "auto",
+    inputs: Any = None,
+    out: str | Path | None = None,
+    name: str | None = None,
+    trust: bool = False,
+) -> FleetManifest:
+    """Package the few variants of `model` that serve `devices` (or those of the file `fleet`) best, and return `fleet.json`.
+
+    At most `max_variants`, by default those of the file, or 4. `out` is by default `dist/<model>-fleet`; the other
+    arguments and the errors are those of `package`. BudgetError names a device that nothing fits.
+    """
+    from sdk.pipeline import Workbench
+    from sdk.progress import SilentReporter
+    from sdk.release import fleet as fleets
+
+    file = _fleet(tuple(devices), fleet, max_variants)
+    said = {"devices": list(devices), "fleet": fleet and Path(fleet).name, "max_variants": max_variants, "max_size": max_size}
+    command = "".join(f", {key}={value!r}" for key, value in said.items() if value)
+    request = _request(
+        model, device=file.groups[0].devices[0], max_size=max_size, max_loss=max_loss, calibration=calibration, loss=loss,
+        example=inputs, name=name, trust=trust, command=f"sdk.package_fleet({_named(model, name)!r}{command})",
+    )  # fmt: skip
+    members = fleets.members_of(file, request, (target,))
+    bench = Workbench(request, report := SilentReporter())
+    place = Path(out) if out is not None else Path("dist") / f"{bench.model.name}-fleet"
+    fleets.check_place(place)
+    chooser = fleets.chooser_of(file, members, bench, report)
+    return fleets.package_fleet(chooser, file.max_variants, request, place, report, bench)
+
+
 def open_bundle(path: str | Path) -> Bundle:
     """Open a finished bundle: `run(*inputs)`, `manifest`, `path`, `plan`."""
     from sdk.bundles import open_bundle as read
 
     return read(path)
+
+
+def _named(model: Any, name: str | None) -> str:
+    """How a command says which model it was, without a place of this machine."""
+    return model if isinstance(model, str) and not Path(model).is_absolute() else name or type(model).__name__
+
+
+def _fleet(devices: tuple[str, ...], file: str | Path | None, most: int | None) -> FleetFile:
+    from sdk.errors import BadInput
+    from sdk.release.fleet import even_fleet, load_fleet
+
+    if (file is None) == (not devices):
+        raise BadInput("package_fleet: give either devices or fleet, the file that names them")
+    if most is not None and most < 1:
+        raise BadInput(f"package_fleet: max_variants: {most}: at least 1 is needed")
+    made = load_fleet(Path(file)) if file is not None else even_fleet(devices)
+    return made if most is None else made.model_copy(update={"max_variants": most})
 
 
 def _request(model: Any, **words: Any) -> Request:

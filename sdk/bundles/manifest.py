@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sdk.errors import BadInput, CheckFailed
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "manifest.json"
 PLAN = "plan.yaml"
 REFERENCE = "reference.safetensors"
@@ -168,7 +168,7 @@ class Manifest(_Frozen):
     the command read (None: there was none); `digest` seals all of the rest.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     model: ModelEntry
     device: str
     target: str
@@ -207,7 +207,7 @@ def dump(manifest: Manifest) -> str:
 def parse(text: str | bytes, label: str) -> Manifest:
     """Read a manifest that `dump` wrote.
 
-    `label` names it in messages. CheckFailed when it is broken or was edited, BadInput when a newer version wrote it.
+    `label` names it in messages. CheckFailed when it is broken or was edited, BadInput when another version wrote it.
     """
     try:
         data = json.loads(text)
@@ -216,8 +216,9 @@ def parse(text: str | bytes, label: str) -> Manifest:
     if not isinstance(data, dict):
         raise CheckFailed(f"{label}: is not a manifest: package again")
     version = data.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA:
-        raise BadInput(f"{label}: schema_version {version}: this sdk reads up to {SCHEMA}; upgrade it")
+    if isinstance(version, int) and version != SCHEMA:
+        mend = "upgrade it" if version > SCHEMA else "package again"
+        raise BadInput(f"{label}: schema_version {version}: this sdk reads {SCHEMA}: {mend}")
     try:
         manifest = Manifest.model_validate(data)
     except ValidationError as error:

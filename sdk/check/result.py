@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sdk.errors import BadInput
+from sdk.files import write_whole
 
 SCHEMA = 1
 
@@ -203,24 +202,6 @@ def write_result(result: CheckResult, path: Path) -> None:
     """Write the result as JSON, whole or not at all; BadInput when the place cannot be written."""
     text = json.dumps(result_data(result), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     write_whole(path, text)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` beside `path` and rename it into place; BadInput when that cannot be done."""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({(error.strerror or str(error)).lower()}): name another file") from None
 
 
 def read_result(path: str | Path) -> CheckResult:

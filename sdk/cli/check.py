@@ -48,9 +48,9 @@ def COMMAND(out: Path | None, junit: Path | None, as_json: bool, **words: Any) -
     from sdk.check import check_bundle, result_data, write_result
     from sdk.check.checking import CheckRequest
     from sdk.check.junit import junit_text
-    from sdk.check.result import write_whole
     from sdk.cli.output import print_json, toolchains_on_stderr
     from sdk.cli.progress import reporter
+    from sdk.files import write_whole
 
     with toolchains_on_stderr():
         result = check_bundle(CheckRequest(bundle=Path(words.pop("bundle")), **words), reporter(as_json))

@@ -55,7 +55,7 @@ def COMMAND(
 
 
 def _write(report: Report, files: dict[str, str | None]) -> None:
-    from sdk.check.result import write_whole
+    from sdk.files import write_whole
     from sdk.release.gate.outputs import WRITERS
 
     for form, path in files.items():

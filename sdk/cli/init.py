@@ -56,19 +56,12 @@ def _checked(devices: list[str], target: str | None) -> list[str]:
 
 def _write(path: Path, text: str, force: bool) -> None:
     """Write a new file whole; an existing one only with --force."""
-    import os
-
     from sdk.config import Project
     from sdk.devices.reading import parse_model
     from sdk.errors import BadInput
+    from sdk.files import write_whole
 
     if path.exists() and not force:
         raise BadInput(f"{path}: exists already: edit it, or add --force to replace it")
     parse_model(text, Project, str(path))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise BadInput(f"{path}: cannot be written ({(error.strerror or 'error').lower()}): name a writable folder") from None
+    write_whole(path, text)

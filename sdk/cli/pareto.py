@@ -29,7 +29,7 @@ def write_pareto(planned: Planned, path: Path) -> dict[str, Any]:
     """Write the CSV to `path` and the picture beside it; return the front as JSON data."""
     from dataclasses import asdict
 
-    from sdk.check.result import write_whole
+    from sdk.files import write_whole
     from sdk.planning import front
     from sdk.report import pareto_csv, pareto_svg, points_of
     from sdk.report.numbers import UNITS

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from sdk.cli.options import json_option
-
-if TYPE_CHECKING:
-    from sdk.bundles import Finding
 
 
 @click.group()
@@ -75,21 +72,10 @@ def ios(bundles: tuple[str, ...], out: str, forms: tuple[str, ...], as_json: boo
 @json_option
 def check(folder: str, as_json: bool) -> int:
     """Check the release in FOLDER by its store's published rules."""
-    from sdk.cli.output import print_json
+    from sdk.cli.findings import show_findings
     from sdk.release.store import check_release
 
-    findings = check_release(Path(folder))
-    bad = [found for found in findings if not found.ok]
-    message = f"{folder}: {bad[0].what}: {bad[0].detail}" if bad else ""
-    if as_json:
-        listed = [{"what": f.what, "ok": f.ok, "detail": f.detail} for f in findings]
-        failure = {"error": message, "exit_code": 1} if bad else {}
-        print_json({"release": folder, "ok": not bad, "findings": listed, **failure})
-    else:
-        _table(findings)
-    if bad:
-        click.echo(f"error: {message}", err=True)
-    return 1 if bad else 0
+    return show_findings(("release", folder), check_release(Path(folder)), "rule", as_json)
 
 
 def _source(bundles: tuple[str, ...], systems: frozenset[str], flags: dict[str, Any]) -> Any:
@@ -110,23 +96,17 @@ def _chosen(forms: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _show(out: str, record: Any, as_json: bool) -> None:
+    from sdk.cli.findings import listed, print_findings
     from sdk.cli.output import print_json, print_table
     from sdk.release.store import check_release, read_record
     from sdk.units import format_size
 
     whole, findings = read_record(Path(out)), check_release(Path(out))
     if as_json:
-        listed = [{"what": f.what, "ok": f.ok, "detail": f.detail} for f in findings]
-        print_json({"path": out, "release": whole.model_dump(mode="json"), "findings": listed})
+        print_json({"path": out, "release": whole.model_dump(mode="json"), "findings": listed(findings)})
         return
     rows = [(v.id, v.target, v.artifact, format_size(v.bytes), ", ".join(v.devices)) for v in record.variants]
     print_table(("variant", "target", "artifact", "size", "devices"), rows, "", "size")
     click.echo()
-    _table(findings)
+    print_findings(findings, "rule")
     click.echo(f"\nwrote {out}: {len(whole.files)} files")
-
-
-def _table(findings: list[Finding]) -> None:
-    from sdk.cli.output import print_table
-
-    print_table(("rule", "verdict", "detail"), [(f.what, "ok" if f.ok else "FAILED", f.detail) for f in findings])

@@ -30,8 +30,8 @@ def COMMAND(bundles: tuple[str, ...], checks: tuple[str, ...], out: str | None, 
       sdk report dist/* --check pixel.json --out report.html
       sdk report dist/net-pixel8-tflite --format markdown
     """
-    from sdk.check.result import write_whole
     from sdk.cli.output import print_json
+    from sdk.files import write_whole
     from sdk.report import GENERATOR, build_report, check_place
 
     form = form or _form(out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sdk.errors import BadInput
+from sdk.files import write_whole
 from sdk.planning.names import did_you_mean
 from sdk.planning.objectives import all_objectives
 from sdk.planning.plan import SCHEMA, Budgets, Calibration, Line, ModelId, Plan, Predicted
@@ -35,13 +35,7 @@ def plan_text(plan: Plan) -> str:
 
 def write_plan(plan: Plan, path: Path) -> None:
     """Write `plan` to `path` whole or not at all; BadInput when the place cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(plan_text(plan), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise BadInput(f"{path}: cannot be written ({error.strerror}): name another place") from error
+    write_whole(path, plan_text(plan))
 
 
 def read_plan(path: Path) -> Plan:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sdk.errors import BadInput
+from sdk.files import write_whole
 
 REPORT = "sweep.json"
 
@@ -64,9 +64,4 @@ def read_report(out: Path) -> SweepReport:
 def write_report(out: Path, report: SweepReport) -> None:
     """Replace the report in `out` in one step, flushed to disk."""
     text = json.dumps(report.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
-    temporary = out / f".{REPORT}"
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, out / REPORT)
+    write_whole(out / REPORT, text)

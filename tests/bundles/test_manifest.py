@@ -98,12 +98,13 @@ def test_every_edited_value_is_found(path: tuple[str | int, ...]) -> None:
         parse(json.dumps(data, indent=1, sort_keys=True) + "\n", "m")
 
 
-def test_broken_unknown_and_newer_manifests() -> None:
-    for text in ("", "{", "[]", '{"schema_version": 1}', dump(manifest()).replace('"device"', '"devise"')):
+def test_broken_unknown_newer_and_older_manifests() -> None:
+    for text in ("", "{", "[]", '{"schema_version": 2}', dump(manifest()).replace('"device"', '"devise"')):
         with pytest.raises(CheckFailed):
             parse(text, "m")
-    with pytest.raises(BadInput, match="upgrade"):
-        parse('{"schema_version": 2}', "m")
+    for version, mend in ((3, "this sdk reads 2: upgrade it"), (1, "this sdk reads 2: package again")):
+        with pytest.raises(BadInput, match=mend):
+            parse(f'{{"schema_version": {version}}}', "m")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -122,6 +122,27 @@ def test_a_replayed_signature_of_an_older_bundle_is_refused(
         assert code == 1 and "of another bundle" in said
 
 
+def test_a_whole_older_bundle_is_told_by_the_release_that_was_signed(
+    bundle: Path, signed: dict[str, Path], keys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older, public = tmp_path / "older", str(keys / "ours.pub.pem")
+    shutil.copytree(signed["older"], older)
+    for path, release in ((older, "41"), (bundle, "42")):
+        assert run(["sign", str(path), "--key", str(keys / "ours.pem"), "--release", release]) == 0
+        assert verdict(path, keys, capsys) == (0, "")
+    shown = {release: run(["verify", str(bundle), "--key", public, "--newer-than", release]) for release in ("41", "42")}
+    assert shown == {"41": 0, "42": 1}
+    shutil.rmtree(bundle)
+    shutil.copytree(older, bundle)
+    capsys.readouterr()
+    assert run(["verify", str(bundle), "--key", public, "--newer-than", "41"]) == 1
+    assert "signed as release 41, not newer than 41" in capsys.readouterr().err
+    assert run(["verify", str(signed["newer"]), "--key", public, "--newer-than", "41"]) == 1
+    assert "without a release number" in capsys.readouterr().err
+    assert run(["verify", str(bundle), "--newer-than", "41"]) == 2
+    assert "add --key" in capsys.readouterr().err
+
+
 def test_a_swapped_artifact_with_its_hashes_computed_again_is_refused(
     bundle: Path, signed: dict[str, Path], keys: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

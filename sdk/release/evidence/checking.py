@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sdk.bundles import BOM, PROVENANCE, Finding, Manifest, open_bundle
 from sdk.errors import CheckFailed
+from sdk.pipeline import verify_bundle
+from sdk.progress import Reporter
 from sdk.release.evidence.bom import stated_tools
 from sdk.release.evidence.envelope import read_envelope, signed_by
 from sdk.release.evidence.statement import (
@@ -17,6 +19,7 @@ from sdk.release.evidence.statement import (
     dependencies,
     digests,
     made_from,
+    release_of,
     subjects,
 )
 
@@ -26,10 +29,17 @@ if TYPE_CHECKING:
 _VERSION = re.compile(r"([A-Za-z][\w-]*) (\d+(?:\.\w+)+)")
 
 
-def check_evidence(path: Path, key: Ed25519PublicKey | None) -> list[Finding]:
+def verify_signed(path: Path, key: Ed25519PublicKey | None, report: Reporter, newer_than: int | None = None) -> list[Finding]:
+    """Check the evidence of the bundle at `path`, then the bundle: what is not signed as asked is not loaded."""
+    signed = check_evidence(path, key, newer_than)
+    return [*signed, *verify_bundle(path, report)] if all(found.ok for found in signed) else signed
+
+
+def check_evidence(path: Path, key: Ed25519PublicKey | None, newer_than: int | None = None) -> list[Finding]:
     """Return what was checked about the evidence in the bundle at `path`, up to the first thing that fails.
 
-    With `key`, a bundle that is not signed by it fails. Without, evidence that is there must be about these files, and
+    With `key`, a bundle that is not signed by it fails, and with `newer_than` one that was signed as that release, as an
+    earlier one or as none. Without, evidence that is there must be about these files, and
     the finding says that nobody checked who signed it. BadInput when there is no bundle, or a newer sdk wrote it.
     """
     try:
@@ -46,7 +56,10 @@ def check_evidence(path: Path, key: Ed25519PublicKey | None) -> list[Finding]:
     except CheckFailed as error:
         return [Finding("signature", False, f"{PROVENANCE}: {error}")]
     signed = f"ed25519, key {name[:12]}" if key else f"says key {name[:12]}: not checked, `--key` was not given"
-    return [Finding("signature", True, signed), *_content(path, manifest, statement)]
+    content = _content(path, manifest, statement)
+    if all(found.ok for found in content):
+        content += _release(release_of(statement), newer_than)
+    return [Finding("signature", True, signed), *content]
 
 
 def _evidence(path: Path) -> bytes | None:
@@ -71,6 +84,17 @@ def _content(path: Path, manifest: Manifest, statement: dict[str, Any]) -> list[
         Finding("signed content", True, f"{len(statement['subject'])} files, as they were signed"),
         Finding("tools", True, f"{len(manifest.tool_versions)} versions agree in manifest, BOM and provenance"),
     ]
+
+
+def _release(release: int | None, newer_than: int | None) -> list[Finding]:
+    """A whole older bundle carries its own valid signature: only the number that was signed with it tells."""
+    if newer_than is None:
+        return [] if release is None else [Finding("release", True, f"signed as release {release}")]
+    if release is None:
+        return [Finding("release", False, "signed without a release number: `sdk sign --release N`")]
+    if release <= newer_than:
+        return [Finding("release", False, f"signed as release {release}, not newer than {newer_than}: an older bundle")]
+    return [Finding("release", True, f"signed as release {release}, newer than {newer_than}")]
 
 
 def _same_files(signed: dict[str, str], found: dict[str, str]) -> None:

@@ -17,13 +17,13 @@ BUILD_TYPE = "urn:snugfit:package:v1"
 BUILDER = "urn:snugfit:sdk"
 
 
-def statement_of(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    """Return the statement of the bundle in `folder`; its subjects are all files but the one that holds the statement."""
+def statement_of(folder: Path, manifest: Manifest, release: int | None = None) -> dict[str, Any]:
+    """Return the statement of the bundle in `folder`, signed as `release`; its subjects are all files but the statement's."""
     return {
         "_type": STATEMENT,
         "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in digests(folder).items()],
         "predicateType": PREDICATE,
-        "predicate": {"buildDefinition": _definition(manifest), "runDetails": _details(manifest)},
+        "predicate": {"buildDefinition": _definition(manifest, release), "runDetails": _details(manifest)},
     }
 
 
@@ -35,6 +35,14 @@ def digests(folder: Path) -> dict[str, str]:
 def subjects(statement: dict[str, Any]) -> dict[str, str]:
     """Return the names and digests that a statement is about; KeyError or TypeError when it is none."""
     return {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
+
+
+def release_of(statement: dict[str, Any]) -> int | None:
+    """Return the number of the release that the bundle was signed as, or None; KeyError or TypeError when it is no statement."""
+    release: int | None = statement["predicate"]["buildDefinition"]["externalParameters"].get("release")
+    if release is not None and not isinstance(release, int):
+        raise TypeError("a release is a whole number")
+    return release
 
 
 def dependencies(statement: dict[str, Any]) -> dict[str, str]:
@@ -49,11 +57,12 @@ def made_from(manifest: Manifest) -> dict[str, str]:
     return {"model": manifest.model.digest, **given, **{f"tool:{k}": v for k, v in manifest.tool_versions.items()}}
 
 
-def _definition(manifest: Manifest) -> dict[str, Any]:
+def _definition(manifest: Manifest, release: int | None) -> dict[str, Any]:
     project = {"project": {"name": "sdk.yaml", "digest": {"sha256": manifest.project_sha256}}} if manifest.project_sha256 else {}
+    numbered = {} if release is None else {"release": release}
     return {
         "buildType": BUILD_TYPE,
-        "externalParameters": {"command": manifest.command, **project},
+        "externalParameters": {"command": manifest.command, **project, **numbered},
         "internalParameters": {
             "device": manifest.device, "loss": manifest.loss, "min_os": manifest.min_os, "target": manifest.target,
             "plan": {"name": "plan.yaml", "digest": {"sha256": manifest.plan_sha256}},

@@ -29,7 +29,7 @@ from sdk.release.fleet.manifest import (
 )
 from sdk.release.fleet.members import Member
 from sdk.release.fleet.rule import selector_of
-from sdk.release.selector import write_selector
+from sdk.release.selector import selector_files, write_selector
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ def package_fleet(
 
     def fill(folder: Path) -> None:
         final, built = _within_limits(folder, chooser, choice, most, request, report, bench)
-        manifest = _manifest(final, built, most, request, bench)
-        (folder / FLEET).write_text(dump(manifest), encoding="utf-8")
         write_selector(folder, selector_of(final, {each.id: (each.variant, each.bundle) for each in built}))
+        manifest = _manifest(final, built, most, request, bench, selector_files(folder))
+        (folder / FLEET).write_text(dump(manifest), encoding="utf-8")
 
     write_bundle(out, fill, FOLDER)
     return open_fleet(out)
@@ -144,7 +144,9 @@ def _min_os(variant: Variant, first: Member) -> float | None:
     return min((version for version in versions if version is not None), default=None)
 
 
-def _manifest(choice: Choice, built: list[_Built], most: int, request: Request, bench: Workbench) -> FleetManifest:
+def _manifest(
+    choice: Choice, built: list[_Built], most: int, request: Request, bench: Workbench, selector: dict[str, str]
+) -> FleetManifest:
     got = {member.name: each.id for each in built for member in each.variant.members}
     return FleetManifest(
         model=built[0].bundle.manifest.model,
@@ -166,6 +168,7 @@ def _manifest(choice: Choice, built: list[_Built], most: int, request: Request, 
             )
             for step in choice.steps
         ),
+        selector=selector,
         command=request.command,
     )  # fmt: skip
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sdk.bundles import Kind, ModelEntry, check_writable
 from sdk.errors import BadInput, CheckFailed
@@ -38,7 +38,7 @@ class VariantEntry(_Frozen):
     `bytes` of the artifact; losses predicted and measured; `sha256` of the artifact, `digest` of its manifest.
     """
 
-    id: str
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     target: str
     min_os: float | None
     artifact: str
@@ -67,9 +67,12 @@ class StepEntry(_Frozen):
 
 
 class FleetManifest(_Frozen):
-    """Everything that a fleet says of itself; `loss` names the loss, `loss_per_mb` the rate for 10^6 bytes of download."""
+    """Everything that a fleet says of itself; `loss` names the loss, `loss_per_mb` the rate for 10^6 bytes of download.
 
-    schema_version: Literal[1] = 1
+    `selector` are the sha256 of `selector.json` and of the files in `selector/`, by path.
+    """
+
+    schema_version: Literal[2] = 2
     model: ModelEntry
     loss: str
     loss_per_mb: float
@@ -77,6 +80,7 @@ class FleetManifest(_Frozen):
     variants: tuple[VariantEntry, ...]
     devices: tuple[DeviceEntry, ...]
     steps: tuple[StepEntry, ...]
+    selector: dict[str, str]
     command: str
     digest: str = ""
 
@@ -92,10 +96,15 @@ def check_place(out: Path) -> None:
     check_writable(out, FOLDER)
 
 
+def is_fleet(path: Path) -> bool:
+    """Whether there is a fleet in the folder `path`, altered or not."""
+    return (path / FLEET).is_file()
+
+
 def open_fleet(path: Path) -> FleetManifest:
     """Read the fleet in the folder `path`; BadInput when there is none, CheckFailed when `fleet.json` was changed."""
     file = path / FLEET
-    if not file.is_file():
+    if not is_fleet(path):
         raise BadInput(f"{path}: is not a fleet: it has no {FLEET}; name the folder that `sdk package --fleet` wrote")
     text = file.read_text("utf-8")
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+import sdk
 from sdk.bundles import open_bundle
 from sdk.cli.main import run
-from sdk.errors import CheckFailed
+from sdk.errors import BadInput, CheckFailed
 from sdk.release.fleet import open_fleet
 from sdk.release.selector import Facts, select
 
@@ -31,6 +33,50 @@ def fleet(app: Path) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_fleet_is_verified_whole_and_no_part_of_it_can_be_exchanged(fleet, capsys):
+    assert run(["package", "--fleet", "fleet.yaml", "--out", "made"]) == 0
+    made = fleet / "made"
+    capsys.readouterr()
+    assert run(["verify", "made", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["ok"]
+    assert {each["what"].partition(":")[0] for each in shown["findings"]} == {"selector", "other files", "null-1", "null-2"}
+    for name, words in DAMAGE.items():
+        before = (made / name).read_bytes()
+        (made / name).write_bytes(before.replace(b"android", b"aNdroid", 1) if name.endswith("json") else before + b" ")
+        assert run(["verify", "made"]) == 1
+        assert words in capsys.readouterr().err
+        (made / name).write_bytes(before)
+    (made / "null-1").rename(fleet / "kept")
+    shutil.copytree(made / "null-2", made / "null-1")
+    assert run(["verify", "made"]) == 1
+    assert "null-1: is another bundle" in capsys.readouterr().err
+    shutil.rmtree(made / "null-1")
+    (made / "null-1").symlink_to(fleet / "kept")
+    assert run(["verify", "made"]) == 1
+    assert "null-1: is a symbolic link" in capsys.readouterr().err
+
+
+DAMAGE = {
+    "selector.json": "selector: selector.json was changed",
+    "selector/Selector.kt": "selector: selector/Selector.kt was changed",
+    "null-2/plan.yaml": "null-2: plan.yaml: was changed",
+}
+
+
+def test_the_python_api_makes_the_same_variants(fleet):
+    assert run(["package", "--fleet", "fleet.yaml", "--out", "made"]) == 0
+    said = sdk.package_fleet(
+        "model.py:net", fleet="fleet.yaml", target="null", calibration="model.py:samples", out="api"
+    )  # fmt: skip
+    assert said.variants and said == open_fleet(fleet / "api")
+    assert [each.sha256 for each in said.variants] == [each.sha256 for each in open_fleet(fleet / "made").variants]
+    with pytest.raises(BadInput, match="either devices or fleet"):
+        sdk.package_fleet("model.py:net")
+    with pytest.raises(BadInput, match="max_variants: 0"):
+        sdk.package_fleet("model.py:net", devices=["pixel6"], max_variants=0)
 
 
 def test_a_fleet_is_packaged_twice_to_the_same_bytes(fleet, capsys):
