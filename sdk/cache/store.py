@@ -92,7 +92,7 @@ class Cache:
 
     def usage(self) -> tuple[Usage, ...]:
         """What the cache holds, by kind."""
-        entries = self._entries()
+        entries = [path for path in self._entries() if path.name[0] != "."]
         kinds = sorted({path.parent.name for path in entries})
         return tuple(
             Usage(kind, len(each := [p for p in entries if p.parent.name == kind]), sum(map(bytes_of, each))) for kind in kinds
