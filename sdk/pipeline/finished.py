@@ -45,10 +45,9 @@ def bundle_key(request: Request, planned: Planned) -> BundleKey:
 def recall(folder: Path, request: Request, planned: Planned, report: Reporter) -> bool:
     """Fill the empty `folder` with the bundle that was made of the same request before; False where one has to be made.
 
-    Its parts come from the cache and every byte is held against its manifest. A bundle with a metric of the user's own
-    is never recalled: what that function returns is measured every time.
+    Its parts come from the cache and every byte is held against its manifest.
     """
-    if request.metric is not None:
+    if not _is_kept(request, planned):
         return False
     with report.stage("look for the finished bundle"):
         manifest = _recalled(folder, request, planned)
@@ -76,12 +75,17 @@ def _recalled(folder: Path, request: Request, planned: Planned) -> Manifest | No
 
 def remember(folder: Path, request: Request, lowered: Lowered) -> None:
     """Keep the finished bundle in `folder`: its texts, and where the cache has its artifact and its recorded run."""
-    if request.metric is None:
-        planned = lowered.planned
+    planned = lowered.planned
+    if _is_kept(request, planned):
         planned.workbench.kept.cache.fetch(
             "bundles", bundle_key(request, planned).bundle, load=lambda entry: entry, make=lambda: folder,
             save=lambda source, entry: _keep(source, entry, lowered),
         )
+
+
+def _is_kept(request: Request, planned: Planned) -> bool:
+    """No bundle with a metric of the user's own, which is measured every time, nor with a tokenizer, which is in no key."""
+    return request.metric is None and planned.model.language is None
 
 
 def _keep(source: Path, entry: Path, lowered: Lowered) -> None:
