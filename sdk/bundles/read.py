@@ -91,7 +91,7 @@ def _as_array(value: Any, spec: Tensor) -> Any:
     if array.dtype.kind not in (_CONVERTED if typed else _READ)[wanted.kind]:
         raise BadInput(f"input {spec.name} is {array.dtype}; the model takes {spec.dtype}")
     with numpy.errstate(over="ignore"):
-        made = numpy.ascontiguousarray(array, dtype=wanted)
+        made = numpy.asarray(array, dtype=wanted, order="C")
     kept = (numpy.isfinite(made) == numpy.isfinite(array)) if array.dtype.kind == "f" else made == array
     if not kept.all():
         raise BadInput(f"input {spec.name} holds {array[~kept].flat[0]}, which {spec.dtype} cannot hold")

@@ -15,7 +15,7 @@ def write_reference(path: Path, inputs: Sequence[Any], outputs: Sequence[Any]) -
     import numpy
     from safetensors.numpy import save
 
-    named = {f"{kind}_{i:03}": numpy.ascontiguousarray(array)
+    named = {f"{kind}_{i:03}": numpy.asarray(array, order="C")
              for kind, arrays in (("input", inputs), ("output", outputs)) for i, array in enumerate(arrays)}
     path.write_bytes(save(named))
 

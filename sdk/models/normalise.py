@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sdk.errors import BadInput
@@ -14,15 +17,26 @@ def export_flat(module: Any, inputs: tuple[tuple[Any, ...], dict[str, Any]], sou
     args, kwargs = inputs
     if isinstance(module, torch.export.ExportedProgram):
         return _with_example(module, args, kwargs, source)
-    module = module.eval()
     if any(p.dtype in (torch.float16, torch.bfloat16, torch.float64) for p in module.parameters()):
-        module, args, kwargs = module.float(), _float(args), _float(kwargs)
+        module, args, kwargs = copy.deepcopy(module).float(), _float(args), _float(kwargs)
     try:
-        with torch.no_grad():  # so that no_grad regions inside the model leave no higher-order operator
+        with torch.no_grad(), _eval(module):  # so that no_grad regions inside the model leave no higher-order operator
             return torch.export.export(module, args, kwargs, strict=False)
     except Exception as error:
         first = str(error).strip().splitlines()[0][:240] if str(error).strip() else ""
         raise BadInput(f"model {source!r} cannot be exported by torch.export: {type(error).__name__}: {first}") from error
+
+
+@contextmanager
+def _eval(module: Any) -> Iterator[None]:
+    """The module in eval mode; afterwards every part is in the mode that its owner left it in."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
 
 
 def _with_example(program: Any, args: Any, kwargs: Any, source: str) -> Any:

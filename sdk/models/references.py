@@ -43,7 +43,7 @@ def load_reference(
             "it with weights_only=True, or export it to .pt2"
         )
     if reference.endswith(".pt2"):
-        return _load_pt2(path, reference)
+        return _load_pt2(path, reference, trust)
     if reference.endswith(".gguf"):
         from sdk.models.gguf import load_gguf
 
@@ -132,15 +132,12 @@ def _call_factory(factory: Any, reference: str, name: str) -> Loaded:
     return Loaded(name.replace("_", "-"), reference, module, example)
 
 
-def _load_pt2(path: Path, reference: str) -> Loaded:
-    import torch
+def _load_pt2(path: Path, reference: str, trust: bool) -> Loaded:
+    from sdk.models.pt2 import load_pt2
 
     if not path.is_file():
         raise BadInput(f"model {reference!r}: there is no such file")
-    try:
-        program = torch.export.load(str(path))
-    except Exception as error:
-        raise BadInput(f"model {reference!r} is not a readable torch.export archive: {_brief(error)}") from error
+    program = load_pt2(path, reference, trust)
     return Loaded(path.stem, reference, program, program.example_inputs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +106,10 @@ def _calibration(request: Request) -> Iterable[Any] | None:
             raise BadInput(f"calibration: {request.calibration!r} failed: {type(error).__name__}: {error}") from error
     if data is None:
         return None
-    if not isinstance(data, Iterable):
+    if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):  # a map-style Dataset has that alone
         raise BadInput(f"calibration: a {type(data).__name__} is not an iterable of input tuples")
     try:
-        return list(data) if not isinstance(data, list | tuple) else data
+        return list(islice(data, EVALUATED))  # more are not looked at, and a loader may never end
     except BadInput:
         raise
     except Exception as error:

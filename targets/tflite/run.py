@@ -51,7 +51,7 @@ class Executable:
             wanted = tuple(int(size) for size in details[name]["shape"])
             if tuple(np.shape(array)) != wanted:
                 raise CheckFailed(f"input {name} has shape {list(np.shape(array))}; the file takes {list(wanted)}")
-            given[name] = np.ascontiguousarray(array, dtype=details[name]["dtype"])
+            given[name] = np.asarray(array, dtype=details[name]["dtype"], order="C")
         made = self._runner(**given)
         return [np.array(made[name]) for name in self._outputs]
 

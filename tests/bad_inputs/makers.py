@@ -117,3 +117,23 @@ accelerators:
       tflite: {value: [fp32, int8], source: page}
 targets: [tflite]
 """
+
+
+def pickled_pt2(folder: Path) -> None:
+    """A program whose example inputs are a pickle that calls something."""
+    import io
+    import zipfile
+
+    import torch
+
+    class Call:
+        def __reduce__(self):
+            return Path.mkdir, (folder / "ran",)
+
+    buffer = io.BytesIO()
+    torch.save(((torch.zeros(1, 4), Call()), {}), buffer)
+    torch.export.save(_program(), folder / "good.pt2")
+    with zipfile.ZipFile(folder / "good.pt2") as good, zipfile.ZipFile(folder / "net.pt2", "w") as net:
+        for name in good.namelist():
+            net.writestr(name, buffer.getvalue() if "sample_inputs" in name else good.read(name))
+    (folder / "good.pt2").unlink()

@@ -255,6 +255,15 @@ def test_inputs_are_converted_where_nothing_is_lost(dtype: str, value: object, w
         assert made.dtype == dtype and (made == numpy.asarray(given)).all()
 
 
+def test_scalars_stay_scalars(tmp_path: Path) -> None:
+    import numpy
+
+    (made,) = as_arrays((numpy.float32(2.5),), (Tensor(name="x", dtype="float32", shape=()),))
+    write_reference(tmp_path / "run", [made], [numpy.array(3, "int64")])
+    ((given,), (answer,)) = read_reference(tmp_path / "run")
+    assert made.shape == given.shape == answer.shape == () and (given, answer) == (2.5, 3)
+
+
 def test_tensors_of_any_float_width_are_inputs() -> None:
     import torch
 

@@ -96,7 +96,7 @@ def write_outputs(outputs: list[Any]) -> None:
     import numpy
 
     for place, array in enumerate(outputs):
-        array = numpy.ascontiguousarray(array)
+        array = numpy.asarray(array, order="C")
         name = f"output_{place:03d}.bin"
         with open(name, "wb") as file:
             file.write(array.tobytes())

@@ -1,0 +1,64 @@
+"""Calibration is any iterable, read no further than needed; the caller's module comes back as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+import sdk
+from sdk.errors import BadInput
+from sdk.pipeline import Request, Workbench
+from sdk.pipeline.request import EVALUATED
+from sdk.progress import SilentReporter
+
+
+class Rows(Dataset[tuple[torch.Tensor]]):
+    """Map-style: an index, a length, nothing else."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor]:
+        if index >= len(self):
+            raise IndexError(index)
+        return (torch.full((1, 4), float(index)),)
+
+
+def bench(calibration: Any) -> Workbench:
+    return Workbench(Request(model=nn.Linear(4, 4), device="host", calibration=calibration), SilentReporter())
+
+
+@pytest.mark.parametrize(
+    ("make", "count"),
+    [
+        (lambda: Rows(), 3),
+        (lambda: TensorDataset(torch.randn(5, 4)), 5),
+        (lambda: DataLoader(TensorDataset(torch.randn(8, 4)), batch_size=1), 8),
+        (lambda: repeat((torch.randn(1, 4),)), EVALUATED),
+        (lambda: ((torch.randn(1, 4),) for _ in range(2)), 2),
+    ],
+    ids=["dataset", "tensors", "loader", "endless", "generator"],
+)
+def test_any_iterable_calibrates(make: Callable[[], Iterable[Any]], count: int) -> None:
+    assert len(bench(make()).samples) == count
+
+
+def test_what_is_no_iterable_is_refused() -> None:
+    with pytest.raises(BadInput, match="int is not an iterable"):
+        bench(3)
+
+
+def test_the_module_is_left_as_it_was(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Sequential(nn.Linear(8, 4)).eval()).half()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    samples = [(torch.randn(1, 4).half(),)]
+    sdk.package(module, device="host", target="null", calibration=samples, out=tmp_path / "made")
+    assert module.training and module[0].training and not module[2].training
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
