@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from sdk.bundles import Bundle
     from sdk.pipeline import Request
     from sdk.planning import Plan
+    from sdk.recovery import Recovery
     from sdk.release.fleet import FleetFile, FleetManifest
 
-__all__ = ["open_bundle", "package", "package_fleet", "plan"]
+T = TypeVar("T")
+
+__all__ = ["open_bundle", "package", "package_fleet", "plan", "recover"]
 
 
 def package(
@@ -24,6 +27,7 @@ def package(
     max_loss: float | None = None,
     uniform: str | None = None,
     plan: str | Path | Plan | None = None,
+    recovered: str | Path | None = None,
     calibration: Iterable[Any] | str | None = None,
     metric: Callable[[Callable[..., Any]], float] | str | None = None,
     loss: str = "auto",
@@ -38,8 +42,8 @@ def package(
     `model` is a module, an exported program or a reference (`file.py:factory`, `net.pt2`, a Hugging Face
     directory); `max_size` bytes or "6MB"; `calibration` an iterable of input tuples; `metric(run) -> float`, higher
     is better, is called with the float model, the quantized model and the artifact; `inputs` are example inputs, by
-    default the first calibration sample; `plan` a plan or its file; `out` is by default
-    `dist/<model>-<device>-<target>`. Raises sdk.errors: BadInput, Missing, BudgetError (with a counter-offer),
+    default the first calibration sample; `plan` a plan or its file, `recovered` what `recover` wrote for it; `out` is by
+    default `dist/<model>-<device>-<target>`. Raises sdk.errors: BadInput, Missing, BudgetError (with a counter-offer),
     LoweringError, CheckFailed. Nothing is left when it fails.
     """
     from sdk.pipeline import package as run
@@ -51,6 +55,7 @@ def package(
         model, device=device, target=target, max_size=max_size, max_loss=max_loss, uniform=uniform,
         calibration=calibration, metric=metric, loss=loss, example=inputs, min_os=min_os,
         out=Path(out) if out is not None else None, name=name, trust=trust,
+        recovered=Path(recovered) if recovered is not None else None,
         command=f"sdk.package({_named(model, name)!r}{command})",
     )  # fmt: skip
     return _with_plan(request, plan, lambda whole: run(whole, SilentReporter()))
@@ -122,6 +127,37 @@ def package_fleet(
     return fleets.package_fleet(chooser, file.max_variants, request, place, report, bench)
 
 
+def recover(
+    model: Any,
+    *,
+    plan: str | Path | Plan,
+    device: str,
+    out: str | Path,
+    target: str = "auto",
+    data: Iterable[Any] | str | None = None,
+    steps: int | None = None,
+    calibration: Iterable[Any] | str | None = None,
+    loss: str = "auto",
+    inputs: Any = None,
+    min_os: float | None = None,
+    name: str | None = None,
+    trust: bool = False,
+) -> Recovery:
+    """Train the codes, scales and tables of `plan` towards the float model's outputs and write them to the file `out`.
+
+    `data` is an iterable of training inputs (no labels), by default the calibration; the result says the mean loss
+    `before` and `after` on the samples held out. `package(plan=plan, recovered=out)` makes the bundle, of the same bytes.
+    """
+    from sdk.pipeline import recover as run
+    from sdk.progress import SilentReporter
+
+    request = _request(
+        model, device=device, target=target, max_size=None, calibration=calibration, loss=loss, example=inputs,
+        min_os=min_os, name=name, trust=trust,
+    )  # fmt: skip
+    return _with_plan(request, plan, lambda whole: run(whole, data, Path(out), SilentReporter(), steps))
+
+
 def open_bundle(path: str | Path) -> Bundle:
     """Open a finished bundle: `run(*inputs)`, `manifest`, `path`, `plan`."""
     from sdk.bundles import open_bundle as read
@@ -155,7 +191,7 @@ def _request(model: Any, **words: Any) -> Request:
     return Request(model=model, **words)
 
 
-def _with_plan(request: Request, plan: str | Path | Plan | None, run: Callable[[Request], Bundle]) -> Bundle:
+def _with_plan(request: Request, plan: str | Path | Plan | None, run: Callable[[Request], T]) -> T:
     """Run with the plan's file; a plan in memory becomes a temporary one."""
     import tempfile
     from dataclasses import replace

@@ -9,13 +9,13 @@ from pathlib import Path
 from sdk.errors import BadInput
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write `text` (UTF-8) beside `path`, flush it to disk and rename it into place; BadInput when that cannot be done."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write `content` (text in UTF-8) beside `path` and rename it into place, flushed to disk; BadInput when that fails."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(name, 0o644)

@@ -117,6 +117,22 @@ class CalibrationEntry(_Frozen):
     digest: str
 
 
+class RecoveryEntry(_Frozen):
+    """The training behind the artifact's codes, scales and tables.
+
+    `sha256` is that of the recovery file, `digest` that of the `samples` trained on, for `steps` steps; `before` and `after`
+    are the mean loss on the `held_out` samples that training did not see, in the torch model with the same quantization.
+    """
+
+    sha256: str
+    digest: str
+    samples: int
+    steps: int
+    held_out: int
+    before: float
+    after: float
+
+
 class FrontEntry(_Frozen):
     """One optimal plan of the model: bytes of its file, its loss, and the loss that the next bytes save each; predicted."""
 
@@ -189,6 +205,7 @@ class Manifest(_Frozen):
     project_sha256: str | None = None
     calibration: CalibrationEntry | None = None
     language: LanguageEntry | None = None
+    recovery: RecoveryEntry | None = None
     plan_sha256: str
     reference_sha256: str
     digest: str = ""

@@ -15,7 +15,7 @@ from sdk.cli.failure import INTERRUPTED, Failure, explain
 from sdk.cli.screen import quiet
 
 VERBS = (
-    "package", "sweep", "plan", "diff", "sign", "verify", "report", "check", "generate",
+    "package", "sweep", "plan", "recover", "diff", "sign", "verify", "report", "check", "generate",
     "gate", "release", "inspect", "devices", "targets", "runner", "cache", "init",
 )  # fmt: skip
 """One module of this package each, with a `COMMAND`, in the order in which `--help` lists them."""
@@ -30,6 +30,8 @@ Worked examples:
   sdk plan --device pixel8 --max-size 4MB --out plan.yaml    then edit it, and
   sdk package --plan plan.yaml --device pixel8
   sdk plan --device pixel8 --max-size 4MB --explain features.0.conv
+  sdk recover --plan plan.yaml --device pixel8 --data data.py:training    train the plan's weights, and
+  sdk package --plan plan.yaml --device pixel8 --recovered recovered.safetensors
   sdk sign dist/net-pixel8-executorch --key key.pem    and then
   sdk verify dist/net-pixel8-executorch --key key.pub.pem
   sdk sweep matrix.yaml --jobs 4                       models × devices × targets × budgets

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 @click.command()
 @request_options
 @click.option("--plan", metavar="FILE", help="Package this plan (of `sdk plan --out`, edited or not) as it is.")
+@click.option("--recovered", metavar="FILE", help="Grids that `sdk recover` trained for this --plan.")
 @click.option("--fleet", metavar="FILE", help="Package for the devices of this fleet.yaml, in few variants with a selector.")
 @click.option("--max-variants", type=click.IntRange(1, 64), metavar="K", help="Let the devices share K variants at most.")
 @click.option("--out", "-o", metavar="DIR", help="The bundle's directory; by default dist/<model>-<device>-<target>.")
 def COMMAND(
-    as_json: bool, plan: str | None, out: str | None, fleet: str | None, max_variants: int | None, **flags: Any
+    as_json: bool, plan: str | None, recovered: str | None, out: str | None, fleet: str | None, max_variants: int | None,
+    **flags: Any,
 ) -> None:
     """Package MODEL for a device: plan, lower, execute the finished file, and write the bundle.
 
@@ -45,7 +47,7 @@ def COMMAND(
     if fleet is not None or max_variants is not None:
         fleets.package(flags, out, plan, fleet, max_variants, as_json)
         return
-    requests = build_requests(flags, out, plan)
+    requests = build_requests(flags, out, plan, recovered)
     report = reporter(as_json)
     finished = []
     with toolchains_on_stderr():

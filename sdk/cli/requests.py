@@ -22,10 +22,12 @@ _DROPPED = {"--out": 1, "-o": 1, "--json": 0, "--project": 1}
 """Options that do not change what is made: option → values that follow it."""
 
 
-def build_requests(flags: dict[str, Any], out: str | None, plan: str | None) -> list[Request]:
+def build_requests(
+    flags: dict[str, Any], out: str | None, plan: str | None, recovered: str | None = None
+) -> list[Request]:
     """Return one request per device and target; flags win over the project file. BadInput."""
     project = load_project(Path(flags["project"]) if flags["project"] else None)
-    whole = whole_request(flags, project, plan)
+    whole = replace(whole_request(flags, project, plan), recovered=Path(recovered) if recovered else None)
     devices = split(flags["devices"]) or project.devices or ()
     requests = _each(whole, devices, split(flags["targets"]) or project.target or ("auto",))
     return _placed(requests, out or project.out)

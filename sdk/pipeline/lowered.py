@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from sdk.bundles import REFERENCE, describe_artifact, write_reference
+from sdk.bundles import REFERENCE, describe_artifact, sha256_file, write_reference
 from sdk.cache import code_digest, key_of
 from sdk.errors import CheckFailed
 from sdk.lowering import Executable, Quantized, Realised
 from sdk.pipeline.kept import QUANTIZING, floor_for, module_of, toolchain_versions
 from sdk.pipeline.planning import Planned
+from sdk.pipeline.workbench import Workbench
 from sdk.planning import Plan
 from sdk.progress import Reporter
 from sdk.quantize import quantize
+from sdk.recovery import read_recovery
 from sdk.schemes import scheme_named
 from sdk.verify import PARITY, Parity, check_realised, compare, parity_limit, run_artifact
 
@@ -43,18 +45,13 @@ class Lowered:
         """The OS floor that the artifact is made for; None where the target makes one for all."""
         return floor_for(self.planned.target, self.planned.min_os)
 
-    @property
-    def static(self) -> bool:
-        """Whether any layer computes with static 8-bit activations."""
-        return any(scheme_named(scheme).activations == "static" for scheme in self.plan.schemes.values())
-
     @cached_property
     def quantized(self) -> Quantized:
         """The model on the plan's grids, made when first asked for: an artifact from the cache needs none."""
-        schemes = {name: scheme_named(scheme) for name, scheme in self.plan.schemes.items()}
-        bench = self.planned.workbench
-        with self.report.stage("quantize"):
-            return quantize(bench.model, schemes, bench.ranges if self.static else {}, bench.statistics)
+        made = quantized_by(self.plan, self.planned.workbench, self.report)
+        if self.planned.recovered is None:
+            return made
+        return replace(made, grids=read_recovery(self.planned.recovered, made).grids)
 
     @cached_property
     def executable(self) -> Executable:
@@ -62,14 +59,22 @@ class Lowered:
         return self.planned.target.open(self.artifact)
 
     def subject(self) -> list[object]:
-        """What decides the artifact: model, names, samples, loss, schemes, target, OS, tools and code."""
-        bench, target = self.planned.workbench, self.planned.target
+        """What decides the artifact: model, names, samples, loss, schemes, trained grids, target, OS, tools and code."""
+        bench, target, recovered = self.planned.workbench, self.planned.target, self.planned.recovered
         names = [[spec.name for spec in specs] for specs in (bench.model.inputs, bench.model.outputs)]
         return [
             bench.model.digest, bench.model.name, names, bench.samples.digest, bench.loss, self.plan.schemes, target.name,
             self.min_os, bench.model.language and bench.model.language.context, toolchain_versions(target),
-            code_digest(*QUANTIZING, module_of(target)),
+            code_digest(*QUANTIZING, module_of(target)), sha256_file(recovered) if recovered is not None else "",
         ]
+
+
+def quantized_by(plan: Plan, bench: Workbench, report: Reporter) -> Quantized:
+    """Return the model on the grids of `plan`."""
+    schemes = {name: scheme_named(scheme) for name, scheme in plan.schemes.items()}
+    static = any(scheme.activations == "static" for scheme in schemes.values())
+    with report.stage("quantize"):
+        return quantize(bench.model, schemes, bench.ranges if static else {}, bench.statistics)
 
 
 def lowering_key(lowered: Lowered) -> str:

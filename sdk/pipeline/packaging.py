@@ -22,6 +22,7 @@ from sdk.bundles import (
     Manifest,
     MetricEntry,
     ModelEntry,
+    RecoveryEntry,
     Tensor,
     artifact_bytes,
     check_writable,
@@ -44,6 +45,7 @@ from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import front, plan_text, significant
 from sdk.progress import Chapter, Reporter
+from sdk.recovery import describe_recovery
 from sdk.verify import Parity
 
 ATTEMPTS = 4
@@ -163,6 +165,7 @@ def _manifest(
         project_sha256=request.project_sha256,
         calibration=CalibrationEntry(origin=samples.origin, samples=len(samples), digest=samples.digest),
         language=_language(model, parity, folder),
+        recovery=_recovery(planned.recovered),
         plan_sha256=sha256_file(folder / PLAN),
         reference_sha256=sha256_file(folder / REFERENCE),
     )
@@ -176,6 +179,16 @@ def _language(model: Model, parity: Parity, folder: Path) -> LanguageEntry | Non
         family=found.family, context=found.context, window=found.window, vocabulary=found.vocabulary,
         cache_bytes=found.cache_bytes(), begin=found.begin, ends=found.ends, tokenizer=describe_artifact(folder / TOKENIZER),
         agreement=significant(parity.agreement or 0.0), divergence=max(0.0, significant(parity.divergence or 0.0)),
+    )
+
+
+def _recovery(path: Path | None) -> RecoveryEntry | None:
+    if path is None:
+        return None
+    found = describe_recovery(path)
+    return RecoveryEntry(
+        sha256=sha256_file(path), digest=found.data, samples=found.samples, steps=found.steps, held_out=found.held_out,
+        before=significant(found.before), after=significant(found.after),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sdk.devices import DeviceProfile, family, find_device, list_devices
 from sdk.errors import BadInput, BudgetError, Missing
@@ -34,6 +35,7 @@ from sdk.planning import (
     uniform,
 )
 from sdk.progress import Chapter, Reporter, SilentReporter
+from sdk.recovery import describe_recovery
 from sdk.schemes import Scheme, all_schemes
 
 
@@ -49,6 +51,8 @@ class Planned:
     min_os: float | None
     workbench: Workbench = field(repr=False)
     notes: tuple[str, ...] = ()
+    recovered: Path | None = None
+    """File of grids that `sdk recover` trained for this plan."""
 
     @property
     def choices(self) -> tuple[Choices, ...]:
@@ -167,6 +171,10 @@ def start(request: Request, report: Reporter) -> tuple[DeviceProfile, Target, fl
     """Resolve device, target and OS floor, and read the plan file, before anything heavy is loaded."""
     if request.plan is not None and request.uniform is not None:
         raise BadInput("--plan and --uniform contradict each other: give one")
+    if request.recovered is not None and request.plan is None:
+        raise BadInput(f"--recovered {request.recovered}: needs the plan that it was trained for: add --plan FILE")
+    if request.recovered is not None:
+        describe_recovery(request.recovered)
     if request.plan is not None:
         read_plan(request.plan)
     device = find_device(request.device)
@@ -192,7 +200,7 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
         report.note(text)
     problem = make_problem(bench, target, device, min_os, report)
     plan = choose(request, bench, problem, device, target, min_os, report)
-    return Planned(plan, problem, bench.model, device, target, min_os, bench, tuple(report.notes))
+    return Planned(plan, problem, bench.model, device, target, min_os, bench, tuple(report.notes), request.recovered)
 
 
 def limits_of(request: Request, device: DeviceProfile, loss: str) -> tuple[Limits, str]:

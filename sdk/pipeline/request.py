@@ -17,6 +17,7 @@ class Request:
 
     `model`: a reference or a module; `example`: its example inputs; `device`: a profile's name or file; `target`:
     a name or `auto`; `max_size` in bytes; `max_loss` in units of `loss`; `uniform`: a preset; `plan`: a plan file;
+    `recovered`: a file of grids that were trained for it;
     `calibration`: iterable of input tuples, or `file.py:function` that returns one; `metric`: callable or reference,
     higher is better; `folder`: what relative references are relative to; `trust`: run code that a model brings;
     `context`: tokens that a language model's bundle can hold (None: the default of `sdk.models.language`);
@@ -32,6 +33,7 @@ class Request:
     max_loss: float | None = None
     uniform: str | None = None
     plan: Path | None = None
+    recovered: Path | None = None
     calibration: Iterable[Any] | str | None = None
     metric: Any = None
     loss: str = "auto"

@@ -34,7 +34,7 @@ class Workbench:
     def __init__(self, request: Request, report: Reporter) -> None:
         """Load model and calibration of `request`; raises BadInput. `notes` belong to every bundle made from it."""
         self.notes: list[str] = []
-        data = _calibration(request)
+        data = read_calibration(request)
         with report.stage("load model"):
             example = request.example if request.example is not None else _first(data)
             self.model: Model = load_model(
@@ -96,7 +96,8 @@ class Workbench:
         return {name: dict(found) for name, found in scored.values.items()}
 
 
-def _calibration(request: Request) -> Iterable[Any] | None:
+def read_calibration(request: Request) -> Iterable[Any] | None:
+    """Return the request's calibration data, its function called; BadInput when that fails or gives something else."""
     data = request.calibration
     if isinstance(data, str):
         made = load_attribute(data, request.folder or Path(), "calibration")

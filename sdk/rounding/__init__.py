@@ -2,9 +2,10 @@
 
 from sdk.rounding.grid import Grid
 from sdk.rounding.layer import feed, round_layer, round_plain
-from sdk.rounding.round import round_weight
+from sdk.rounding.round import exact_scale, round_weight
 from sdk.rounding.statistics import Half, Moments, Statistics, off_diagonal
 
 __all__ = [
-    "Grid", "Half", "Moments", "Statistics", "feed", "off_diagonal", "round_layer", "round_plain", "round_weight",
+    "Grid", "Half", "Moments", "Statistics", "exact_scale", "feed", "off_diagonal", "round_layer", "round_plain",
+    "round_weight",
 ]  # fmt: skip

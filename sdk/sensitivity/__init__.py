@@ -1,6 +1,10 @@
 """What each (layer, scheme) costs in quality."""
 
-from sdk.sensitivity.losses import LOSSES, choose_loss, measure
+from sdk.sensitivity.activations import quantize_dynamic, quantize_static
+from sdk.sensitivity.losses import LOSSES, choose_loss, divergence, measure
 from sdk.sensitivity.score import Sensitivity, score, take_statistics
 
-__all__ = ["LOSSES", "Sensitivity", "choose_loss", "measure", "score", "take_statistics"]
+__all__ = [
+    "LOSSES", "Sensitivity", "choose_loss", "divergence", "measure", "quantize_dynamic", "quantize_static", "score",
+    "take_statistics",
+]  # fmt: skip

@@ -40,25 +40,35 @@ def choose_loss(name: str, model: Model, outputs: Any) -> tuple[str, bool]:
 
 def measure(loss: str, reference: Any, changed: Any) -> float:
     """Mean loss of `changed` against `reference`, tuples of float tensors; averaged over the outputs."""
+    return float(divergence(loss, reference, changed))
+
+
+def divergence(loss: str, reference: Any, changed: Any) -> Any:
+    """`measure` as a float64 scalar tensor that gradients of `changed` flow through."""
     import torch
 
-    values = []
-    for want, got in zip(reference, changed, strict=True):
-        if not want.is_floating_point():
-            continue
-        want, got = want.double(), got.double()
-        a, b = want.reshape(-1, want.shape[-1] if want.dim() else 1), got.reshape(-1, want.shape[-1] if want.dim() else 1)
-        if loss == "kl":
-            log_p, log_q = torch.log_softmax(a, 1), torch.log_softmax(b, 1)
-            values.append(float((log_p.exp() * (log_p - log_q)).sum(1).mean()))
-        elif loss == "kl_probabilities":
-            p, q = a.clamp(min=1e-9), b.clamp(min=1e-9)
-            values.append(float((p * (p.log() - q.log()) - p + q).sum(1).mean()))
-        elif loss == "cosine":
-            values.append(float((1 - torch.nn.functional.cosine_similarity(a, b, dim=1)).mean()))
-        else:
-            values.append(float((a - b).square().sum() / a.square().sum().clamp(min=1e-30)))
-    return sum(values) / max(1, len(values))
+    pairs = [(a, b) for a, b in zip(reference, changed, strict=True) if a.is_floating_point()]
+    values = [_divergence(loss, _rows(want.double()), _rows(got.double())) for want, got in pairs]
+    return torch.stack(values).mean() if values else torch.zeros((), dtype=torch.float64)
+
+
+def _rows(value: Any) -> Any:
+    return value.reshape(-1, value.shape[-1] if value.dim() else 1)
+
+
+def _divergence(loss: str, a: Any, b: Any) -> Any:
+    """Loss of the rows `b` against the rows `a`."""
+    import torch
+
+    if loss == "kl":
+        log_p, log_q = torch.log_softmax(a, 1), torch.log_softmax(b, 1)
+        return (log_p.exp() * (log_p - log_q)).sum(1).mean()
+    if loss == "kl_probabilities":
+        p, q = a.clamp(min=1e-9), b.clamp(min=1e-9)
+        return (p * (p.log() - q.log()) - p + q).sum(1).mean()
+    if loss == "cosine":
+        return (1 - torch.nn.functional.cosine_similarity(a, b, dim=1)).mean()
+    return (a - b).square().sum() / a.square().sum().clamp(min=1e-30)
 
 
 def direction(loss: str, outputs: Any, generator: Any) -> list[Any]:

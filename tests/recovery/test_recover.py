@@ -1,0 +1,115 @@
+"""`recover` end to end on the null target: less loss at the same bytes, resumable, and files that fit their plan alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import sdk
+from sdk.errors import BadInput
+from sdk.pipeline import recovering
+from sdk.recovery import train
+
+WORDS: dict[str, Any] = {"device": "pixel8", "target": "null", "loss": "mse", "name": "net"}
+STEPS = 100
+
+
+def _net(seed: int = 0) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    layers = [torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 16)]
+    return torch.nn.Sequential(*layers)
+
+
+@pytest.fixture(scope="module")
+def data() -> list[tuple[torch.Tensor]]:
+    torch.manual_seed(5)
+    return [(torch.randn(1, 32),) for _ in range(200)]
+
+
+@pytest.fixture
+def plan(data: list[Any], tmp_path: Path) -> Path:
+    from sdk.planning import write_plan
+
+    made = sdk.plan(_net(), uniform="q2", calibration=data[:16], **WORDS)
+    write_plan(made, tmp_path / "plan.yaml")
+    return tmp_path / "plan.yaml"
+
+
+def _recover(plan: Path, data: list[Any], out: Path, **words: Any) -> Any:
+    return sdk.recover(_net(), plan=plan, calibration=data[:16], data=data, steps=STEPS, out=out, **WORDS, **words)
+
+
+def test_the_bundle_loses_less_at_the_same_bytes(plan: Path, data: list[Any], tmp_path: Path) -> None:
+    found = _recover(plan, data, tmp_path / "r.safetensors")
+    assert found.after < 0.85 * found.before and found.held_out == 25
+    bundles = [
+        sdk.package(_net(), plan=plan, calibration=data[:16], recovered=recovered, out=tmp_path / name, **WORDS)
+        for name, recovered in (("without", None), ("with", tmp_path / "r.safetensors"))
+    ]
+    without, with_it = (bundle.manifest for bundle in bundles)
+    assert with_it.artifact.bytes == without.artifact.bytes
+    assert with_it.recovery is not None and with_it.recovery.after == pytest.approx(found.after, rel=1e-4)
+    torch.manual_seed(9)
+    unseen, net = [torch.randn(1, 32) for _ in range(50)], _net()
+    losses = [sum(float((torch.as_tensor(b.run(x)[0]) - net(x)).square().sum().detach()) for x in unseen) for b in bundles]
+    assert losses[1] < 0.9 * losses[0], "on inputs that nobody trained or calibrated on"
+
+
+def test_an_interrupted_training_ends_with_the_same_bytes(
+    plan: Path, data: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDK_CACHE", str(tmp_path / "one"))
+    _recover(plan, data, tmp_path / "whole.safetensors")
+    monkeypatch.setenv("SDK_CACHE", str(tmp_path / "two"))
+    advance, calls = train._Course.advance, []
+
+    def stop_at_40(course: Any) -> float:
+        calls.append(course.step)
+        if len(calls) == 40:
+            raise KeyboardInterrupt
+        return advance(course)
+
+    monkeypatch.setattr(train._Course, "advance", stop_at_40)
+    with pytest.raises(KeyboardInterrupt):
+        _recover(plan, data, tmp_path / "resumed.safetensors")
+    assert not (tmp_path / "resumed.safetensors").exists()
+    _recover(plan, data, tmp_path / "resumed.safetensors")
+    assert calls[40] == 25, "it went on from what was kept"
+    assert (tmp_path / "resumed.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+
+
+def test_what_does_not_fit_is_refused_in_one_sentence(plan: Path, data: list[Any], tmp_path: Path) -> None:
+    file = tmp_path / "r.safetensors"
+    _recover(plan, data, file)
+
+    def packaged(net: torch.nn.Module, words: dict[str, Any]) -> None:
+        sdk.package(net, calibration=data[:16], out=tmp_path / "bundle", **WORDS, **words)
+
+    with pytest.raises(BadInput, match=r"--recovered .*: needs the plan"):
+        packaged(_net(), {"recovered": file, "uniform": "q2"})
+    with pytest.raises(BadInput, match="there is no such file"):
+        packaged(_net(), {"recovered": tmp_path / "absent", "plan": plan})
+    (tmp_path / "noise").write_bytes(b"noise" * 100)
+    with pytest.raises(BadInput, match="is no recovery file"):
+        packaged(_net(), {"recovered": tmp_path / "noise", "plan": plan})
+    other = plan.read_text().replace("lut2", "lut4", 1).replace("int2_channel", "int8_channel", 1)
+    (tmp_path / "other.yaml").write_text(other)
+    with pytest.raises(BadInput, match="was trained as"):
+        packaged(_net(), {"recovered": file, "plan": tmp_path / "other.yaml"})
+    with pytest.raises(BadInput, match="too few"):
+        sdk.recover(_net(), plan=plan, calibration=data[:8], out=file, **WORDS)
+    with pytest.raises(BadInput, match="no data to train on"):
+        sdk.recover(_net(), plan=_synthetic(tmp_path), out=file, inputs=(torch.randn(1, 32),), **WORDS)
+    assert not (tmp_path / "bundle").exists()
+    assert recovering.MOST >= 1024
+
+
+def _synthetic(folder: Path) -> Path:
+    from sdk.planning import write_plan
+
+    made = sdk.plan(_net(), uniform="q2", inputs=(torch.randn(1, 32),), **WORDS)
+    write_plan(made, folder / "synthetic.yaml")
+    return folder / "synthetic.yaml"
