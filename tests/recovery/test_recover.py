@@ -95,7 +95,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(plan: Path, data: list[Any
     (tmp_path / "noise").write_bytes(b"noise" * 100)
     with pytest.raises(BadInput, match="is no recovery file"):
         packaged(_net(), {"recovered": tmp_path / "noise", "plan": plan})
-    other = plan.read_text().replace("lut2", "lut4", 1).replace("int2_channel", "int8_channel", 1)
+    other = plan.read_text().replace("scheme: int2_g32", "scheme: int8_channel", 1)
     (tmp_path / "other.yaml").write_text(other)
     with pytest.raises(BadInput, match="was trained as"):
         packaged(_net(), {"recovered": file, "plan": tmp_path / "other.yaml"})
