@@ -174,7 +174,7 @@ def _record(recorded: Path, parity: Parity, entry: Path) -> None:
 
 
 def _judge(lowered: Lowered, parity: Parity) -> None:
-    """CheckFailed when the artifact computes something else; a note where only rounding differs."""
+    """CheckFailed when the artifact computes something else."""
     limit = parity_limit((scheme_named(name) for name in lowered.plan.schemes.values()), parity.floor)
     if not parity.relative_error <= limit:
         raise CheckFailed(
@@ -182,6 +182,10 @@ def _judge(lowered: Lowered, parity: Parity) -> None:
             f"above {limit:.0e} (the rounding floor is {parity.floor:.1e}): "
             f"{lowered.planned.target.name} does not compute what was planned; nothing was written"
         )
+
+
+def remark(lowered: Lowered, parity: Parity) -> None:
+    """Note what a reader of the bundle should know of its run: where only rounding differs, and who executed it."""
     if parity.relative_error > PARITY:
         lowered.report.note(
             f"relative error {parity.relative_error:.1e} against the quantized torch model; moving its float parameters by 1e-6 "

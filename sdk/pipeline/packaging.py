@@ -37,19 +37,22 @@ from sdk.lowering import Realised
 from sdk.models import Model
 from sdk.pipeline.finished import recall, remember
 from sdk.pipeline.kept import toolchain_versions
-from sdk.pipeline.lowered import Lowered, lower, verify
+from sdk.pipeline.lowered import Lowered, lower, remark, verify
 from sdk.pipeline.metrics import measure_metric
 from sdk.pipeline.placing import operators
 from sdk.pipeline.planning import Planned, choose, limits_of, plan_request
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
-from sdk.planning import front, plan_text, significant
+from sdk.planning import Infeasible, front, plan_text, significant
 from sdk.progress import Chapter, Reporter
 from sdk.recovery import describe_recovery
 from sdk.verify import Parity
 
+CLOSER = 0.9
+"""Share of the loss that a file may have, by what the last one lost, which the next plan is made for."""
+
 ATTEMPTS = 4
-"""Plans that are lowered before a size budget is given up: each corrects the prediction by what was measured."""
+"""Plans that are lowered before a budget is given up: each corrects the prediction by what was measured."""
 
 
 def package_request(request: Request, report: Reporter, workbench: Workbench | None = None) -> Bundle:
@@ -89,8 +92,8 @@ def _recall(folder: Path, request: Request, planned: Planned, report: Reporter) 
 def _fill(folder: Path, request: Request, planned: Planned, report: Reporter) -> None:
     if recall(folder, request, planned, report):
         return
-    lowered = _lower_within(folder, request, planned, report)
-    realised, parity = verify(lowered)
+    lowered, realised, parity = _lower_within(folder, request, planned, report)
+    remark(lowered, parity)
     metric = measure_metric(request, lowered, report)
     if planned.model.language is not None:
         planned.model.language.tokenizer.save_pretrained(str(folder / TOKENIZER))
@@ -100,24 +103,46 @@ def _fill(folder: Path, request: Request, planned: Planned, report: Reporter) ->
     remember(folder, request, lowered)
 
 
-def _lower_within(folder: Path, request: Request, planned: Planned, report: Reporter) -> Lowered:
-    """Lower, and plan again with the measured difference kept free while the file exceeds its size budget."""
-    plan, spare = planned.plan, 0
+def _lower_within(
+    folder: Path, request: Request, planned: Planned, report: Reporter
+) -> tuple[Lowered, Mapping[str, Realised], Parity]:
+    """Lower and verify; plan again by what was measured while the file exceeds max_size, or the max_loss that was asked for."""
+    plan, spare, share = planned.plan, 0, 1.0
     limits, _ = limits_of(request, planned.device, planned.workbench.loss)
     for _ in range(ATTEMPTS):
         lowered = lower(folder, plan, planned, report)
         size = artifact_bytes(lowered.artifact)
-        if limits.max_size is None or size <= limits.max_size:
-            return lowered
+        over = size - limits.max_size if limits.max_size is not None else 0
+        if over > 0:
+            refusal = BudgetError(f"max_size {limits.max_size:,} bytes: the finished file has {size:,}; raise it by {over:,}")
+            spare += 2 * over + 64  # another plan is mispredicted as well, by as much
+            said = f"the first file was {over:,} bytes over max_size: planned again with that kept free"
+        else:
+            realised, parity = verify(lowered)
+            if request.max_loss is None or parity.loss <= request.max_loss:
+                return lowered, realised, parity
+            refusal = _too_lossy(request.max_loss, parity.loss, plan.predicted.loss)
+            share *= CLOSER * request.max_loss / parity.loss
+            said = f"the file lost {parity.loss:.3g} where {plan.predicted.loss:.3g} was predicted: planned again for less"
         if request.plan is not None or request.uniform is not None:
             break
-        spare += 2 * (size - limits.max_size) + 64  # another plan is mispredicted as well, by as much
-        report.note(f"the first file was {size - limits.max_size:,} bytes over max_size: planned again with that kept free")
-        plan = choose(
-            request, planned.workbench, planned.problem, planned.device, planned.target, planned.min_os, report, spare
-        )
-    over = size - (limits.max_size or 0)
-    raise BudgetError(f"max_size {limits.max_size:,} bytes: the finished file has {size:,}; raise it by {over:,}")
+        report.note(said)
+        try:
+            plan = choose(
+                request, planned.workbench, planned.problem, planned.device, planned.target, planned.min_os, report, spare, share
+            )
+        except Infeasible:
+            if share == 1.0:
+                raise
+            break
+    raise refusal
+
+
+def _too_lossy(most: float, measured: float, predicted: float) -> BudgetError:
+    return BudgetError(
+        f"max_loss {most:g}: the finished file loses {measured:.4g} where {predicted:.4g} was predicted: "
+        "raise it, choose more bits or another target"
+    )
 
 
 def _manifest(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdk.devices import DeviceProfile, family, find_device, list_devices
@@ -227,9 +227,10 @@ DEFAULT_LOSS = 0.02
 
 def choose(
     request: Request, bench: Workbench, problem: Problem, device: DeviceProfile, target: Target,
-    min_os: float | None, report: Reporter, spare: int = 0,
+    min_os: float | None, report: Reporter, spare: int = 0, share: float = 1.0,
 ) -> Plan:
-    """The plan of a problem: read from a file, uniform, or solved with `spare` bytes kept free below max_size."""
+    """The plan of a problem: read from a file, uniform, or solved with `spare` bytes kept free below max_size and for
+    `share` of max_loss."""
     facts = facts_of(bench, device, target, min_os)
     if request.plan is not None:
         plan = revalidate(read_plan(request.plan), problem, facts, str(request.plan))
@@ -246,7 +247,8 @@ def choose(
         return plan
     limits, objective = limits_of(request, device, bench.loss)
     with report.stage("solve"):
-        solution = solve_within(problem, limits, objective, spare)
+        aimed = limits if limits.max_loss is None else replace(limits, max_loss=share * limits.max_loss)
+        solution = solve_within(problem, aimed, objective, spare)
     return make_plan(facts, problem, solution, limits, objective)
 
 
