@@ -1,12 +1,17 @@
-"""`sdk sign`: evidence and a signature for a bundle."""
+"""`sdk sign`: evidence and a signature for a bundle or a fleet."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sdk.cli.options import json_option
+
+if TYPE_CHECKING:
+    from sdk.bundles import Finding
 
 
 @click.command()
@@ -16,6 +21,8 @@ from sdk.cli.options import json_option
 @json_option
 def COMMAND(bundle: str, key: str, release: int | None, as_json: bool) -> int:
     """Verify BUNDLE, then write its bill of materials (CycloneDX) and its signed provenance (in-toto, SLSA) into it.
+
+    A fleet is signed with all of its variants.
 
     \b
       openssl genpkey -algorithm ed25519 -out key.pem
@@ -30,16 +37,29 @@ def COMMAND(bundle: str, key: str, release: int | None, as_json: bool) -> int:
     from sdk.pipeline import verify_bundle
     from sdk.release.evidence import read_private_key, sign_bundle
     from sdk.release.evidence.keys import key_name
+    from sdk.release.fleet import is_fleet, sign_fleet
 
     private = read_private_key(Path(key))
+    path, report = Path(bundle), reporter(as_json)
     with toolchains_on_stderr():
-        bad = [found for found in verify_bundle(Path(bundle), reporter(as_json)) if not found.ok]
+        found = _checked(path, lambda folder: verify_bundle(folder, report))
+    bad = [each for each in found if not each.ok]
     if bad:
         raise CheckFailed(f"{bundle}: {bad[0].what}: {bad[0].detail}: not signed")
-    signed = sign_bundle(Path(bundle), private, release)
     name = key_name(private.public_key())
+    if is_fleet(path):
+        artifacts = {each.id: each.sha256 for each in sign_fleet(path, private, release).variants}
+    else:
+        artifacts = {path.name: sign_bundle(path, private, release).manifest.artifact.sha256}
     if as_json:
-        print_json({"bundle": bundle, "key": name, "written": list(EVIDENCE), "artifact": signed.manifest.artifact.sha256})
+        print_json({"bundle": bundle, "key": name, "release": release, "written": list(EVIDENCE), "artifacts": artifacts})
     else:
         print_facts([("signed", bundle), ("key", name), ("written", ", ".join(EVIDENCE))])
     return 0
+
+
+def _checked(path: Path, verify: Callable[[Path], list[Finding]]) -> list[Finding]:
+    """The bundle or fleet without its evidence, which is replaced."""
+    from sdk.release.fleet import check_fleet, is_fleet, open_fleet
+
+    return check_fleet(path, open_fleet(path), verify) if is_fleet(path) else verify(path)

@@ -69,7 +69,7 @@ KEPT = 4
 
 @dataclass(slots=True)
 class Worker:
-    """One process's state: the models that it loaded last."""
+    """One process's state: the models that it loaded last, or why they cannot be."""
 
     _benches: dict[Subject, Any] = field(default_factory=dict, repr=False)
 
@@ -96,10 +96,16 @@ class Worker:
             if len(self._benches) == KEPT or not is_roomy():
                 self._benches.clear()
             request = cell.request(None)
-            if cell.subject.inputs is not None:
-                request = replace(request, example=call_inputs(cell.subject.inputs))
-            self._benches[cell.subject] = Workbench(request, SilentReporter())
-        return self._benches[cell.subject]
+            try:
+                if cell.subject.inputs is not None:
+                    request = replace(request, example=call_inputs(cell.subject.inputs))
+                self._benches[cell.subject] = Workbench(request, SilentReporter())
+            except SdkError as error:  # as long as the worker lives: every cell of the model says so, none tries again
+                self._benches[cell.subject] = error
+        found = self._benches[cell.subject]
+        if isinstance(found, SdkError):
+            raise found
+        return found
 
     def _score(self, task: Task) -> None:
         """Score what any cell of the task may choose in one pass; what is wrong with a cell is said by that cell."""

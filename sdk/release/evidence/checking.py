@@ -50,16 +50,22 @@ def check_evidence(path: Path, key: Ed25519PublicKey | None, newer_than: int | N
     if raw is None:
         return [Finding("signature", False, "the bundle is not signed: `sdk sign BUNDLE --key FILE`")] if key else []
     try:
-        statement, payload, name, signature = read_envelope(raw)
-        if key:
-            signed_by(payload, name, signature, key)
+        statement, signed = opened(raw, key)
     except CheckFailed as error:
         return [Finding("signature", False, f"{PROVENANCE}: {error}")]
-    signed = f"ed25519, key {name[:12]}" if key else f"says key {name[:12]}: not checked, `--key` was not given"
     content = _content(path, manifest, statement)
     if all(found.ok for found in content):
-        content += _release(release_of(statement), newer_than)
-    return [Finding("signature", True, signed), *content]
+        content += release_findings(release_of(statement), newer_than)
+    return [signed, *content]
+
+
+def opened(raw: bytes, key: Ed25519PublicKey | None) -> tuple[dict[str, Any], Finding]:
+    """Return the statement in an envelope, and who signed it; CheckFailed when that is not `key`."""
+    statement, payload, name, signature = read_envelope(raw)
+    if key:
+        signed_by(payload, name, signature, key)
+    said = f"ed25519, key {name[:12]}" if key else f"says key {name[:12]}: not checked, `--key` was not given"
+    return statement, Finding("signature", True, said)
 
 
 def _evidence(path: Path) -> bytes | None:
@@ -74,7 +80,7 @@ def _evidence(path: Path) -> bytes | None:
 
 def _content(path: Path, manifest: Manifest, statement: dict[str, Any]) -> list[Finding]:
     try:
-        _same_files(subjects(statement), digests(path))
+        same_files(subjects(statement), digests(path))
         _same_facts(manifest, statement, json.loads((path / BOM).read_bytes()))
     except CheckFailed as error:
         return [Finding("signed content", False, str(error))]
@@ -86,7 +92,7 @@ def _content(path: Path, manifest: Manifest, statement: dict[str, Any]) -> list[
     ]
 
 
-def _release(release: int | None, newer_than: int | None) -> list[Finding]:
+def release_findings(release: int | None, newer_than: int | None) -> list[Finding]:
     """A whole older bundle carries its own valid signature: only the number that was signed with it tells."""
     if newer_than is None:
         return [] if release is None else [Finding("release", True, f"signed as release {release}")]
@@ -97,7 +103,8 @@ def _release(release: int | None, newer_than: int | None) -> list[Finding]:
     return [Finding("release", True, f"signed as release {release}, newer than {newer_than}")]
 
 
-def _same_files(signed: dict[str, str], found: dict[str, str]) -> None:
+def same_files(signed: dict[str, str], found: dict[str, str]) -> None:
+    """Raise CheckFailed at the first file whose sha256 is not as it was signed, or that is there on one side only."""
     for name in sorted({*signed, *found}):
         if name not in found:
             raise CheckFailed(f"{name} was removed after it was signed")

@@ -59,6 +59,29 @@ def test_a_fleet_is_verified_whole_and_no_part_of_it_can_be_exchanged(fleet, cap
     assert "null-1: is a symbolic link" in capsys.readouterr().err
 
 
+def test_a_signed_fleet_is_under_one_signature(fleet, keys, capsys):
+    private, public = str(keys / "ours.pem"), str(keys / "ours.pub.pem")
+    assert run(["package", "--fleet", "fleet.yaml", "--out", "made"]) == 0
+    assert run(["verify", "made", "--key", public]) == 1
+    assert "the fleet is not signed" in capsys.readouterr().err
+    for _ in range(2):
+        assert run(["sign", "made", "--key", private, "--release", "7"]) == 0
+        signed = contents(fleet / "made")
+    assert run(["sign", "made", "--key", private, "--release", "7"]) == 0 and contents(fleet / "made") == signed
+    assert run(["verify", "made", "--key", public, "--newer-than", "6"]) == 0
+    assert run(["verify", "made", "--key", public, "--newer-than", "7"]) == 1
+    for name, before in signed.items():
+        (fleet / "made" / name).write_bytes(bytes([before[0] ^ 1]) + before[1:])
+        assert run(["verify", "made", "--key", public]) != 0, name
+        (fleet / "made" / name).write_bytes(before)
+    other = fleet / "made" / "null-1"
+    assert run(["sign", str(other), "--key", str(keys / "theirs.pem")]) == 0
+    capsys.readouterr()
+    assert run(["verify", "made", "--key", public]) == 1
+    assert "null-1/provenance.intoto.jsonl was changed" in capsys.readouterr().err
+    assert run(["sign", "made", "--key", private, "--release", "7"]) == 0 and contents(fleet / "made") == signed
+
+
 DAMAGE = {
     "selector.json": "selector: selector.json was changed",
     "selector/Selector.kt": "selector: selector/Selector.kt was changed",
