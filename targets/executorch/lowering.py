@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from sdk.errors import LoweringError
@@ -14,6 +14,7 @@ from sdk.models.language import Language
 from targets.executorch.decoding import metadata
 from targets.executorch.graph import quantized_program
 from targets.executorch.haste import hastened
+from targets.executorch.once import decomposed_once, partitioner
 
 ALIGNMENT = 16
 """Bytes that each blob in the file begins at a multiple of; what XNNPACK asks of its constants."""
@@ -24,7 +25,7 @@ def lower_program(quantized: Quantized) -> bytes:
     import torch
 
     language = quantized.model.language
-    with _quiet(), hastened():
+    with _quiet(), hastened(), (nullcontext() if language is None else decomposed_once()):
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
@@ -33,7 +34,7 @@ def lower_program(quantized: Quantized) -> bytes:
             with torch.no_grad():
                 edge = to_edge_transform_and_lower(
                     program,
-                    partitioner=[XnnpackPartitioner()],
+                    partitioner=[XnnpackPartitioner() if language is None else partitioner()],
                     compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
                     constant_methods=None if language is None else metadata(language),
                 )
