@@ -36,6 +36,7 @@ def package(
     out: str | Path | None = None,
     name: str | None = None,
     trust: bool = False,
+    context: int | None = None,
 ) -> Bundle:
     """Plan, lower and execute `model` for `device`, write the bundle (`out`) and return it.
 
@@ -43,8 +44,8 @@ def package(
     directory); `max_size` bytes or "6MB"; `calibration` an iterable of input tuples; `metric(run) -> float`, higher
     is better, is called with the float model, the quantized model and the artifact; `inputs` are example inputs, by
     default the first calibration sample; `plan` a plan or its file, `recovered` what `recover` wrote for it; `out` is by
-    default `dist/<model>-<device>-<target>`. Raises sdk.errors: BadInput, Missing, BudgetError (with a counter-offer),
-    LoweringError, CheckFailed. Nothing is left when it fails.
+    default `dist/<model>-<device>-<target>`; `context`: tokens that a language model's bundle holds. Raises sdk.errors:
+    BadInput, Missing, BudgetError (with a counter-offer), LoweringError, CheckFailed. Nothing is left when it fails.
     """
     from sdk.pipeline import package as run
     from sdk.progress import SilentReporter
@@ -54,7 +55,7 @@ def package(
     request = _request(
         model, device=device, target=target, max_size=max_size, max_loss=max_loss, uniform=uniform,
         calibration=calibration, metric=metric, loss=loss, example=inputs, min_os=min_os,
-        out=Path(out) if out is not None else None, name=name, trust=trust,
+        out=Path(out) if out is not None else None, name=name, trust=trust, context=context,
         recovered=Path(recovered) if recovered is not None else None,
         command=f"sdk.package({_named(model, name)!r}{command})",
     )  # fmt: skip
@@ -75,6 +76,7 @@ def plan(
     min_os: float | None = None,
     name: str | None = None,
     trust: bool = False,
+    context: int | None = None,
 ) -> Plan:
     """Choose a scheme for every layer of `model` and return the plan; the arguments are those of `package`."""
     from sdk.pipeline import make_plan
@@ -83,6 +85,7 @@ def plan(
     request = _request(
         model, device=device, target=target, max_size=max_size, max_loss=max_loss, uniform=uniform,
         calibration=calibration, loss=loss, example=inputs, min_os=min_os, name=name, trust=trust,
+        context=context,
     )  # fmt: skip
     return make_plan(request, SilentReporter()).plan
 

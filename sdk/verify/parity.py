@@ -26,6 +26,9 @@ FLOORS = 2.0
 SAMPLES = 8
 """Samples that the artifact is executed on."""
 
+WINDOWS = 3
+"""The same for a language model, whose samples are windows of many tokens, each of them an output."""
+
 
 def parity_limit(schemes: Iterable[Scheme], floor: float) -> float:
     """Return the largest relative error that a plan of `schemes` may show, where rounding alone makes `floor`."""
@@ -54,7 +57,7 @@ class Parity:
 
 def compare(
     quantized: Quantized, executable: Executable, make_reference: Callable[[Quantized], Callable[..., Any]],
-    samples: Samples, loss: str, limit: int = SAMPLES,
+    samples: Samples, loss: str,
 ) -> Parity:
     """Run artifact, quantized torch model (what `make_reference` returns) and float model on the same samples.
 
@@ -66,7 +69,7 @@ def compare(
     module, reference = model.module(), make_reference(quantized)
     shaken = make_reference(replace(quantized, model=shake(model)))
     squares, moved, norms, losses, planned, same, apart = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    inputs = samples.inputs[:limit]
+    inputs = samples.inputs[: SAMPLES if model.language is None else WINDOWS]
     for sample in inputs:
         with torch.no_grad():
             want = tuple(module(*sample))

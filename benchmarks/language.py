@@ -1,0 +1,150 @@
+"""Quality, bytes and speed of language-model bundles, executed: `python -m benchmarks.language MODEL --keep FOLDER`.
+
+MODEL is a Hugging Face directory or a GGUF. Every row is one bundle, packaged, opened and read on text that calibration did
+not see (news documents of gensim's test data), against the float model; speed is that of writing 64 tokens here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from benchmarks.isolated import measure, work
+from benchmarks.measures import divergence
+from benchmarks.results_file import intro, read, save, table, write_page
+
+WINDOWS = 12
+"""Windows of held-out text."""
+
+CONTEXT = 512
+PROMPT = "Write a short story about a lighthouse keeper and a storm."
+COLUMNS = {
+    "what": "bundle", "bytes": "bytes", "predicted": "predicted bytes", "perplexity": "perplexity", "divergence": "KL per token",
+    "agreement": "top-1 as float", "faithful": "top-1 as torch", "speed": "tokens/s", "cpu_seconds": "build, processor s",
+    "error": "failure",
+}  # fmt: skip
+
+
+def main() -> None:
+    """Measure each bundle in a process of its own and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--keep", required=True, help="folder for the bundles")
+    parser.add_argument("--sizes", nargs="*", default=[], help="budgets of planned bundles")
+    parser.add_argument("--uniform", nargs="*", default=[], help="presets to compare with")
+    parser.add_argument("--timeout", type=float, default=7200, help="seconds that one may take")
+    options = parser.parse_args()
+    wanted = [{"what": "transformers, float32"}]
+    wanted += [{"what": f"uniform {name}", "uniform": name} for name in options.uniform]
+    wanted += [{"what": f"planned for {size}", "max_size": size} for size in options.sizes]
+    keep = Path(options.keep)
+    rows = {row["what"]: row for row in read("language")["rows"]}
+    for want in wanted:
+        job = {**want, "model": options.model, "keep": str(keep)}
+        row = measure("benchmarks.language", job, options.timeout, keep / "cache")
+        print(json.dumps(row), flush=True)
+        rows[row["what"]] = {key: value for key, value in row.items() if key not in ("model", "keep", "wall_seconds")}
+        save("language", list(rows.values()), model=Path(options.model).name)
+        page()
+
+
+def one(what: str, model: str, keep: str, uniform: str | None = None, max_size: str | None = None) -> dict[str, Any]:
+    """Package (or reuse) and judge one bundle, or the float model itself."""
+    warnings.filterwarnings("ignore")
+    if uniform is None and max_size is None:
+        return {"what": what, **_float(model)}
+    import sdk
+    from sdk.generate import generate
+
+    out = Path(keep) / what.replace(" ", "-")
+    began, fresh = time.process_time(), not out.exists()
+    bundle = sdk.open_bundle(out) if not fresh else sdk.package(
+        model, device="pixel8", target="executorch", uniform=uniform, max_size=max_size, context=CONTEXT, out=out
+    )
+    seconds = time.process_time() - began
+    held, logits = _held(model)
+    got = [bundle.run(tokens)[0] for tokens in held]
+    spoken = generate(bundle, PROMPT, 64)
+    manifest = bundle.manifest
+    assert manifest.language is not None
+    return {
+        "what": what, "bytes": manifest.artifact.bytes, "predicted": manifest.predicted.artifact_bytes.value,
+        **_judged(held, logits, got), "faithful": manifest.language.agreement, "speed": spoken.decode_speed,
+        "cpu_seconds": seconds if fresh else None,
+    }  # fmt: skip
+
+
+def _held(model: str) -> tuple[list[Any], list[Any]]:
+    """Windows of the held-out text and the float model's logits on them."""
+    import gensim
+    import torch
+
+    from sdk.models.load import load_model
+    from sdk.models.text import windows
+
+    loaded = load_model(model, context=CONTEXT)
+    assert loaded.language is not None
+    text = (Path(gensim.__file__).parent / "test" / "test_data" / "lee_background.cor").read_text("utf-8")
+    held = [tokens for (tokens,) in windows(loaded.language, text.splitlines())[:WINDOWS]]
+    module = loaded.module()
+    with torch.no_grad():
+        return held, [module(tokens)[0].numpy() for tokens in held]
+
+
+def _judged(held: list[Any], wanted: list[Any], got: list[Any]) -> dict[str, float]:
+    """Perplexity of `got`, and its divergence and agreement with `wanted`: logits [1, n, vocabulary] per window."""
+    import torch
+
+    losses = [
+        float(torch.nn.functional.cross_entropy(torch.as_tensor(out[0, :-1]), tokens[0, 1:]))
+        for tokens, out in zip(held, got, strict=True)
+    ]
+    apart = [float(divergence(w[0].astype("float64"), g[0].astype("float64")).mean()) for w, g in zip(wanted, got, strict=True)]
+    same = [float((w.argmax(-1) == g.argmax(-1)).mean()) for w, g in zip(wanted, got, strict=True)]
+    return {
+        "perplexity": math.exp(sum(losses) / len(losses)), "divergence": sum(apart) / len(apart),
+        "agreement": sum(same) / len(same),
+    }  # fmt: skip
+
+
+def _float(model: str) -> dict[str, Any]:
+    """The float model's own perplexity, and the speed of transformers with its cache."""
+    import torch
+    import transformers
+
+    held, logits = _held(model)
+    path = Path(model)
+    words = {"gguf_file": path.name} if path.suffix == ".gguf" else {}
+    place = str(path.parent) if words else model
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place, **words)
+    causal = transformers.AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, **words)
+    ids = torch.tensor([tokenizer(PROMPT)["input_ids"]])
+    times = []
+    for count in (1, 33):
+        began = time.perf_counter()
+        causal.generate(ids, max_new_tokens=count, min_new_tokens=count, do_sample=False, pad_token_id=0)
+        times.append(time.perf_counter() - began)
+    found = _judged(held, logits, logits)
+    return {"bytes": sum(p.numel() * 4 for p in causal.parameters()), **found, "speed": 32 / (times[1] - times[0])}
+
+
+def page() -> None:
+    """Write the page from the kept rows."""
+    document = read("language")
+    write_page(
+        "language", "Language models", intro("benchmarks.language", document),
+        f"{document.get('model')}, {WINDOWS} windows of 127 tokens of news text that calibration did not see; bundles are "
+        "executed, and compared with the float model token by token. Speed is of writing after a short prompt, on one thread "
+        "of a shared machine: a ratio.",
+        table(document["rows"], COLUMNS),
+    )
+
+
+if __name__ == "__main__":
+    work(one) if sys.argv[1:] and sys.argv[1].startswith("{") else main()
