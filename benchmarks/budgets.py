@@ -86,7 +86,7 @@ def _try(case: str, target: str, size: int, smallest: int) -> dict[str, Any]:
             row |= {**found, "within": found["bytes"] <= size}
         except BudgetError as error:
             offer = getattr(error, "offer", None)
-            offered = offer is not None and offer.smallest_size == smallest and not out.exists()
+            offered = offer is not None and offer.smallest_size == smallest > size and not out.exists()
             row |= {"refused": sentence(error, 400), "offered": offered}
         except Exception as error:
             row["error"] = sentence(error, 400)

@@ -190,7 +190,9 @@ def _request(model: Any, **words: Any) -> Request:
     from sdk.units import parse_size
 
     if words["max_size"] is not None:
-        words["max_size"] = parse_size(words["max_size"])
+        size = words["max_size"]
+        whole = isinstance(size, int) and not isinstance(size, bool) and size > 0
+        words["max_size"] = size if whole else parse_size(size)  # an int of Python's can only mean bytes
     return Request(model=model, **words)
 
 

@@ -30,7 +30,7 @@ def build_requests(
     whole = replace(whole_request(flags, project, plan), recovered=Path(recovered) if recovered else None)
     devices = split(flags["devices"]) or project.devices or ()
     requests = _each(whole, devices, split(flags["targets"]) or project.target or ("auto",))
-    return _placed(requests, out or project.out)
+    return _placed(requests, project.out if out is None else out)
 
 
 def whole_request(flags: dict[str, Any], project: Project, plan: str | None) -> Request:
@@ -123,6 +123,8 @@ def _placed(requests: list[Request], out: str | None) -> list[Request]:
     """One bundle goes to --out itself, several into folders of it named by device and target."""
     from sdk.bundles import check_writable
 
+    if out == "":
+        raise BadInput("--out: is empty: name the bundle's directory")
     if out is None:
         check_writable(Path("dist") / "bundle")
         return requests

@@ -23,6 +23,9 @@ from sdk.progress import SilentReporter
 SMALLEST, LARGEST = 4_000_000, 2_000_000_000
 """Bytes of float weights: a smaller model is scored before a helper has started, a larger one is not loaded twice."""
 
+PATIENCE = 2.0
+"""Seconds that the helper gets to end by itself; killed, it leaves whole cache entries all the same."""
+
 
 @contextmanager
 def pricing_ahead(requests: Sequence[Request], workbench: Workbench) -> Iterator[None]:
@@ -53,7 +56,11 @@ def pricing_ahead(requests: Sequence[Request], workbench: Workbench) -> Iterator
     finally:
         with suppress(OSError):
             helper.stdin.close()
-        helper.wait()
+        try:
+            helper.wait(PATIENCE)
+        except subprocess.TimeoutExpired:  # deep in a toolchain, where no signal is heard
+            helper.kill()
+            helper.wait()
 
 
 @contextmanager

@@ -120,6 +120,7 @@ def _lower_within(
         else:
             realised, parity = verify(lowered)
             if request.max_loss is None or parity.loss <= request.max_loss:
+                _tell_of_default(request, limits.max_loss, parity.loss, report)
                 return lowered, realised, parity
             refusal = _too_lossy(request.max_loss, parity.loss, plan.predicted.loss)
             share *= CLOSER * request.max_loss / parity.loss
@@ -136,6 +137,12 @@ def _lower_within(
                 raise
             break
     raise refusal
+
+
+def _tell_of_default(request: Request, most: float | None, measured: float, report: Reporter) -> None:
+    """A loss budget that nobody asked for is no reason to fail, but the user has to hear that it is not kept."""
+    if request.max_loss is None and request.plan is None and request.uniform is None and most is not None and measured > most:
+        report.note(f"the file loses {measured:.3g}, more than the default budget of {most:g}: give --max-loss to have it kept")
 
 
 def _too_lossy(most: float, measured: float, predicted: float) -> BudgetError:
