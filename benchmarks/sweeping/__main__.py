@@ -93,9 +93,11 @@ def page() -> None:
     note = (
         "Matrices: 3 models × 8 devices × 2 targets (tflite, executorch) × 3 budgets = 144 cells; `small` are three networks of "
         "4 to 6 layers, `examples` the three examples. Equal means the sha256 of every file of every bundle and of `sweep.json`. "
-        "The machine was shared: the load says how many processes wanted its two processors when a run began and ended, "
-        "and the first runs of each matrix were stopped for minutes at a time, so their seconds overstate what a cache saves. "
-        "All rows are from before rounding fed errors back. Not measured yet on 144 cells: Ray, eight sweeps at once."
+        "The machine was shared: the load says how many processes wanted its two processors when a run began and ended; "
+        "processor seconds do not depend on it. A run from the cache still starts Python, imports torch and exports every model "
+        "once, so that a changed one is noticed: about 15 of its processor seconds in `small`, whatever the cells cost. "
+        "The rows without processor seconds and of `examples` are from before rounding fed errors back and before finished "
+        "bundles were kept; their first run was stopped for minutes at a time."
     )
     text = "\n\n".join((intro("benchmarks.sweeping", document), note, table(rows, COLUMNS)))
     PAGE.write_text(f"{before}{HEADING}\n{text}\n")

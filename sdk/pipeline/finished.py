@@ -36,7 +36,7 @@ def bundle_key(request: Request, planned: Planned) -> BundleKey:
         request.project_sha256, request.max_size, request.max_loss, request.uniform, request.plan is not None,
         request.metric is not None, planned.workbench.samples.origin,
     ]  # fmt: skip
-    code = code_digest("sdk.bundles", "sdk.pipeline", "sdk.planning", "sdk.verify", "sdk.devices")
+    code = code_digest("sdk.bundles", "sdk.pipeline", "sdk.planning", "sdk.recovery", "sdk.verify", "sdk.devices")
     return BundleKey(
         key_of("bundle", lowering, *said, code), lowering, planned.workbench.kept.cache.holds("lowered", lowering)
     )
