@@ -99,8 +99,9 @@ def _until(condition: Any) -> None:
 @contextmanager
 def cluster() -> Iterator[str]:
     """A Ray cluster of two nodes with one processor each on this machine; yields its address."""
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "600")  # the machine may be busy
-    os.environ.setdefault("RAY_worker_register_timeout_seconds", "600")
+    from sdk.sweep.executors.ray import SETTINGS
+
+    os.environ.update(SETTINGS)  # before ray is imported
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from sdk.bundles.contents import kind_of
-from sdk.bundles.manifest import MANIFEST
 from sdk.errors import CheckFailed
 
 MOST_ENTRIES = 10_000
@@ -23,9 +22,9 @@ SMALL = 64 * 2**20
 
 @contextlib.contextmanager
 def bundle_folder(path: Path) -> Iterator[Path]:
-    """Yield the directory of the bundle at `path`: itself, or where a zip of it was unpacked for the time being.
+    """Yield the directory of the bundle (or fleet) at `path`: itself, or where a zip of it was unpacked for the time being.
 
-    The bundle may be in one folder inside the zip. CheckFailed as `unpack`.
+    It may be in one folder inside the zip. CheckFailed as `unpack`.
     """
     if not (path.is_file() and zipfile.is_zipfile(path)):
         yield path
@@ -33,7 +32,7 @@ def bundle_folder(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="sdk-") as folder:
         unpack(path, Path(folder))
         inside = list(Path(folder).iterdir())
-        nested = len(inside) == 1 and inside[0].is_dir() and (inside[0] / MANIFEST).exists()
+        nested = len(inside) == 1 and inside[0].is_dir()  # neither a bundle nor a fleet is one folder alone
         yield inside[0] if nested else Path(folder)
 
 

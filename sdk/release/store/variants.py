@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdk.bundles import Bundle, integrity, open_bundle
+from sdk.bundles import Bundle, Finding, integrity, open_bundle
 from sdk.devices import DeviceProfile, find_device
 from sdk.errors import BadInput, CheckFailed
 from sdk.release.evidence import check_evidence
-from sdk.release.fleet import FLEET, open_fleet
+from sdk.release.fleet import FLEET, check_fleet_evidence, open_fleet
 from sdk.release.selector import SELECTOR
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def gather(
     if not kept:
         names = sorted({device.name for variant in found for device in variant.devices})
         raise BadInput(f"no bundle is for {' or '.join(sorted(systems))}: these are for {', '.join(names)}")
+    if fleet is not None:
+        _hold(fleet, check_fleet_evidence(fleet, open_fleet(fleet), key, None))
     for variant in kept:
         _check(variant, key)
     _coherent(kept)
@@ -109,10 +111,13 @@ def _for_systems(variant: Variant, systems: frozenset[str]) -> Variant | None:
 
 def _check(variant: Variant, key: Ed25519PublicKey | None) -> None:
     bundle = variant.bundle
-    findings = [*check_evidence(bundle.path, key), *integrity(bundle.path, bundle.manifest)]
+    _hold(bundle.path, [*check_evidence(bundle.path, key), *integrity(bundle.path, bundle.manifest)])
+
+
+def _hold(path: Path, findings: Iterable[Finding]) -> None:
     for finding in findings:
         if not finding.ok:
-            raise CheckFailed(f"{bundle.path}: {finding.what}: {finding.detail}")
+            raise CheckFailed(f"{path}: {finding.what}: {finding.detail}")
 
 
 def _coherent(variants: list[Variant]) -> None:

@@ -17,7 +17,10 @@ _PASSED = ("SDK_CACHE", "SDK_CACHE_MAX", "XDG_CACHE_HOME", "TF_CPP_MIN_LOG_LEVEL
 """Variables that a worker on another machine needs as they are here."""
 
 
-_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "600", "RAY_worker_register_timeout_seconds": "600"}
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "600", "RAY_worker_register_timeout_seconds": "600",
+    "RAY_agent_register_timeout_ms": "600000",
+}  # fmt: skip
 """It would call home, and give up on a machine that is busy."""
 
 
@@ -36,7 +39,7 @@ class RayExecutor:
         """Connect; Missing when no cluster answers at the address."""
         import ray
 
-        for name, value in _SETTINGS.items():
+        for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         given = f"ray://{address}" if address else os.environ.get("RAY_ADDRESS", "local")
         own: dict[str, Any] = {"num_cpus": jobs, "include_dashboard": False} if given == "local" else {}
