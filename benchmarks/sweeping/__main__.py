@@ -95,7 +95,7 @@ def page() -> None:
         "4 to 6 layers, `examples` the three examples. Equal means the sha256 of every file of every bundle and of `sweep.json`. "
         "The machine was shared: the load says how many processes wanted its two processors when a run began and ended; "
         "processor seconds do not depend on it. A run from the cache still starts Python, imports torch and exports every model "
-        "once, so that a changed one is noticed: about 15 of its processor seconds in `small`, whatever the cells cost. "
+        "once, so that a changed one is noticed: most of its processor seconds in `small`, whatever the cells cost. "
         "The rows without processor seconds and of `examples` are from before rounding fed errors back and before finished "
         "bundles were kept; their first run was stopped for minutes at a time."
     )
