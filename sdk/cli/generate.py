@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -27,14 +29,12 @@ def COMMAND(bundle: str, prompt: str, max_tokens: int, plain: bool, as_json: boo
     \b
       sdk generate dist/smollm2-pixel8-executorch "What is the capital of France?" --max-tokens 32
     """
-    import sys
-
     from sdk.bundles import open_bundle
     from sdk.cli.output import print_facts, print_json, toolchains_on_stderr
     from sdk.generate import generate
 
     opened = open_bundle(bundle)
-    out = sys.stdout
+    out = _own_stdout()
 
     def show(text: str) -> None:
         if not as_json:
@@ -48,6 +48,14 @@ def COMMAND(bundle: str, prompt: str, max_tokens: int, plain: bool, as_json: boo
         return
     click.echo("\n")
     print_facts(_facts(made))
+
+
+def _own_stdout() -> TextIO:
+    """Standard output as it is now, which stays so while that of toolchains is sent elsewhere."""
+    try:
+        return os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    except OSError:
+        return sys.stdout  # a stream that is no file, such as a test's
 
 
 def _data(made: Generated) -> dict[str, Any]:
