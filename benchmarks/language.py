@@ -82,7 +82,8 @@ def one(what: str, model: str, keep: str, uniform: str | None = None, max_size: 
 
 def _held(model: str) -> tuple[list[Any], list[Any]]:
     """Windows of the held-out text and the float model's logits on them."""
-    import gensim
+    from importlib.util import find_spec
+
     import torch
 
     from sdk.models.load import load_model
@@ -90,7 +91,9 @@ def _held(model: str) -> tuple[list[Any], list[Any]]:
 
     loaded = load_model(model, context=CONTEXT)
     assert loaded.language is not None
-    text = (Path(gensim.__file__).parent / "test" / "test_data" / "lee_background.cor").read_text("utf-8")
+    place = find_spec("gensim")
+    assert place is not None and place.origin is not None
+    text = (Path(place.origin).parent / "test" / "test_data" / "lee_background.cor").read_text("utf-8")
     held = [tokens for (tokens,) in windows(loaded.language, text.splitlines())[:WINDOWS]]
     module = loaded.module()
     with torch.no_grad():
