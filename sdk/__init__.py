@@ -25,6 +25,8 @@ def package(
     target: str = "auto",
     max_size: int | str | None = None,
     max_loss: float | None = None,
+    max_memory: int | str | None = None,
+    max_latency: float | None = None,
     uniform: str | None = None,
     plan: str | Path | Plan | None = None,
     recovered: str | Path | None = None,
@@ -41,7 +43,8 @@ def package(
     """Plan, lower and execute `model` for `device`, write the bundle (`out`) and return it.
 
     `model` is a module, an exported program or a reference (`file.py:factory`, `net.pt2`, a Hugging Face
-    directory); `max_size` bytes or "6MB"; `calibration` an iterable of input tuples; `metric(run) -> float`, higher
+    directory); `max_size` bytes or "6MB"; `max_memory` the same of predicted peak memory; `max_latency` ms of
+    predicted latency; `calibration` an iterable of input tuples; `metric(run) -> float`, higher
     is better, is called with the float model, the quantized model and the artifact; `inputs` are example inputs, by
     default the first calibration sample; `plan` a plan or its file, `recovered` what `recover` wrote for it; `out` is by
     default `dist/<model>-<device>-<target>`; `context`: tokens that a language model's bundle holds. Raises sdk.errors:
@@ -50,10 +53,14 @@ def package(
     from sdk.pipeline import package as run
     from sdk.progress import SilentReporter
 
-    said = {"device": device, "target": target, "max_size": max_size, "max_loss": max_loss, "uniform": uniform}
+    said = {
+        "device": device, "target": target, "max_size": max_size, "max_loss": max_loss, "max_memory": max_memory,
+        "max_latency": max_latency, "uniform": uniform,
+    }  # fmt: skip
     command = "".join(f", {key}={value!r}" for key, value in said.items() if value not in (None, "auto"))
     request = _request(
-        model, device=device, target=target, max_size=max_size, max_loss=max_loss, uniform=uniform,
+        model, device=device, target=target, max_size=max_size, max_loss=max_loss,
+        max_memory=max_memory, max_latency=max_latency, uniform=uniform,
         calibration=calibration, metric=metric, loss=loss, example=inputs, min_os=min_os,
         out=Path(out) if out is not None else None, name=name, trust=trust, context=context,
         recovered=Path(recovered) if recovered is not None else None,
@@ -69,6 +76,8 @@ def plan(
     target: str = "auto",
     max_size: int | str | None = None,
     max_loss: float | None = None,
+    max_memory: int | str | None = None,
+    max_latency: float | None = None,
     uniform: str | None = None,
     calibration: Iterable[Any] | str | None = None,
     loss: str = "auto",
@@ -83,7 +92,8 @@ def plan(
     from sdk.progress import SilentReporter
 
     request = _request(
-        model, device=device, target=target, max_size=max_size, max_loss=max_loss, uniform=uniform,
+        model, device=device, target=target, max_size=max_size, max_loss=max_loss,
+        max_memory=max_memory, max_latency=max_latency, uniform=uniform,
         calibration=calibration, loss=loss, example=inputs, min_os=min_os, name=name, trust=trust,
         context=context,
     )  # fmt: skip
@@ -189,10 +199,11 @@ def _request(model: Any, **words: Any) -> Request:
     from sdk.pipeline import Request
     from sdk.units import parse_size
 
-    if words["max_size"] is not None:
-        size = words["max_size"]
-        whole = isinstance(size, int) and not isinstance(size, bool) and size > 0
-        words["max_size"] = size if whole else parse_size(size)  # an int of Python's can only mean bytes
+    for name in ("max_size", "max_memory"):
+        size = words.get(name)
+        if size is not None:
+            whole = isinstance(size, int) and not isinstance(size, bool) and size > 0
+            words[name] = size if whole else parse_size(size)  # an int of Python's can only mean bytes
     return Request(model=model, **words)
 
 

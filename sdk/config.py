@@ -54,13 +54,6 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Budgets(_Frozen):
-    """Bytes that the finished file may have, and loss that it may add."""
-
-    max_size: Annotated[int, BeforeValidator(parse_bytes)] | None = None
-    max_loss: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """How far a number may move the wrong way: by a share of the baseline's (0.02 is 2 %) or by an amount."""
@@ -117,6 +110,15 @@ Growth = Annotated[Allowance, _allowance("+", float, "'+5%' or '+0.01'")]
 Drop = Annotated[Allowance, _allowance("-", float, "'-1%' or '-0.01'")]
 CountGrowth = Annotated[Allowance, _allowance("+", _whole, "'+0' or '+2'")]
 Level = Annotated[Literal["fail", "warn", "off"], BeforeValidator(lambda value: "off" if value is False else value)]
+
+
+class Budgets(_Frozen):
+    """Bytes that the finished file may have, loss that it may add, and its predicted peak memory and latency (ms)."""
+
+    max_size: Annotated[int, BeforeValidator(parse_bytes)] | None = None
+    max_loss: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
+    max_memory: Annotated[int, BeforeValidator(parse_bytes)] | None = None
+    max_latency: Milliseconds | None = None
 
 
 class Gate(_Frozen):
@@ -235,6 +237,8 @@ loss: auto
 budgets:
   {max_size}
   # max_loss: 0.02
+  # max_memory: 60MB
+  # max_latency: 8ms
 
 # `sdk devices list` shows all.
 devices: [{devices}]

@@ -13,6 +13,7 @@ from sdk.bundles.manifest import (
     REFERENCE,
     TOKENIZER,
     Artifact,
+    Bounded,
     CalibrationEntry,
     Figure,
     Figures,
@@ -34,8 +35,8 @@ from sdk.bundles.tensors import read_reference, write_reference
 from sdk.bundles.write import Kind, check_writable, is_bundle, write_bundle
 
 __all__ = [
-    "BOM", "EVIDENCE", "MANIFEST", "PLAN", "PROVENANCE", "REFERENCE", "TOKENIZER", "Artifact", "Bundle",
-    "CalibrationEntry", "Figure", "Figures", "Finding", "FrontEntry", "Kind", "LanguageEntry", "LayerEntry", "Manifest",
+    "BOM", "EVIDENCE", "MANIFEST", "PLAN", "PROVENANCE", "REFERENCE", "TOKENIZER", "Artifact", "Bounded",
+    "Bundle", "CalibrationEntry", "Figure", "Figures", "Finding", "FrontEntry", "Kind", "LanguageEntry", "LayerEntry", "Manifest",
     "MetricEntry", "ModelEntry", "Operators", "RecoveryEntry", "Tensor", "artifact_bytes", "as_arrays", "bundle_folder",
     "check_writable", "contents", "describe_artifact", "dump", "integrity", "is_bundle", "open_bundle", "parse",
     "read_reference", "safe_entries", "seal", "sha256_file", "write_bundle", "write_reference",

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from sdk.errors import BadInput, CheckFailed
 
@@ -101,12 +101,30 @@ class Figure(_Frozen):
     origin: Origin
 
 
+class Bounded(Figure):
+    """A predicted number with the bounds that nine in ten measurements of its validation kept."""
+
+    low: float | int
+    high: float | int
+
+
 class Figures(_Frozen):
-    """Bytes of the artifact, loss against the float model, and relative error against the quantized model."""
+    """Bytes of the artifact, loss against the float model, and relative error against the quantized model.
+
+    `peak_memory` in bytes and `latency` in ms are absent where nothing predicts them.
+    """
 
     artifact_bytes: Figure
     loss: Figure
     relative_error: Figure
+    peak_memory: Bounded | None = None
+    latency: Bounded | None = None
+
+    @model_serializer(mode="wrap")
+    def _known(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write what is known: a bundle from before there were predictions is the same text as ever."""
+        written: dict[str, Any] = write(self)
+        return {name: value for name, value in written.items() if value is not None}
 
 
 class CalibrationEntry(_Frozen):

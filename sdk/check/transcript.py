@@ -6,6 +6,7 @@
     load_ns N
     first_ns N
     peak_bytes N        most that was resident after that, above the base
+    private_bytes N     of what was resident after the runs, above the base, that which is of no file
     sample_ns N N …     any number of such lines
     resident_bytes N …  while running, at equal distances
     stride N            every how many runs a sample was kept
@@ -37,6 +38,7 @@ class Transcript:
     stride: int = 1
     base_bytes: int | None = None
     peak_bytes: int | None = None
+    private_bytes: int | None = None
     resident: tuple[int, ...] = ()
     outputs: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
 
@@ -101,7 +103,8 @@ def _whole(read: _Read) -> Transcript:
         return Transcript(
             runtime=words["runtime"], load_ns=int(words["load_ns"]), first_ns=int(words["first_ns"]),
             samples_ns=tuple(read.samples), stride=int(words.get("stride", 1)), base_bytes=_maybe(words, "base_bytes"),
-            peak_bytes=_maybe(words, "peak_bytes"), resident=tuple(read.resident), outputs=tuple(read.outputs),
+            peak_bytes=_maybe(words, "peak_bytes"),
+            private_bytes=_maybe(words, "private_bytes"), resident=tuple(read.resident), outputs=tuple(read.outputs),
         )  # fmt: skip
     except (KeyError, ValueError) as error:
         raise RunnerFailed(f"the runner's transcript lacks or spoils {error}") from None

@@ -7,21 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sdk.cli.options import Positive, Size, json_option
+from sdk.cli.options import Milliseconds, Positive, Size, json_option
 
 if TYPE_CHECKING:
     from sdk.check import CheckResult
-
-
-class Milliseconds(Positive):
-    """Milliseconds with their unit: 8ms, 0.5ms."""
-
-    name = "latency"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, str) and not value.endswith("ms"):
-            self.fail(f"{value!r} has no unit: write milliseconds such as 8ms", param, ctx)
-        return super().convert(str(value).removesuffix("ms"), param, ctx)
 
 
 @click.command()

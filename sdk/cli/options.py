@@ -40,6 +40,17 @@ class Positive(click.ParamType):  # type: ignore[type-arg]
         return number
 
 
+class Milliseconds(Positive):
+    """Milliseconds with their unit: 8ms, 0.5ms."""
+
+    name = "latency"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, str) and not value.endswith("ms"):
+            self.fail(f"{value!r} has no unit: write milliseconds such as 8ms", param, ctx)
+        return super().convert(str(value).removesuffix("ms"), param, ctx)
+
+
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")(command)
@@ -56,6 +67,8 @@ _REQUEST = (
     ),
     click.option("--max-size", type=Size(), help="Most bytes of the finished file, such as 4MB: best quality within it."),
     click.option("--max-loss", type=Positive(), help="Most loss against the float model: smallest file within it."),
+    click.option("--max-memory", type=Size(), help="Most bytes of predicted peak memory, such as 60MB."),
+    click.option("--max-latency", type=Milliseconds(), help="Most ms of predicted latency, such as 8ms."),
     click.option("--uniform", metavar="PRESET", help="One recipe for all layers: fp32, fp16, q8, q4, q4f16 or q2."),
     click.option("--calibration", metavar="REF", help="file.py:function that returns an iterable of input tuples."),
     click.option("--metric", metavar="REF", help="file.py:function metric(run) -> float, higher is better."),

@@ -83,3 +83,16 @@ def _first_descriptor_on_second() -> Iterator[None]:
     finally:
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def foreseen_facts(memory: Any, latency: Any) -> list[tuple[str, str]]:
+    """Return what is predicted of peak memory (bytes) and latency (ms) with its bounds; what is not predicted is left out."""
+    from sdk.units import format_size
+
+    found = []
+    if memory is not None:
+        value, low, high = (format_size(round(each)) for each in (memory.value, memory.low, memory.high))
+        found.append(("memory", f"{value} at the peak, predicted; {low} to {high}"))
+    if latency is not None:
+        found.append(("latency", f"{latency.value:.3g} ms, predicted; {latency.low:.3g} to {latency.high:.3g} ms"))
+    return found

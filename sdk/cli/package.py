@@ -66,7 +66,7 @@ def COMMAND(
 
 
 def _show(bundle: Bundle, inventory: LayerInventory) -> None:
-    from sdk.cli.output import print_facts, print_table
+    from sdk.cli.output import foreseen_facts, print_facts, print_table
     from sdk.units import format_size
 
     manifest = bundle.manifest
@@ -87,6 +87,7 @@ def _show(bundle: Bundle, inventory: LayerInventory) -> None:
         ("bundle", bundle.path),
         ("artifact", f"{artifact.path}, {format_size(artifact.bytes)} ({artifact.bytes:,} bytes)"),
         ("sha256", artifact.sha256),
+        *foreseen_facts(manifest.predicted.peak_memory, manifest.predicted.latency),
         ("for", f"{manifest.device}, {manifest.target}" + (f", OS {manifest.min_os:g}" if manifest.min_os else "")),
         ("executed by", manifest.runtime),
     ])

@@ -104,7 +104,7 @@ def _output(planned: list[Planned], layer: str | None, out: str | None, front: d
 
 
 def _show(planned: Planned) -> None:
-    from sdk.cli.output import print_facts, print_table
+    from sdk.cli.output import foreseen_facts, print_facts, print_table
     from sdk.units import format_size
 
     plan, before = planned.plan, {layer.name: layer.parameters * 4 for layer in planned.inventory.layers}
@@ -120,6 +120,7 @@ def _show(planned: Planned) -> None:
         ("file", f"{format_size(size)} ({size:,} bytes), predicted; float weights alone: {format_size(sum(before.values()))}"),
         ("loss", f"{plan.predicted.loss:.4g} {plan.loss}, predicted from {plan.calibration.samples} samples"
                  f" of {plan.calibration.origin}"),
+        *foreseen_facts(plan.predicted.peak_memory, plan.predicted.latency),
         ("objective", plan.objective),
     ])
 

@@ -68,11 +68,12 @@ def whole_request(flags: dict[str, Any], project: Project, plan: str | None) -> 
 
 
 def _budgets(flags: dict[str, Any], project: Project, plan: str | None) -> dict[str, Any]:
-    """The flags' budgets, or the file's when the flags say nothing of size, loss or recipe."""
-    given = {name: flags[name] for name in ("max_size", "max_loss")}
+    """The flags' budgets, or the file's when the flags say nothing of budgets or recipe."""
+    names = ("max_size", "max_loss", "max_memory", "max_latency")
+    given = {name: flags[name] for name in names}
     if any(v is not None for v in given.values()) or flags["uniform"] or plan:
         return given
-    return {"max_size": project.budgets.max_size, "max_loss": project.budgets.max_loss}
+    return {name: getattr(project.budgets, name) for name in names}
 
 
 def _presets() -> Sequence[str]:

@@ -18,7 +18,7 @@ from sdk.lowering.protocol import Target
 PACKAGE = "targets"
 GROUP = "sdk.targets"
 _MEMBERS = (
-    "name", "artifact", "fallback", "lossless", "toolchain", "capabilities", "price", "lower", "realised", "placement",
+    "name", "artifact", "fallback", "lossless", "toolchain", "capabilities", "memory", "price", "lower", "realised", "placement",
     "open", "reference",
 )  # fmt: skip
 

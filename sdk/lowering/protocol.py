@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from sdk.lowering.types import Arrays, Capability, Placement, Prices, Quantized, Realised, Site, Toolchain
+from sdk.lowering.types import Arrays, Capability, MemoryTable, Placement, Prices, Quantized, Realised, Site, Toolchain
 from sdk.models import Model
 from sdk.schemes import Scheme
 
@@ -62,6 +62,10 @@ class Target(Protocol):
 
     def capabilities(self) -> Sequence[Capability]:
         """Return the measured table, read from data."""
+        ...
+
+    def memory(self) -> MemoryTable | None:
+        """Return what the runtime needs in memory, read from data; None where nobody measured it."""
         ...
 
     def price(self, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:

@@ -34,6 +34,46 @@ class Capability:
 
 
 @dataclass(frozen=True, slots=True)
+class Copies:
+    """What a runtime holds of a weight besides its file: private bytes per weight, and per channel or group scale.
+
+    `packed` stays as long as the artifact is loaded, `passing` exists while it is loaded only. `outside`: the layer is
+    computed by the runtime's own kernels, outside of the accelerated parts. `rows`: only the rows that are looked up are read.
+    """
+
+    kinds: tuple[str, ...]
+    scheme: str
+    packed: float
+    scale: float = 0.0
+    passing: float = 0.0
+    outside: bool = False
+    rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTable:
+    """What a runtime needs in memory, measured (`origin` says where and how); bytes.
+
+    `code`: pages of its libraries; `fixed` and `operator`: private bytes of every artifact and of each operator; `indirection`:
+    per entry of the pointer tables of convolutions; `slack`: the share of private bytes that is added for what an allocator
+    does not give back, chosen so that a prediction is rarely too low. `freed`: the file's pages are given back after loading.
+    `outside`: ATen operators that its accelerated parts leave to the runtime. `error`: relative differences (measured /
+    predicted - 1) of which nine in ten of the validation's cases lay inside.
+    """
+
+    origin: str
+    code: int
+    fixed: int
+    operator: int
+    indirection: float
+    slack: float
+    freed: bool
+    outside: tuple[str, ...]
+    error: tuple[float, float]
+    copies: tuple[Copies, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Toolchain:
     """What of a target's toolchain is installed: package → version (None: missing), and the mend."""
 

@@ -12,6 +12,7 @@ from sdk.bundles import (
     REFERENCE,
     TOKENIZER,
     Artifact,
+    Bounded,
     Bundle,
     CalibrationEntry,
     Figure,
@@ -43,7 +44,7 @@ from sdk.pipeline.placing import operators
 from sdk.pipeline.planning import Planned, choose, limits_of, plan_request
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
-from sdk.planning import Infeasible, front, plan_text, significant
+from sdk.planning import Expected, Infeasible, front, plan_text, significant
 from sdk.progress import Chapter, Reporter
 from sdk.recovery import describe_recovery
 from sdk.verify import Parity
@@ -130,8 +131,9 @@ def _lower_within(
         report.note(said)
         try:
             plan = choose(
-                request, planned.workbench, planned.problem, planned.device, planned.target, planned.min_os, report, spare, share
-            )
+                request, planned.workbench, planned.problem, planned.costs, planned.device, planned.target, planned.min_os,
+                report, spare, share,
+            )  # fmt: skip
         except Infeasible:
             if share == 1.0:
                 raise
@@ -183,6 +185,8 @@ def _manifest(
             artifact_bytes=Figure(value=plan.predicted.artifact_bytes, origin="predicted"),
             loss=Figure(value=plan.predicted.loss, origin="predicted"),
             relative_error=Figure(value=None, origin="predicted"),
+            peak_memory=_bounded(plan.predicted.peak_memory),
+            latency=_bounded(plan.predicted.latency),
         ),
         measured=_measured(described, parity),
         rounding_floor=Figure(value=significant(parity.floor), origin="host"),
@@ -222,6 +226,12 @@ def _recovery(path: Path | None) -> RecoveryEntry | None:
         sha256=sha256_file(path), digest=found.data, samples=found.samples, steps=found.steps, held_out=found.held_out,
         before=significant(found.before), after=significant(found.after),
     )
+
+
+def _bounded(expected: Expected | None) -> Bounded | None:
+    if expected is None:
+        return None
+    return Bounded(value=expected.value, origin="predicted", low=expected.low, high=expected.high)
 
 
 def _measured(artifact: Artifact, parity: Parity) -> Figures:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sdk.costs import Costs
 from sdk.devices import DeviceProfile, family, find_device, list_devices
 from sdk.errors import BadInput, BudgetError, Missing
 from sdk.lowering import Target
 from sdk.lowering.discovery import find_target, ready_target
 from sdk.models import Layer, LayerInventory, Model
+from sdk.pipeline.foreseeing import costs_of, foreseen, keep, rows_of, solve_kept
 from sdk.pipeline.kept import prices
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
@@ -28,6 +30,7 @@ from sdk.planning import (
     Uniform,
     allowed,
     considered,
+    limits_in,
     make_plan,
     read_plan,
     revalidate,
@@ -53,6 +56,7 @@ class Planned:
     notes: tuple[str, ...] = ()
     recovered: Path | None = None
     """File of grids that `sdk recover` trained for this plan."""
+    costs: Costs = field(default_factory=Costs, repr=False)
 
     @property
     def choices(self) -> tuple[Choices, ...]:
@@ -95,17 +99,23 @@ def problem_within(
     workbench: Workbench, target: Target, restriction: Restriction, min_os: float | None, report: Reporter
 ) -> Problem:
     """Score and price every scheme that target, shapes and `restriction` (of a device, or of several) allow."""
+    return problem_and_costs(workbench, target, restriction, min_os, report)[0]
+
+
+def problem_and_costs(
+    workbench: Workbench, target: Target, restriction: Restriction, min_os: float | None, report: Reporter
+) -> tuple[Problem, Costs]:
+    """Return the problem with the sums that budgets on memory and latency limit, and the models that they come from."""
     kept, refused = allowed_within(workbench.model, target, restriction, min_os)
     losses = workbench.losses(kept)
     with report.stage(f"price for {target.name}"):
         priced = prices(target, workbench.model, kept, min_os)
-    return Problem(
-        priced.base,
-        tuple(
-            considered(layer, kept[layer.name], refused[layer.name], priced.layers[layer.name], losses[layer.name])
-            for layer in workbench.model.inventory.layers
-        ),
+    choices = tuple(
+        considered(layer, kept[layer.name], refused[layer.name], priced.layers[layer.name], losses[layer.name])
+        for layer in workbench.model.inventory.layers
     )
+    costs = costs_of(workbench.model, target, priced)
+    return Problem(priced.base, choices, rows_of(costs, choices)), costs
 
 
 def allowed_within(
@@ -198,22 +208,26 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
     bench = workbench or Workbench(request, report)
     for text in bench.notes:
         report.note(text)
-    problem = make_problem(bench, target, device, min_os, report)
-    plan = choose(request, bench, problem, device, target, min_os, report)
-    return Planned(plan, problem, bench.model, device, target, min_os, bench, tuple(report.notes), request.recovered)
+    problem, costs = problem_and_costs(bench, target, restriction_of(device, target), min_os, report)
+    plan = choose(request, bench, problem, costs, device, target, min_os, report)
+    return Planned(plan, problem, bench.model, device, target, min_os, bench, tuple(report.notes), request.recovered, costs)
 
 
 def limits_of(request: Request, device: DeviceProfile, loss: str) -> tuple[Limits, str]:
     """The budgets that hold and the objective: a given size asks for quality, a given loss for the smallest file.
 
-    With neither, the profile's default budgets hold; its loss is stated in nats and used for `kl` alone.
+    A limit on memory or latency alone asks for quality too, within the profile's size. With none of them, the profile's
+    default budgets hold; its loss is stated in nats and used for `kl` alone.
     """
-    if request.max_size is not None:
-        return Limits(request.max_size, request.max_loss), "quality"
-    if request.max_loss is not None:
-        return Limits(None, request.max_loss), "smallest"
+    further = Limits(max_memory=request.max_memory, max_latency=request.max_latency)
     budgets = device.budgets
     size = budgets.max_size.value if budgets.max_size is not None else None
+    if request.max_size is not None:
+        return replace(further, max_size=request.max_size, max_loss=request.max_loss), "quality"
+    if request.max_loss is not None:
+        return replace(further, max_loss=request.max_loss), "smallest"
+    if further.rows:
+        return replace(further, max_size=size), "quality"
     least = budgets.max_loss.value if budgets.max_loss is not None else DEFAULT_LOSS
     return Limits(size, least), "smallest"
 
@@ -226,30 +240,30 @@ DEFAULT_LOSS = 0.02
 
 
 def choose(
-    request: Request, bench: Workbench, problem: Problem, device: DeviceProfile, target: Target,
+    request: Request, bench: Workbench, problem: Problem, costs: Costs, device: DeviceProfile, target: Target,
     min_os: float | None, report: Reporter, spare: int = 0, share: float = 1.0,
 ) -> Plan:
     """The plan of a problem: read from a file, uniform, or solved with `spare` bytes kept free below max_size and for
     `share` of max_loss."""
     facts = facts_of(bench, device, target, min_os)
     if request.plan is not None:
-        plan = revalidate(read_plan(request.plan), problem, facts, str(request.plan))
+        plan = foreseen(revalidate(read_plan(request.plan), problem, facts, str(request.plan)), costs)
+        keep(plan, limits_in(plan), str(request.plan))
         _within(request, plan)
         return plan
     if request.uniform is not None:
         preset = uniform(problem, request.uniform)
         for text in _said(preset, len(problem.choices)):
             report.note(text)
-        plan = make_plan(
-            facts, problem, preset.solution, Limits(request.max_size, request.max_loss), preset.objective, preset.reasons
-        )
+        limits = Limits(request.max_size, request.max_loss, request.max_memory, request.max_latency)
+        plan = foreseen(make_plan(facts, problem, preset.solution, limits, preset.objective, preset.reasons), costs)
         _within(request, plan)
         return plan
     limits, objective = limits_of(request, device, bench.loss)
     with report.stage("solve"):
         aimed = limits if limits.max_loss is None else replace(limits, max_loss=share * limits.max_loss)
-        solution = solve_within(problem, aimed, objective, spare)
-    return make_plan(facts, problem, solution, limits, objective)
+        solution = solve_kept(problem, aimed, costs, lambda narrow: solve_within(problem, narrow, objective, spare))
+    return foreseen(make_plan(facts, problem, solution, limits, objective), costs)
 
 
 def solve_within(problem: Problem, limits: Limits, objective: str, spare: int = 0) -> Solution:
@@ -261,7 +275,7 @@ def solve_within(problem: Problem, limits: Limits, objective: str, spare: int = 
 
 
 def _less(limits: Limits, spare: int) -> Limits:
-    return limits if limits.max_size is None else Limits(max(1, limits.max_size - spare), limits.max_loss)
+    return limits if limits.max_size is None else replace(limits, max_size=max(1, limits.max_size - spare))
 
 
 def _within(request: Request, plan: Plan) -> None:
@@ -275,6 +289,7 @@ def _within(request: Request, plan: Plan) -> None:
         raise BudgetError(
             f"--max-loss {request.max_loss:g}: the plan is predicted to lose {loss:.4g}: raise it or choose more bits"
         )
+    keep(plan, Limits(max_memory=request.max_memory, max_latency=request.max_latency), "the plan")
 
 
 def facts_of(bench: Workbench, device: DeviceProfile, target: Target, min_os: float | None) -> Facts:

@@ -16,7 +16,8 @@ class Request:
     """One model for one device and target.
 
     `model`: a reference or a module; `example`: its example inputs; `device`: a profile's name or file; `target`:
-    a name or `auto`; `max_size` in bytes; `max_loss` in units of `loss`; `uniform`: a preset; `plan`: a plan file;
+    a name or `auto`; `max_size` in bytes; `max_loss` in units of `loss`; `max_memory` in bytes and `max_latency` in ms, both
+    as predicted; `uniform`: a preset; `plan`: a plan file;
     `recovered`: a file of grids that were trained for it;
     `calibration`: iterable of input tuples, or `file.py:function` that returns one; `metric`: callable or reference,
     higher is better; `folder`: what relative references are relative to; `trust`: run code that a model brings;
@@ -31,6 +32,8 @@ class Request:
     min_os: float | None = None
     max_size: int | None = None
     max_loss: float | None = None
+    max_memory: int | None = None
+    max_latency: float | None = None
     uniform: str | None = None
     plan: Path | None = None
     recovered: Path | None = None

@@ -3,12 +3,15 @@
 from sdk.planning.diff import HeaderChange, LayerChange, PlanDiff, diff
 from sdk.planning.explain import Explanation, Verdict, explain, marginal_price
 from sdk.planning.front import FrontPoint, front, knee
+from sdk.planning.limits import Limits, Solution
 from sdk.planning.objectives import Objective, all_objectives, objective_named
+from sdk.planning.offers import RowsOffer
 from sdk.planning.options import Choices, Option, Problem, Refusal, Restriction, allowed, considered
 from sdk.planning.plan import (
     SYNTHETIC,
     Budgets,
     Calibration,
+    Expected,
     Facts,
     Line,
     Loss,
@@ -20,16 +23,17 @@ from sdk.planning.plan import (
 )
 from sdk.planning.presets import PRESETS
 from sdk.planning.refuse import CounterOffer, Infeasible, counter_offer
-from sdk.planning.revalidate import revalidate
-from sdk.planning.solve import Limits, Solution, solve
+from sdk.planning.revalidate import limits_in, revalidate
+from sdk.planning.rows import Budget, Row, need
+from sdk.planning.solve import solve
 from sdk.planning.text import parse_plan, plan_text, read_plan, write_plan
 from sdk.planning.uniform import Missed, Uniform, uniform
 
 __all__ = [
-    "PRESETS", "SYNTHETIC", "Budgets", "Calibration", "Choices", "CounterOffer", "Explanation", "Facts",
+    "PRESETS", "SYNTHETIC", "Budget", "Budgets", "Calibration", "Choices", "CounterOffer", "Expected", "Explanation", "Facts",
     "FrontPoint", "HeaderChange", "Infeasible", "LayerChange", "Limits", "Line", "Loss", "Missed", "ModelId",
-    "Objective", "Option", "Plan", "PlanDiff", "Predicted", "Problem", "Refusal", "Restriction", "Solution",
-    "Uniform", "Verdict", "all_objectives", "allowed", "considered", "counter_offer", "diff", "explain",
-    "front", "knee", "make_plan", "marginal_price", "objective_named", "parse_plan", "plan_text", "read_plan",
-    "revalidate", "significant", "solve", "uniform", "write_plan",
+    "Objective", "Option", "Plan", "PlanDiff", "Predicted", "Problem", "Refusal", "Restriction", "Row",
+    "RowsOffer", "Solution", "Uniform", "Verdict", "all_objectives", "allowed", "considered", "counter_offer", "diff", "explain",
+    "front", "knee", "limits_in", "make_plan", "marginal_price", "need", "objective_named", "parse_plan", "plan_text",
+    "read_plan", "revalidate", "significant", "solve", "uniform", "write_plan",
 ]  # fmt: skip

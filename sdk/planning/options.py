@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sdk.errors import BadInput
 from sdk.lowering import Capability
 from sdk.models import Layer
+from sdk.planning.rows import Row
 from sdk.schemes import Scheme, fits
 
 Restriction = Callable[[Layer, Scheme], str | None]
@@ -66,10 +67,11 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A whole model to plan: `base` bytes that no choice changes, and the choices of every layer."""
+    """A whole model to plan: `base` bytes that no choice changes, the choices of every layer, and rows of other budgets."""
 
     base: int
     choices: tuple[Choices, ...]
+    rows: tuple[Row, ...] = ()
 
     def __getitem__(self, layer: str) -> Choices:
         for choices in self.choices:

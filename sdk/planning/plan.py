@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
 from sdk.errors import BadInput
+from sdk.planning.limits import Limits, Solution
 from sdk.planning.options import Option, Problem
 from sdk.planning.reasons import reason
-from sdk.planning.solve import Limits, Solution
 from sdk.units import parse_size
 
 SCHEMA = 1
@@ -60,18 +60,33 @@ class Calibration(_Part):
 
 
 class Budgets(_Part):
-    """The limits that the plan was made for: bytes of the finished file, and loss."""
+    """The limits that the plan was made for: bytes of the finished file, loss, bytes of peak memory, ms of latency."""
 
     max_size: Size | None = None
     max_loss: Number | None = None
+    max_memory: Size | None = None
+    max_latency: Number | None = None
+
+
+class Expected(_Part):
+    """A predicted number with the bounds between which nine in ten measurements of its validation lay."""
+
+    value: Number
+    low: Number
+    high: Number
 
 
 class Predicted(_Part):
-    """Bytes of the finished file (`base_bytes` of them are in no layer) and the summed loss."""
+    """Bytes of the finished file (`base_bytes` of them are in no layer) and the summed loss.
+
+    `peak_memory` (bytes) and `latency` (ms) are None where no model predicts them for the target or device.
+    """
 
     artifact_bytes: Bytes
     base_bytes: Bytes
     loss: Number
+    peak_memory: Expected | None = None
+    latency: Expected | None = None
 
 
 class Line(_Part):
@@ -144,7 +159,9 @@ def make_plan(
         loss=facts.loss,
         calibration=facts.calibration,
         objective=objective,
-        budgets=Budgets(max_size=limits.max_size, max_loss=limits.max_loss),
+        budgets=Budgets(
+            max_size=limits.max_size, max_loss=limits.max_loss, max_memory=limits.max_memory, max_latency=limits.max_latency
+        ),
         predicted=Predicted(
             artifact_bytes=solution.bytes,
             base_bytes=problem.base,

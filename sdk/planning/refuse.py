@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from sdk.errors import BudgetError
+from sdk.planning.offers import RowsOffer
 from sdk.planning.options import Option, Problem
 from sdk.units import format_size
 
@@ -74,7 +75,7 @@ class CounterOffer:
 class Infeasible(BudgetError):
     """No plan is within the limits; `offer` holds what is possible instead."""
 
-    def __init__(self, offer: CounterOffer) -> None:
+    def __init__(self, offer: CounterOffer | RowsOffer) -> None:
         super().__init__(offer.sentence())
         self.offer = offer
 

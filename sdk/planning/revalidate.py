@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from sdk.errors import BadInput, BudgetError
+from sdk.planning.limits import Limits, Solution
 from sdk.planning.names import did_you_mean
 from sdk.planning.options import Choices, Option, Problem
 from sdk.planning.plan import Facts, Line, Plan, make_plan, significant
 from sdk.planning.reasons import reason
-from sdk.planning.solve import Limits, Solution
 from sdk.units import format_size
 
 
@@ -31,10 +31,16 @@ def revalidate(plan: Plan, problem: Problem, facts: Facts, source: str = "the pl
         facts,
         problem,
         Solution(chosen=chosen, bytes=size, loss=loss, price=0.0, gap=0.0),
-        Limits(plan.budgets.max_size, plan.budgets.max_loss),
+        limits_in(plan),
         plan.objective,
         {c.layer: _reason(c, lines[c.layer], chosen[c.layer]) for c in problem.choices},
     )
+
+
+def limits_in(plan: Plan) -> Limits:
+    """Return the limits in a plan's header."""
+    found = plan.budgets
+    return Limits(found.max_size, found.max_loss, found.max_memory, found.max_latency)
 
 
 def _check_header(plan: Plan, facts: Facts, source: str) -> None:

@@ -1,52 +1,26 @@
-"""Chooses one scheme per layer: the exact optimum of an objective within limits on size and loss."""
+"""Chooses one scheme per layer: the exact optimum of an objective within limits on size, loss, memory and latency."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-
-from sdk.errors import BadInput
+from sdk.planning.balance import solve_rows
 from sdk.planning.knapsack import pack
+from sdk.planning.limits import Limits, Solution, solution_of
 from sdk.planning.objectives import Objective, objective_named
 from sdk.planning.options import Choices, Option, Problem
 from sdk.planning.refuse import Infeasible, counter_offer
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the plan must stay within: bytes of the finished file, and predicted loss. None: no limit."""
-
-    max_size: int | None = None
-    max_loss: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Solution:
-    """One option per layer.
-
-    `bytes` counts the finished file, base included; `loss` is the sum of the layers' losses. `price` is
-    the loss that one more byte would save at the optimum (0 where the limit does not bind). `gap` is the
-    distance to the optimum that the solver could not exclude, in units of the objective: 0 when proved.
-    """
-
-    chosen: Mapping[str, Option]
-    bytes: int
-    loss: float
-    price: float
-    gap: float
-
-
 def solve(problem: Problem, limits: Limits, objective: Objective | str = "quality") -> Solution:
     """Return the best solution of `problem` within `limits`.
 
-    Neither limit is ever exceeded; a wider limit never makes the result worse; the order of the layers
+    No limit is ever exceeded; a wider limit never makes the result worse; the order of the layers
     is irrelevant. Infeasible (a BudgetError) carries the counter-offer. BadInput for limits that are no
     numbers.
     """
     wanted = objective_named(objective) if isinstance(objective, str) else objective
-    _check(limits)
+    limits.check()
+    if limits.rows:
+        return solve_rows(problem, limits, wanted)
     best_quality = wanted.minimise == "loss"
     found = within_size(problem, limits.max_size) if best_quality else _smallest(problem, limits.max_loss)
     if found is None or _exceeds(found, limits):
@@ -58,26 +32,26 @@ def within_size(problem: Problem, max_size: int | None) -> Solution | None:
     """Return the solution of least loss in at most `max_size` bytes, or None when none is that small."""
     fronts = _fronts(problem)
     if max_size is None:
-        return _solution(problem, {name: front[-1] for name, front in fronts.items()}, 0.0, 0.0)
+        return solution_of(problem, {name: front[-1] for name, front in fronts.items()}, 0.0, 0.0)
     groups = [[(o.loss, float(o.bytes)) for o in front] for front in fronts.values()]
     packing = pack(groups, float(max_size - problem.base))
     if packing is None:
         return None
     chosen = {n: front[p] for (n, front), p in zip(fronts.items(), packing.picks, strict=True)}
-    return _solution(problem, chosen, packing.price, packing.gap)
+    return solution_of(problem, chosen, packing.price, packing.gap)
 
 
 def within_loss(problem: Problem, max_loss: float | None) -> Solution | None:
     """Return a solution of fewest bytes with at most `max_loss`, or None when none is that good."""
     fronts = {name: tuple(reversed(front)) for name, front in _fronts(problem).items()}
     if max_loss is None:
-        return _solution(problem, {name: front[-1] for name, front in fronts.items()}, 0.0, 0.0)
+        return solution_of(problem, {name: front[-1] for name, front in fronts.items()}, 0.0, 0.0)
     groups = [[(float(o.bytes), o.loss) for o in front] for front in fronts.values()]
     packing = pack(groups, max_loss)
     if packing is None:
         return None
     chosen = {n: front[p] for (n, front), p in zip(fronts.items(), packing.picks, strict=True)}
-    return _solution(problem, chosen, 1.0 / packing.price if packing.price else 0.0, packing.gap)
+    return solution_of(problem, chosen, 1.0 / packing.price if packing.price else 0.0, packing.gap)
 
 
 def _smallest(problem: Problem, max_loss: float | None) -> Solution | None:
@@ -88,7 +62,7 @@ def _smallest(problem: Problem, max_loss: float | None) -> Solution | None:
     best = within_size(problem, small.bytes)
     if best is None or best.loss > small.loss:
         return small
-    return _solution(problem, best.chosen, small.price, small.gap)
+    return solution_of(problem, best.chosen, small.price, small.gap)
 
 
 def _at_most(problem: Problem, limits: Limits) -> tuple[Solution | None, Solution | None]:
@@ -104,24 +78,6 @@ def _fronts(problem: Problem) -> dict[str, tuple[Option, ...]]:
     return {choices.layer: choices.front for choices in ordered}
 
 
-def _solution(problem: Problem, chosen: Mapping[str, Option], price: float, gap: float) -> Solution:
-    in_order = {choices.layer: chosen[choices.layer] for choices in problem.choices}
-    return Solution(
-        chosen=MappingProxyType(in_order),
-        bytes=problem.base + sum(option.bytes for option in in_order.values()),
-        loss=math.fsum(option.loss for option in in_order.values()),
-        price=price,
-        gap=gap,
-    )
-
-
 def _exceeds(found: Solution, limits: Limits) -> bool:
     too_big = limits.max_size is not None and found.bytes > limits.max_size
     return too_big or (limits.max_loss is not None and found.loss > limits.max_loss)
-
-
-def _check(limits: Limits) -> None:
-    if limits.max_size is not None and limits.max_size <= 0:
-        raise BadInput(f"max_size: {limits.max_size}: must be above 0 bytes")
-    if limits.max_loss is not None and not (math.isfinite(limits.max_loss) and limits.max_loss >= 0):
-        raise BadInput(f"max_loss: {limits.max_loss}: must be a finite number from 0 up")

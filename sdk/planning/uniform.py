@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sdk.errors import BadInput
+from sdk.planning.limits import Solution
 from sdk.planning.names import did_you_mean
 from sdk.planning.options import Choices, Option, Problem
 from sdk.planning.presets import PRESETS, SCHEMES_BY_BITS
-from sdk.planning.solve import Solution
 from sdk.schemes import all_schemes
 
 

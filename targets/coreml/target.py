@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import CheckFailed, LoweringError, SdkError
-from sdk.lowering import Capability, Executable, Placement, Prices, Progress, Quantized, Realised, Site, Toolchain
+from sdk.lowering import Capability, Executable, MemoryTable, Placement, Prices, Progress, Quantized, Realised, Site, Toolchain
 from sdk.models import Model
 from sdk.schemes import Scheme
 
@@ -40,6 +40,10 @@ class CoreMLTarget:
     def capabilities(self) -> Sequence[Capability]:
         """Return the measured table, read from data."""
         return _capabilities()
+
+    def memory(self) -> MemoryTable | None:
+        """Return None: nothing here runs Core ML, so nobody measured it."""
+        return None
 
     def price(self, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:
         """Return the bytes that each choice costs; choices that a layer's shape forbids are left out."""

@@ -14,7 +14,8 @@ import yaml
 
 from sdk.errors import LoweringError
 from sdk.lowering.protocol import Executable, Progress
-from sdk.lowering.types import Capability, Placement, Prices, Quantized, Realised, Site, Toolchain
+from sdk.lowering.tables import memory_table
+from sdk.lowering.types import Capability, MemoryTable, Placement, Prices, Quantized, Realised, Site, Toolchain
 from sdk.models import Model
 from sdk.rounding import Grid
 from sdk.schemes import Scheme, scheme_named
@@ -38,6 +39,10 @@ class NullTarget:
     def capabilities(self) -> Sequence[Capability]:
         """Return the table in `capabilities.yaml`."""
         return _capabilities()
+
+    def memory(self) -> MemoryTable | None:
+        """Return what the runtime needs in memory, read from memory.yaml."""
+        return memory_table("targets.null")
 
     def price(self, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:
         """Return the exact bytes of each choice."""

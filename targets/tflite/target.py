@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdk.errors import Missing
-from sdk.lowering import Capability, Executable, Placement, Prices, Progress, Quantized, Realised, Site, Toolchain
+from sdk.lowering import Capability, Executable, MemoryTable, Placement, Prices, Progress, Quantized, Realised, Site, Toolchain
+from sdk.lowering.tables import memory_table
 from sdk.models import Model
 from sdk.schemes import Scheme
 
@@ -39,6 +40,10 @@ class TfliteTarget:
         from targets.tflite.table import read_table
 
         return read_table()
+
+    def memory(self) -> MemoryTable | None:
+        """Return what the runtime needs in memory, read from memory.yaml."""
+        return memory_table("targets.tflite")
 
     def price(self, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:
         """Return the bytes of each choice in the finished file.

@@ -1,7 +1,8 @@
-"""Runs here, in a process of its own: opens an artifact with its target and measures it as a device's program would.
+"""Runs here, in a process of its own: opens an artifact as a board's program does and measures it.
 
-What the runtime's code takes is no memory of the artifact's. So a first process runs the artifact and tells which modules
-that imported, and each that measures imports those before it reads its base.
+An artifact that program cannot open (another target's, or one whose converter dropped an input) is opened by its target.
+What the runtime's code takes is no memory of the artifact's. So a first process runs the artifact and tells which way it
+went and which modules that imported, and each that measures imports those before it reads its base.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -26,19 +28,38 @@ def main(job: dict[str, Any]) -> None:
 
     The transcript goes to stdout. Without `modules` the artifact is run once, and what that imported is told instead.
     """
-    target, path = ready_target(job["target"]), Path(job["artifact"])
-    inputs = [measure.read_input(text) for text in job["inputs"]]
+    path, inputs = job["artifact"], [measure.read_input(text) for text in job["inputs"]]
     if "modules" not in job:
-        executable = target.open(path)
-        executable.run(inputs)
-        print(MARK + json.dumps({"runtime": executable.runtime, "modules": list(sys.modules)}), flush=True)
+        told = _try(job["target"], path, inputs)
+        print(MARK + json.dumps({**told, "modules": list(sys.modules)}), flush=True)
         return
+    load = _loader(job["target"], job["mapped"])[0]
     for name in job["modules"]:
         if name not in sys.modules:
             _import(name)
     signal.alarm(int(job["deadline"]) + 1)
     print("snugfit-run 1", flush=True)
-    measure.measure(lambda: target.open(path).run, inputs, type("Given", (), job), job["runtime"])
+    measure.measure(lambda: load(path), inputs, type("Given", (), job), job["runtime"])
+
+
+def _try(target: str, path: str, inputs: list[Any]) -> dict[str, Any]:
+    """Run once, the board's way if that works; return the runtime's name and whether it was that way (`mapped`)."""
+    if target in measure.RUNTIMES:
+        with suppress(Exception, SystemExit):
+            load, runtime = _loader(target, True)
+            load(path)(inputs)
+            return {"runtime": runtime, "mapped": True}
+    executable = ready_target(target).open(Path(path))
+    executable.run(inputs)
+    return {"runtime": executable.runtime, "mapped": False}
+
+
+def _loader(target: str, mapped: bool) -> tuple[Callable[[str], measure.Run], str]:
+    """What opens an artifact, and the name of its runtime where that is known before."""
+    if mapped:
+        load, runtime = measure.RUNTIMES[target]()
+        return load, f"XNNPACK ({runtime})"
+    return lambda path: ready_target(target).open(Path(path)).run, ""
 
 
 def _import(name: str) -> None:

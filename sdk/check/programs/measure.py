@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
 def measure(load: Callable[[], Run], inputs: list[Any], given: Any, runtime: str) -> None:
     """Load, run and time; `load()` returns a callable from a list of arrays to a list of arrays."""
     print("runtime", runtime)
-    base = resident()
+    base, own = resident(), status("RssAnon:")
     if base is not None:
         print("base_bytes", base)
         reset_peak()
@@ -57,9 +57,11 @@ def measure(load: Callable[[], Run], inputs: list[Any], given: Any, runtime: str
     for _ in range(given.warmup):
         run(inputs)
     outputs, samples, stride, points = timed(run, inputs, given)
-    top = peak()
+    top, private = status("VmHWM:"), status("RssAnon:")
     if top is not None and base is not None:
         print("peak_bytes", max(0, top - base))
+    if private is not None and own is not None:
+        print("private_bytes", max(0, private - own))
     for place in range(0, len(samples), 64):
         print("sample_ns", *samples[place : place + 64])
     if points:
@@ -130,12 +132,15 @@ def reset_peak() -> None:
         pass
 
 
-def peak() -> int | None:
-    """Return the most bytes that were resident since `reset_peak` (VmHWM), or None where the system does not say."""
+def status(word: str) -> int | None:
+    """Return the bytes that /proc/self/status tells for `word`, or None where the system does not say.
+
+    VmHWM: the most that was resident since `reset_peak`; RssAnon: what is resident and not of a file.
+    """
     try:
         with open("/proc/self/status") as file:
             for line in file:
-                if line.startswith("VmHWM:"):
+                if line.startswith(word):
                     return int(line.split()[1]) * 1024
     except OSError:
         pass

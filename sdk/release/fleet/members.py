@@ -93,6 +93,8 @@ def _member(
     if budgets is not None:
         request = replace(request, max_size=budgets.max_size, max_loss=budgets.max_loss)
     limits, objective = limits_of(request, profile, "")
+    if limits.rows:
+        raise BadInput(f"fleet: {' and '.join(limits.rows)}: a fleet is planned by size and loss: package its devices one by one")
     return Member(
         spelling=spelling, profile=profile, group=group.name or profile.name, share=share,
         limits=_within_memory(limits, profile), objective=objective,

@@ -1,0 +1,6 @@
+"""What a plan costs on a device, predicted before anything is lowered: peak memory and latency."""
+
+from sdk.costs.costs import Budget, Costs, Prediction, Sum
+from sdk.costs.memory import MemoryModel, Parts
+
+__all__ = ["Budget", "Costs", "MemoryModel", "Parts", "Prediction", "Sum"]

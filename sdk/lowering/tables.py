@@ -1,0 +1,24 @@
+"""Reads the measured tables that lie beside a target as YAML."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from sdk.lowering.types import Copies, MemoryTable
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@cache
+def memory_table(package: str) -> MemoryTable | None:
+    """Return what `memory.yaml` in the package of a target says, or None where there is none."""
+    file = resources.files(package).joinpath("memory.yaml")
+    if not file.is_file():
+        return None
+    data: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
+    copies = tuple(Copies(kinds=tuple(row.pop("kinds")), **row) for row in data.pop("copies"))
+    return MemoryTable(outside=tuple(data.pop("outside")), error=tuple(data.pop("error")), copies=copies, **data)

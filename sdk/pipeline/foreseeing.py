@@ -1,0 +1,77 @@
+"""Peak memory and latency in planning: sums for the solver, predictions in the plan, and limits that they must keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from sdk.costs import Budget, Costs, MemoryModel, Prediction
+from sdk.errors import BadInput, BudgetError
+from sdk.lowering import Prices, Target
+from sdk.models import Model
+from sdk.planning import Choices, Expected, Limits, Plan, Problem, Row, Solution, need, significant
+from sdk.units import format_size
+
+ROUNDS = 8
+"""Solutions after which a limit is given up that the sums keep and the prediction does not."""
+FIELDS: dict[Budget, str] = {"max_memory": "peak_memory", "max_latency": "latency"}
+"""Budget → what a plan calls the prediction that it limits."""
+
+
+def costs_of(model: Model, target: Target, priced: Prices) -> Costs:
+    """Return the cost models of a model on a target; a language model has none yet (its cache of keys and values)."""
+    table = target.memory() if model.language is None else None
+    return Costs(MemoryModel(model, table, priced) if table is not None else None)
+
+
+def rows_of(costs: Costs, choices: Sequence[Choices]) -> tuple[Row, ...]:
+    """Return the sums of the cost models over what may be chosen."""
+    names = {each.layer: [option.scheme for option in each.options] for each in choices}
+    return tuple(Row(found.budget, found.moment, found.base, found.amounts) for found in costs.sums(names))
+
+
+def solve_kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> Solution:
+    """Solve, and again with narrower limits while the prediction exceeds a limit that the sums keep.
+
+    The sums leave out what layers cost together, so they may be too low by a little. Infeasible with the counter-offer.
+    """
+    narrow = limits
+    for _ in range(ROUNDS):
+        solution = run(narrow)
+        schemes = {name: option.scheme for name, option in solution.chosen.items()}
+        over = {name: found.value - limits.rows[name] for name, found in costs.predict(schemes).items() if name in limits.rows}
+        excess = {name: value for name, value in over.items() if value > 0}
+        if not excess:
+            return solution
+        narrow = _narrowed(narrow, {name: need(problem.rows, name, schemes) or 0.0 for name in excess}, excess)
+    raise BudgetError(f"{', '.join(excess)}: no plan was found whose prediction keeps it: raise it a little")
+
+
+def _narrowed(limits: Limits, needed: dict[Budget, float], excess: dict[Budget, float]) -> Limits:
+    """The limits, below what the sums of the last plan needed by as much as its prediction was too high."""
+    if "max_memory" in excess:
+        limits = replace(limits, max_memory=max(1, int(needed["max_memory"] - excess["max_memory"])))
+    if "max_latency" in excess:
+        limits = replace(limits, max_latency=max(1e-9, needed["max_latency"] - excess["max_latency"]))
+    return limits
+
+
+def foreseen(plan: Plan, costs: Costs) -> Plan:
+    """Return the plan with what is predicted of it."""
+    found = {FIELDS[name]: _expected(each) for name, each in costs.predict(plan.schemes).items()}
+    return plan.model_copy(update={"predicted": plan.predicted.model_copy(update=found)})
+
+
+def _expected(found: Prediction) -> Expected:
+    return Expected(value=significant(found.value), low=significant(found.low), high=significant(found.high))
+
+
+def keep(plan: Plan, limits: Limits, source: str) -> None:
+    """BudgetError where the plan's prediction exceeds a limit on memory or latency, BadInput where nothing predicts it."""
+    for budget, limit in limits.rows.items():
+        found: Expected | None = getattr(plan.predicted, FIELDS[budget])  # type: ignore[index]
+        if found is None:
+            raise BadInput(f"{budget}: nothing predicts it for {plan.target}: leave it out, or choose another target")
+        if found.value > limit:
+            shown = [format_size(round(v)) if budget == "max_memory" else f"{v:.3g} ms" for v in (limit, found.value)]
+            raise BudgetError(f"{source}: {budget} {shown[0]}: predicted are {shown[1]}: raise it or give layers other schemes")

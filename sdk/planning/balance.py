@@ -1,0 +1,92 @@
+"""Plans under limits on memory and latency as well: several budgets at once, and what would have to give."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sdk.errors import BadInput
+from sdk.planning.limits import Limits, Solution, solution_of
+from sdk.planning.objectives import Objective
+from sdk.planning.objectives.objective import Cost
+from sdk.planning.offers import NAMES, Limit, RowsOffer
+from sdk.planning.options import Problem
+from sdk.planning.refuse import Infeasible
+from sdk.planning.rows import Row
+from sdk.planning.several import Weighed, pack_several
+
+_CLOSE = 1e-3
+"""How close, relative to the limit, the least memory or latency of a counter-offer is found."""
+
+
+def solve_rows(problem: Problem, limits: Limits, objective: Objective) -> Solution:
+    """Return the best solution of `objective` within `limits`, some of which the problem's rows sum up.
+
+    Infeasible carries a RowsOffer. BadInput when the problem has no row for a limit.
+    """
+    for budget in limits.rows:
+        if not any(row.budget == budget for row in problem.rows):
+            raise BadInput(f"{budget}: nothing predicts it for this target: leave it out, or choose another target")
+    found = _packed(problem, limits, objective.minimise)
+    if found is None:
+        raise Infeasible(_offer(problem, limits))
+    return found
+
+
+def _packed(problem: Problem, limits: Limits, minimise: Cost) -> Solution | None:
+    """The solution of least loss or fewest bytes within the limits, or None when there is none."""
+    ordered = sorted(problem.choices, key=lambda choices: choices.layer)
+    rows = _rows(problem, limits)
+    groups = [
+        [
+            Weighed(o.loss if minimise == "loss" else float(o.bytes), tuple(row.amount(c.layer, o.scheme) for row, _ in rows))
+            for o in c.options
+        ]
+        for c in ordered
+    ]  # fmt: skip
+    packed = pack_several(groups, [limit - row.base for row, limit in rows])
+    if packed is None:
+        return None
+    chosen = {c.layer: c.options[pick] for c, pick in zip(ordered, packed.picks, strict=True)}
+    return solution_of(problem, chosen, gap=packed.gap)
+
+
+def _rows(problem: Problem, limits: Limits) -> list[tuple[Row, float]]:
+    """Every sum that is limited, with its limit; size and loss as rows like the others."""
+    found: list[tuple[Row, float]] = []
+    if limits.max_size is not None:
+        sizes = {c.layer: {o.scheme: float(o.bytes) for o in c.options} for c in problem.choices}
+        found.append((Row("max_size", "the file", float(problem.base), sizes), float(limits.max_size)))
+    if limits.max_loss is not None:
+        losses = {c.layer: {o.scheme: o.loss for o in c.options} for c in problem.choices}
+        found.append((Row("max_loss", "all layers", 0.0, losses), limits.max_loss))
+    return found + [(row, limits.rows[row.budget]) for row in problem.rows if row.budget in limits.rows]
+
+
+def _offer(problem: Problem, limits: Limits) -> RowsOffer:
+    """What each limit would have to be: for itself, and with the others as they are."""
+    said = {name: getattr(limits, name) for name in NAMES if getattr(limits, name) is not None}
+    found = []
+    for name, value in said.items():
+        others = replace(limits, **{name: None})
+        found.append(Limit(name, value, alone=_least(problem, Limits(), name), given=_least(problem, others, name)))
+    return RowsOffer(tuple(found))
+
+
+def _least(problem: Problem, limits: Limits, name: str) -> float | None:
+    """The least value of the limit `name` that the other `limits` leave possible; None when those cannot be met."""
+    if name in ("max_size", "max_loss"):
+        found = _packed(problem, limits, "bytes" if name == "max_size" else "loss")
+        return None if found is None else float(found.bytes) if name == "max_size" else found.loss
+    rows = [row for row in problem.rows if row.budget == name]
+    if _packed(problem, limits, "bytes") is None:
+        return None
+    low = max(row.base + sum(min(row.amount(c.layer, o.scheme) for o in c.options) for c in problem.choices) for row in rows)
+    high = max(row.base + sum(max(row.amount(c.layer, o.scheme) for o in c.options) for c in problem.choices) for row in rows)
+    while high - low > _CLOSE * high:
+        middle = (low + high) / 2
+        wanted = replace(limits, max_memory=round(middle)) if name == "max_memory" else replace(limits, max_latency=middle)
+        if _packed(problem, wanted, "bytes") is None:
+            low = middle
+        else:
+            high = middle
+    return high

@@ -1,0 +1,78 @@
+"""What to say when limits on memory or latency cannot be met: which one binds, and what each would have to be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sdk.units import format_size
+
+NAMES = ("max_size", "max_memory", "max_latency", "max_loss")
+"""Limits in the order in which a person is told to give way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit that was asked for: `value`, the least that any plan needs of it, and the least with the other limits kept.
+
+    Bytes, ms (`max_latency`) or loss; `given` is None where the other limits cannot be met together.
+    """
+
+    name: str
+    value: float
+    alone: float | None
+    given: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowsOffer:
+    """What is possible where the limits are not."""
+
+    limits: tuple[Limit, ...]
+
+    @property
+    def binding(self) -> tuple[str, ...]:
+        """The limits that no plan at all meets; where each can be met for itself, all of them."""
+        hopeless = tuple(each.name for each in self.limits if each.alone is not None and each.alone > each.value)
+        return hopeless or tuple(each.name for each in self.limits)
+
+    @property
+    def missing_bytes(self) -> int:
+        """How many bytes above `max_size` the nearest plan needs (0 where there is no such limit)."""
+        found = [each for each in self.limits if each.name == "max_size" and each.given is not None]
+        return max(0, math.ceil((found[0].given or 0) - found[0].value)) if found else 0
+
+    @property
+    def best_loss(self) -> float:
+        """The least loss that the other limits leave; infinite where they cannot be met or none was asked for."""
+        found = [each.given for each in self.limits if each.name == "max_loss" and each.given is not None]
+        return found[0] if found else math.inf
+
+    def sentence(self) -> str:
+        """Say it in one sentence for a person."""
+        by_name = {each.name: each for each in self.limits}
+        hopeless = [each for each in self.limits if each.alone is not None and each.alone > each.value]
+        if hopeless:
+            said = "; ".join(
+                f"{each.name} {shown(each.name, each.value)} cannot be met: no plan needs less than "
+                f"{raised(each.name, each.alone or 0)}" for each in hopeless
+            )  # fmt: skip
+            return f"{said}; raise {' and '.join(each.name for each in hopeless)}, or choose another target or model"
+        named = " and ".join(f"{each.name} {shown(each.name, each.value)}" for each in self.limits)
+        ways = [f"{name} to {raised(name, each.given)}" for name, each in by_name.items() if each.given is not None]
+        return f"{named} cannot be met together: raise {' or '.join(ways) if ways else 'two of them'}"
+
+
+def shown(name: str, value: float) -> str:
+    """Show a limit's value in its unit."""
+    if name == "max_latency":
+        return f"{value:.3g} ms"
+    return f"{value:.3g}" if name == "max_loss" else format_size(round(value))
+
+
+def raised(name: str, value: float) -> str:
+    """Show a value so that a limit of just that much can be met: rounded up."""
+    if name in ("max_latency", "max_loss"):
+        text = f"{value:.3g}" if float(f"{value:.3g}") >= value else f"{value * 1.005:.3g}"
+        return text + (" ms" if name == "max_latency" else "")
+    return f"{format_size(round(value))} ({math.ceil(value):,} bytes)"

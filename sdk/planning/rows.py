@@ -1,0 +1,36 @@
+"""Budgets besides size and loss: what a plan needs of them, as sums over its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Budget = Literal["max_size", "max_loss", "max_memory", "max_latency"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sum that a budget limits: `base` plus an amount per layer and scheme.
+
+    A budget may have several rows, of which the largest counts: the memory while loading, and that of each moment of
+    running. `unit` amounts are bytes (max_memory) or ms (max_latency); `moment` says in words which sum it is.
+    """
+
+    budget: Budget
+    moment: str
+    base: float
+    amounts: Mapping[str, Mapping[str, float]] = field(repr=False)
+
+    def amount(self, layer: str, scheme: str) -> float:
+        """Return what the layer adds in the scheme."""
+        return self.amounts.get(layer, {}).get(scheme, 0.0)
+
+    def total(self, schemes: Mapping[str, str]) -> float:
+        """Return the sum for a plan (layer → scheme)."""
+        return self.base + sum(self.amount(layer, scheme) for layer, scheme in sorted(schemes.items()))
+
+
+def need(rows: tuple[Row, ...], budget: Budget, schemes: Mapping[str, str]) -> float | None:
+    """Return what a plan needs of a budget: the largest of its rows; None where it has none."""
+    return max((row.total(schemes) for row in rows if row.budget == budget), default=None)

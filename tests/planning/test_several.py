@@ -1,0 +1,95 @@
+"""Plans under several budgets: exact, within every limit, and refused with what would have to give."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdk.errors import BadInput
+from sdk.planning import Choices, Infeasible, Limits, Option, Problem, Row, need, solve
+
+SCHEMES = ("int4_g32", "int8_channel", "fp16", "fp32")
+
+
+@st.composite
+def problems(draw: Any) -> Problem:
+    """Up to five layers of up to four options, two rows of memory and one of latency."""
+    layers = draw(st.integers(1, 5))
+    number, loss = st.integers(0, 500), st.floats(0, 1, allow_nan=False)
+    choices, amounts = [], [{}, {}, {}]
+    for i in range(layers):
+        name, count = f"layer{i}", draw(st.integers(1, 4))
+        options = [Option(SCHEMES[k], draw(number), draw(loss)) for k in range(count)]
+        choices.append(Choices(name, "linear", tuple(sorted(options, key=lambda o: (o.bytes, o.loss, o.scheme)))))
+        for each in amounts:
+            each[name] = {SCHEMES[k]: float(draw(number)) for k in range(count)}
+    budgets = ("max_memory", "max_memory", "max_latency")
+    rows = tuple(Row(budget, "", float(draw(number)), each) for budget, each in zip(budgets, amounts, strict=True))
+    return Problem(draw(number), tuple(choices), rows)
+
+
+def every(problem: Problem) -> list[tuple[float, float, float, float]]:
+    """(size, loss, memory, latency) of every plan there is."""
+    found = []
+    for picked in itertools.product(*(c.options for c in problem.choices)):
+        schemes = {c.layer: o.scheme for c, o in zip(problem.choices, picked, strict=True)}
+        memory, latency = (need(problem.rows, budget, schemes) for budget in ("max_memory", "max_latency"))
+        found.append((problem.base + sum(o.bytes for o in picked), sum(o.loss for o in picked), memory or 0.0, latency or 0.0))
+    return found
+
+
+@given(problems(), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_the_best_of_all_plans_within_all_limits_is_found(problem: Problem, a: float, b: float, c: float) -> None:
+    plans = every(problem)
+    size, memory, latency = (
+        max(1, round(min(p[i] for p in plans) + share * (max(p[i] for p in plans) - min(p[i] for p in plans))))
+        for i, share in ((0, a), (2, b), (3, c))
+    )
+    limits = Limits(max_size=size, max_memory=memory, max_latency=float(latency))
+    allowed = [p for p in plans if p[0] <= size and p[2] <= memory and p[3] <= latency]
+    if not allowed:
+        with pytest.raises(Infeasible) as caught:
+            solve(problem, limits)
+        assert any(each.alone is not None for each in caught.value.offer.limits)
+        return
+    found = solve(problem, limits)
+    schemes = {name: option.scheme for name, option in found.chosen.items()}
+    assert found.bytes <= size
+    assert (need(problem.rows, "max_memory", schemes) or 0) <= memory
+    assert (need(problem.rows, "max_latency", schemes) or 0) <= latency
+    assert found.loss == pytest.approx(min(p[1] for p in allowed), abs=1e-9)
+    assert solve(problem, limits, "smallest").bytes == min(p[0] for p in allowed)
+
+
+@given(problems(), st.floats(0, 0.9))
+def test_a_counter_offer_can_be_met(problem: Problem, share: float) -> None:
+    plans = every(problem)
+    limits = Limits(max_size=max(1, min(p[0] for p in plans)), max_memory=max(1, round(share * min(p[2] for p in plans))))
+    try:
+        solve(problem, limits)
+    except Infeasible as refusal:
+        by_name = {each.name: each for each in refusal.offer.limits}
+        given_ = by_name["max_memory"].given
+        assert given_ is not None
+        assert solve(problem, Limits(max_size=limits.max_size, max_memory=int(given_) + 1)).bytes <= (limits.max_size or 0)
+
+
+def test_a_refusal_names_the_limit_that_binds() -> None:
+    options = (Option("int8_channel", 100, 0.1), Option("fp32", 400, 0.0))
+    row = Row("max_memory", "loading", 5_000_000.0, {"fc": {"int8_channel": 1_000_000.0, "fp32": 4_000_000.0}})
+    problem = Problem(0, (Choices("fc", "linear", options),), (row,))
+    with pytest.raises(Infeasible, match=r"max_memory 2\.00 MB cannot be met: no plan needs less than 6\.00 MB"):
+        solve(problem, Limits(max_memory=2_000_000))
+    with pytest.raises(Infeasible, match=r"max_memory 7\.00 MB and max_loss 0\.01 cannot be met together: raise max_memory to"):
+        solve(problem, Limits(max_memory=7_000_000, max_loss=0.01))
+    assert solve(problem, Limits(max_memory=7_000_000)).loss == 0.1
+
+
+def test_a_budget_that_nothing_predicts_is_refused() -> None:
+    problem = Problem(0, (Choices("fc", "linear", (Option("fp32", 8, 0.0),)),))
+    with pytest.raises(BadInput, match="max_latency: nothing predicts it"):
+        solve(problem, Limits(max_latency=1.0))
