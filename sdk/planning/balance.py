@@ -14,7 +14,7 @@ from sdk.planning.refuse import Infeasible
 from sdk.planning.rows import Row
 from sdk.planning.several import Weighed, pack_several
 
-_CLOSE = 1e-3
+_CLOSE = 5e-3
 """How close, relative to the limit, the least memory or latency of a counter-offer is found."""
 
 
@@ -77,16 +77,16 @@ def _least(problem: Problem, limits: Limits, name: str) -> float | None:
     if name in ("max_size", "max_loss"):
         found = _packed(problem, limits, "bytes" if name == "max_size" else "loss")
         return None if found is None else float(found.bytes) if name == "max_size" else found.loss
-    rows = [row for row in problem.rows if row.budget == name]
-    if _packed(problem, limits, "bytes") is None:
-        return None
+    rows = tuple(row for row in problem.rows if row.budget == name)
+    found = _packed(problem, limits, "bytes")
     low = max(row.base + sum(min(row.amount(c.layer, o.scheme) for o in c.options) for c in problem.choices) for row in rows)
-    high = max(row.base + sum(max(row.amount(c.layer, o.scheme) for o in c.options) for c in problem.choices) for row in rows)
-    while high - low > _CLOSE * high:
-        middle = (low + high) / 2
-        wanted = replace(limits, max_memory=round(middle)) if name == "max_memory" else replace(limits, max_latency=middle)
-        if _packed(problem, wanted, "bytes") is None:
-            low = middle
-        else:
-            high = middle
+    high = None
+    while found is not None:
+        high = max(row.total({layer: option.scheme for layer, option in found.chosen.items()}) for row in rows)
+        found = None
+        while high - low > _CLOSE * high and found is None:
+            middle = low + (high - low) / 2
+            wanted = replace(limits, max_memory=int(middle)) if name == "max_memory" else replace(limits, max_latency=middle)
+            found = _packed(problem, wanted, "bytes")
+            low = low if found is not None else middle
     return high

@@ -71,7 +71,10 @@ def _undominated(group: Sequence[Weighed]) -> list[int]:
 
 
 class _Core:
-    """The groups as columns; each row of weights is counted from the lightest packing, in units of its budget's room."""
+    """The groups as columns; each row of weights is counted from the lightest packing, in units of its budget's room.
+
+    A row whose budget leaves no room at all is counted in millionths of its heaviest option.
+    """
 
     def __init__(self, groups: Sequence[Sequence[Weighed]], budgets: Sequence[float]) -> None:
         import numpy as np
@@ -88,10 +91,10 @@ class _Core:
         for axis, budget in enumerate(budgets):
             light = [min(option.weights[axis] for option in group) for group in groups]
             left = math.fsum((budget, *(-each for each in light)))
-            unit = max(abs(left), 1e-300)
-            row = np.array([(o.weights[axis] - light[n]) / unit for n, group in enumerate(groups) for o in group])
-            self.rows.append(row)
-            self.room.append(left / unit if left else 0.0)
+            row = np.array([o.weights[axis] - light[n] for n, group in enumerate(groups) for o in group])
+            unit = max(left, 1e-6 * float(row.max(initial=0.0))) or 1.0
+            self.rows.append(row / unit)
+            self.room.append(left / unit)
         self.cuts: list[list[int]] = []
 
     def cost(self, picks: Sequence[int]) -> float:

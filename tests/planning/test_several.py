@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdk.errors import BadInput
@@ -42,6 +42,7 @@ def every(problem: Problem) -> list[tuple[float, float, float, float]]:
     return found
 
 
+@settings(max_examples=30, deadline=None)
 @given(problems(), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_the_best_of_all_plans_within_all_limits_is_found(problem: Problem, a: float, b: float, c: float) -> None:
     plans = every(problem)
@@ -65,6 +66,7 @@ def test_the_best_of_all_plans_within_all_limits_is_found(problem: Problem, a: f
     assert solve(problem, limits, "smallest").bytes == min(p[0] for p in allowed)
 
 
+@settings(max_examples=15, deadline=None)
 @given(problems(), st.floats(0, 0.9))
 def test_a_counter_offer_can_be_met(problem: Problem, share: float) -> None:
     plans = every(problem)
