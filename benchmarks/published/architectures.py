@@ -208,10 +208,16 @@ def _marian() -> Any:
                 vocab_size=65001, pad_token_id=65000).encoder  # fmt: skip
 
 
+TWINS = {"opus_mt_es_en": "opus_mt_en_es", "opus_mt_en_zh": "opus_mt_en_es", "opus_mt_zh_en": "opus_mt_en_es"}
+"""Models of one architecture under several names: they are left out together."""
+SIZES = {"HfWhisperEncoder": "WhisperEncoder", "WhisperSmallEncoderQuantizable": "WhisperEncoder"}
+
+
 def builder(model: str, component: str) -> tuple[str, Any] | None:
     """Return (architecture's name, its builder and inputs), or None for one that cannot be built here."""
     name = model.removesuffix("_quantized")
     for key in ((name, component), (name, "*")):
         if key in BUILDERS:
-            return f"{key[0]}:{key[1]}", BUILDERS[key]
+            family = TWINS.get(key[0], key[0]).removesuffix("_en" if "whisper" in key[0] else "\0")
+            return f"{family}:{SIZES.get(key[1], key[1])}", BUILDERS[key]
     return None

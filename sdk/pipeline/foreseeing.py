@@ -9,8 +9,8 @@ from sdk.costs import Budget, Costs, MemoryModel, Prediction
 from sdk.errors import BadInput, BudgetError
 from sdk.lowering import Prices, Target
 from sdk.models import Model
-from sdk.planning import Choices, Expected, Limits, Plan, Problem, Row, Solution, need, significant
-from sdk.units import format_size
+from sdk.planning import Choices, Expected, Infeasible, Limits, Plan, Problem, Row, Solution, need, significant
+from sdk.planning.offers import raised, shown
 
 ROUNDS = 8
 """Solutions after which a limit is given up that the sums keep and the prediction does not."""
@@ -35,16 +35,28 @@ def solve_kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Li
 
     The sums leave out what layers cost together, so they may be too low by a little. Infeasible with the counter-offer.
     """
-    narrow = limits
+    narrow, least = limits, dict[Budget, float]()
     for _ in range(ROUNDS):
-        solution = run(narrow)
+        try:
+            solution = run(narrow)
+        except Infeasible as error:
+            if narrow is limits:
+                raise
+            raise _not_found(limits, least) from error
         schemes = {name: option.scheme for name, option in solution.chosen.items()}
-        over = {name: found.value - limits.rows[name] for name, found in costs.predict(schemes).items() if name in limits.rows}
-        excess = {name: value for name, value in over.items() if value > 0}
+        found = {name: each.value for name, each in costs.predict(schemes).items() if name in limits.rows}
+        excess = {name: value - limits.rows[name] for name, value in found.items() if value > limits.rows[name]}
         if not excess:
             return solution
+        least = {name: min(least.get(name, found[name]), found[name]) for name in excess}
         narrow = _narrowed(narrow, {name: need(problem.rows, name, schemes) or 0.0 for name in excess}, excess)
-    raise BudgetError(f"{', '.join(excess)}: no plan was found whose prediction keeps it: raise it a little")
+    raise _not_found(limits, least)
+
+
+def _not_found(limits: Limits, least: dict[Budget, float]) -> BudgetError:
+    """What to say when the sums keep the limits and no plan's prediction does."""
+    said = [f"{n} {shown(n, limits.rows[n])}: the nearest plan needs {raised(n, value)}" for n, value in least.items()]
+    return BudgetError(f"{'; '.join(said)}: raise {' and '.join(least)}")
 
 
 def _narrowed(limits: Limits, needed: dict[Budget, float], excess: dict[Budget, float]) -> Limits:
@@ -73,5 +85,5 @@ def keep(plan: Plan, limits: Limits, source: str) -> None:
         if found is None:
             raise BadInput(f"{budget}: nothing predicts it for {plan.target}: leave it out, or choose another target")
         if found.value > limit:
-            shown = [format_size(round(v)) if budget == "max_memory" else f"{v:.3g} ms" for v in (limit, found.value)]
-            raise BudgetError(f"{source}: {budget} {shown[0]}: predicted are {shown[1]}: raise it or give layers other schemes")
+            said = f"{budget} {shown(budget, limit)}: predicted are {shown(budget, found.value)}"
+            raise BudgetError(f"{source}: {said}: raise it or give layers other schemes")
