@@ -90,11 +90,6 @@ def _known() -> set[str]:
     return {name for device in list_devices() for accelerator in device.accelerators for name in accelerator.targets}
 
 
-def make_problem(workbench: Workbench, target: Target, device: DeviceProfile, min_os: float | None, report: Reporter) -> Problem:
-    """Score and price every scheme that target, device and shapes allow."""
-    return problem_within(workbench, target, restriction_of(device, target), min_os, report)
-
-
 def problem_within(
     workbench: Workbench, target: Target, restriction: Restriction, min_os: float | None, report: Reporter
 ) -> Problem:
