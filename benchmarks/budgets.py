@@ -59,9 +59,10 @@ def _ends(case: str, target: str) -> tuple[int, int]:
     """Return the smallest size that the counter-offer names, and the size of the float file."""
     import sdk
     from sdk.errors import BudgetError
+    from sdk.lowering.discovery import find_target
 
     words = {"device": DEVICES[target], "target": target, "calibration": CASES[case].calibration}
-    floating = sdk.plan(CASES[case].reference, uniform="fp32", **words).predicted.artifact_bytes
+    floating = sdk.plan(CASES[case].reference, uniform=find_target(target).lossless, **words).predicted.artifact_bytes
     try:
         sdk.plan(CASES[case].reference, max_size="1kB", **words)
     except BudgetError as error:
