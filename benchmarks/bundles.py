@@ -40,7 +40,7 @@ COLUMNS = {
 }  # fmt: skip
 BESIDE = {
     "tool": "tool", "recipe": "recipe", "bytes": "MB", "kl": "KL", "cosine": "cosine",
-    "agreement": "top-1 as float", "metric": "task metric", "host_ms": "ms here", "error": "failure",
+    "agreement": "top-1 as float", "metric": "task metric", "error": "failure",
 }  # fmt: skip
 TOOLS = {"tflite": "litert", "executorch": "executorch", "coreml": "coreml"}
 
