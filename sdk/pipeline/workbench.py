@@ -96,8 +96,8 @@ class Workbench:
         return {name: dict(found) for name, found in scored.values.items()}
 
 
-def read_calibration(request: Request) -> Iterable[Any] | None:
-    """Return the request's calibration data, its function called; BadInput when that fails or gives something else."""
+def read_calibration(request: Request, most: int = EVALUATED) -> Iterable[Any] | None:
+    """Return the first `most` of the request's calibration data, its function called; BadInput when that fails."""
     data = request.calibration
     if isinstance(data, str):
         made = load_attribute(data, request.folder or Path(), "calibration")
@@ -110,7 +110,7 @@ def read_calibration(request: Request) -> Iterable[Any] | None:
     if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):  # a map-style Dataset has that alone
         raise BadInput(f"calibration: a {type(data).__name__} is not an iterable of input tuples")
     try:
-        return list(islice(data, EVALUATED))  # more are not looked at, and a loader may never end
+        return list(islice(data, most))  # more are not looked at, and a loader may never end
     except BadInput:
         raise
     except Exception as error:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 SERIAL = "FAKE0001"
 _SCRIPTS = {
-    "wait $!\nC=$?": "run", "uname -m": "facts", "hold()": "hold", "echo released": "release",
+    "wait $P\nC=$?": "run", "uname -m": "facts", "hold()": "hold", "echo released": "release",
     "sha256sum": "hashes", "scaling_governor": "environment",
 }  # fmt: skip
 

@@ -115,7 +115,7 @@ ANDROID: dict[str, tuple[Callable[[Path], object], str]] = {
     "an AAR with resources": (aar(add="res/values/strings.xml"), "only assets"),
     "an AAR without an artifact": (aar(drop="assets/net/pixel9_null/model.null"), "is not in the AAR"),
     "an AAR that leaves its folder": (aar(add="assets/../../evil"), "leaves the folder"),
-    "a damaged AAR": (aar(garble=b'"schema_version": 1'), "damaged"),
+    "a damaged AAR": (aar(garble=b'"schema_version": 2'), "damaged"),
 }  # fmt: skip
 
 PACK = "background-assets/*.json"
