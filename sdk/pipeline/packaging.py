@@ -44,7 +44,7 @@ from sdk.pipeline.placing import operators
 from sdk.pipeline.planning import Planned, choose, limits_of, plan_request
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
-from sdk.planning import Expected, Infeasible, front, plan_text, significant
+from sdk.planning import Expected, Infeasible, Plan, front, plan_text, significant
 from sdk.progress import Chapter, Reporter
 from sdk.recovery import describe_recovery
 from sdk.verify import Parity
@@ -181,13 +181,7 @@ def _manifest(
         ops=operators(planned.target, lowered.artifact),
         loss=plan.loss,
         runtime=parity.runtime,
-        predicted=Figures(
-            artifact_bytes=Figure(value=plan.predicted.artifact_bytes, origin="predicted"),
-            loss=Figure(value=plan.predicted.loss, origin="predicted"),
-            relative_error=Figure(value=None, origin="predicted"),
-            peak_memory=_bounded(plan.predicted.peak_memory),
-            latency=_bounded(plan.predicted.latency),
-        ),
+        predicted=_predicted(plan),
         measured=_measured(described, parity),
         rounding_floor=Figure(value=significant(parity.floor), origin="host"),
         metric=metric,
@@ -204,6 +198,17 @@ def _manifest(
         recovery=_recovery(planned.recovered),
         plan_sha256=sha256_file(folder / PLAN),
         reference_sha256=sha256_file(folder / REFERENCE),
+    )
+
+
+def _predicted(plan: Plan) -> Figures:
+    found = plan.predicted
+    return Figures(
+        artifact_bytes=Figure(value=found.artifact_bytes, origin="predicted"),
+        loss=Figure(value=found.loss, origin="predicted"),
+        relative_error=Figure(value=None, origin="predicted"),
+        peak_memory=_bounded(found.peak_memory),
+        latency=_bounded(found.latency),
     )
 
 
