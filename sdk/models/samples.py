@@ -25,6 +25,13 @@ class Samples:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def some(self, count: int) -> list[tuple[Any, ...]]:
+        """Return at most `count` samples, in their order: seeded at random, since data often takes turns."""
+        import torch
+
+        picked = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count]
+        return [self.inputs[i] for i in sorted(picked.tolist())]
+
 
 def take_samples(model: Model, data: Iterable[Any] | None, limit: int | None = None) -> Samples:
     """Check `data` against the model's inputs; batches larger than the model's are split along the first axis.

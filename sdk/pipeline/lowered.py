@@ -14,10 +14,9 @@ from sdk.errors import CheckFailed
 from sdk.lowering import Executable, Quantized, Realised
 from sdk.pipeline.kept import QUANTIZING, floor_for, module_of, toolchain_versions
 from sdk.pipeline.planning import Planned
-from sdk.pipeline.workbench import Workbench
+from sdk.pipeline.together import quantized_by
 from sdk.planning import Plan
 from sdk.progress import Reporter
-from sdk.quantize import quantize
 from sdk.recovery import read_recovery
 from sdk.schemes import scheme_named
 from sdk.verify import PARITY, Parity, check_realised, compare, parity_limit, run_artifact
@@ -67,14 +66,6 @@ class Lowered:
             self.min_os, bench.model.language and bench.model.language.context, toolchain_versions(target),
             code_digest(*QUANTIZING, module_of(target)), sha256_file(recovered) if recovered is not None else "",
         ]
-
-
-def quantized_by(plan: Plan, bench: Workbench, report: Reporter) -> Quantized:
-    """Return the model on the grids of `plan`."""
-    schemes = {name: scheme_named(scheme) for name, scheme in plan.schemes.items()}
-    static = any(scheme.activations == "static" for scheme in schemes.values())
-    with report.stage("quantize"):
-        return quantize(bench.model, schemes, bench.ranges if static else {}, bench.statistics)
 
 
 def lowering_key(lowered: Lowered) -> str:

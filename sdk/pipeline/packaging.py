@@ -52,6 +52,9 @@ from sdk.verify import Parity
 CLOSER = 0.9
 """Share of the loss that a file may have, by what the last one lost, which the next plan is made for."""
 
+SURPRISE, WORTH_TELLING = 3.0, 5e-3
+"""Times the predicted loss, and loss, above which the user is told that the prediction did not hold."""
+
 ATTEMPTS = 4
 """Plans that are lowered before a budget is given up: each corrects the prediction by what was measured."""
 
@@ -121,7 +124,7 @@ def _lower_within(
         else:
             realised, parity = verify(lowered)
             if request.max_loss is None or parity.loss <= request.max_loss:
-                _tell_of_default(request, limits.max_loss, parity.loss, report)
+                _tell_of_loss(request, limits.max_loss, parity.loss, plan.predicted.loss, report)
                 return lowered, realised, parity
             refusal = _too_lossy(request.max_loss, parity.loss, plan.predicted.loss)
             share *= CLOSER * request.max_loss / parity.loss
@@ -141,10 +144,16 @@ def _lower_within(
     raise refusal
 
 
-def _tell_of_default(request: Request, most: float | None, measured: float, report: Reporter) -> None:
-    """A loss budget that nobody asked for is no reason to fail, but the user has to hear that it is not kept."""
-    if request.max_loss is None and request.plan is None and request.uniform is None and most is not None and measured > most:
+def _tell_of_loss(request: Request, most: float | None, measured: float, predicted: float, report: Reporter) -> None:
+    """A loss that nobody limited is no reason to fail, but the user has to hear of it where it is a surprise."""
+    chosen = request.max_loss is None and request.plan is None and request.uniform is None
+    if chosen and most is not None and measured > most:
         report.note(f"the file loses {measured:.3g}, more than the default budget of {most:g}: give --max-loss to have it kept")
+    elif measured > max(SURPRISE * predicted, WORTH_TELLING):
+        report.note(
+            f"the file loses {measured:.3g} where {predicted:.3g} was predicted: at so few bits its layers make each other "
+            "worse; give it more bytes, or --max-loss to have a loss kept"
+        )
 
 
 def _too_lossy(most: float, measured: float, predicted: float) -> BudgetError:

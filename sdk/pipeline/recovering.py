@@ -13,9 +13,9 @@ from sdk.files import write_whole
 from sdk.lowering import Quantized
 from sdk.models.samples import Samples, take_samples
 from sdk.pipeline.kept import QUANTIZING
-from sdk.pipeline.lowered import quantized_by
 from sdk.pipeline.planning import plan_request
 from sdk.pipeline.request import Request
+from sdk.pipeline.together import quantized_by
 from sdk.pipeline.workbench import read_calibration
 from sdk.progress import Reporter
 from sdk.recovery import STEPS, Recovery, State, describe_recovery, recover, recovery_bytes

@@ -6,22 +6,32 @@ from collections.abc import Mapping
 
 from sdk.lowering.types import Quantized, Range
 from sdk.models import Model
+from sdk.models.samples import Samples
+from sdk.quantize.walk import round_in_order, walkable
 from sdk.rounding import Statistics, round_layer
 from sdk.schemes import Scheme
 
 
 def quantize(
-    model: Model, schemes: Mapping[str, Scheme], ranges: Mapping[str, Range] | None = None, statistics: Statistics | None = None
+    model: Model,
+    schemes: Mapping[str, Scheme],
+    ranges: Mapping[str, Range] | None = None,
+    statistics: Statistics | None = None,
+    samples: Samples | None = None,
 ) -> Quantized:
     """Return the model with each layer of `schemes` rounded to its scheme.
 
     `ranges` are the calibrated ranges of the inputs and outputs of static layers, by tensor name; `statistics` what
-    rounding uses of the calibration data (without them every weight is rounded for itself, all alike).
+    rounding uses of the calibration data (without them every weight is rounded for itself, all alike). With `samples` that
+    were given the layers are rounded in order, each making up for those before it (see `sdk.quantize.walk`).
     """
+    known, found = ranges or {}, statistics or Statistics()
+    if samples is not None and walkable(model, samples):
+        return Quantized(model, dict(schemes), round_in_order(model, schemes, known, found, samples), dict(known))
     module = model.module()
     grids = {}
     for layer in model.inventory.layers:
         if layer.name in schemes:
             weights = {w: module.get_parameter(w) for w in layer.weights}
-            grids[layer.name] = round_layer(layer, weights, [schemes[layer.name]], statistics or Statistics())[0]
-    return Quantized(model, dict(schemes), grids, dict(ranges or {}))
+            grids[layer.name] = round_layer(layer, weights, [schemes[layer.name]], found)[0]
+    return Quantized(model, dict(schemes), grids, dict(known))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from sdk.models import Layer, Model
@@ -31,19 +31,19 @@ def second_moments(model: Model, samples: Samples) -> tuple[Half, ...]:
     if samples.origin != "given":
         return ()
     module = model.module()
-    calls = _calls(module, {layer.weights[0]: layer for layer in model.inventory.layers if layer.kind in KINDS})
+    calls = product_calls(module, model.inventory.layers)
     most = max(1, ROWS // len(samples))
     middle = len(samples) // 2
     halves = [half for half in (samples.inputs[:middle], samples.inputs[middle:]) if half]
 
     class Summing(torch.fx.Interpreter):  # type: ignore[misc]
-        found: ClassVar[dict[str, _Sum]]
+        found: ClassVar[dict[str, MomentsSum]]
 
         def run_node(self, node: Any) -> Any:
             layer = calls.get(node)
             if layer is not None:
                 args, _ = self.fetch_args_kwargs_from_env(node)
-                self.found.setdefault(layer.name, _Sum()).add(input_rows(layer, args, most))
+                self.found.setdefault(layer.name, MomentsSum()).add(input_rows(layer, args, most))
             return super().run_node(node)
 
     made = []
@@ -56,7 +56,7 @@ def second_moments(model: Model, samples: Samples) -> tuple[Half, ...]:
     return tuple(made)
 
 
-class _Sum:
+class MomentsSum:
     """Adds up the moments of one layer, sample by sample."""
 
     def __init__(self) -> None:
@@ -74,11 +74,13 @@ class _Sum:
         self._squares += off_diagonal(moments)
 
     def moments(self) -> Moments:
+        """Return the mean over the samples."""
         return Moments((self._total / self._samples).contiguous(), self._samples, self._rows, self._squares)
 
 
-def _calls(module: Any, wanted: Mapping[str, Layer]) -> dict[Any, Layer]:
-    """Operators whose weight is in `wanted` and whose inputs per channel are few enough."""
+def product_calls(module: Any, layers: Iterable[Layer]) -> dict[Any, Layer]:
+    """Operators of `module` that are a layer of KINDS, and have few enough inputs per channel."""
+    wanted = {layer.weights[0]: layer for layer in layers if layer.kind in KINDS}
     found = {}
     for node in module.graph.nodes:
         weights = [arg for arg in node.args[1:2] if getattr(arg, "op", None) == "get_attr"]

@@ -24,10 +24,13 @@ FLOORS = 2.0
 """How many rounding floors an artifact may differ where that is more than the limit above."""
 
 SAMPLES = 8
-"""Samples that the artifact is executed on."""
+"""Samples that the artifact is compared with the quantized model on."""
+
+LOSS_SAMPLES = 24
+"""Samples that the artifact's loss is measured on."""
 
 WINDOWS = 3
-"""The same for a language model, whose samples are windows of many tokens, each of them an output."""
+"""Both for a language model, whose samples are windows of many tokens, each of them an output."""
 
 
 def parity_limit(schemes: Iterable[Scheme], floor: float) -> float:
@@ -38,11 +41,14 @@ def parity_limit(schemes: Iterable[Scheme], floor: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """What executing the artifact showed, over `samples` inputs: `relative_error` ‖a-q‖/‖q‖ against the quantized
-    torch model, `floor` the same of that model against itself with every unquantized parameter moved by 1e-6 (8-bit
-    activations turn float rounding into whole steps, layer after layer), `loss` against the float model in the plan's
-    loss, and `quantized_loss`, that of the torch model. For language models `agreement` is the share of tokens whose most
-    likely next one is that of the quantized torch model, and `divergence` the KL divergence from it in nats per token."""
+    """What executing the artifact on `samples` inputs showed.
+
+    Over the first SAMPLES of them: `relative_error` ‖a-q‖/‖q‖ against the quantized torch model, `floor` the same of that
+    model against itself with every unquantized parameter moved by 1e-6 (8-bit activations turn float rounding into whole
+    steps, layer after layer), and `quantized_loss` of the torch model against the float one in the plan's loss. Over all of
+    them `loss`, that of the artifact. For language models `agreement` is the share of tokens whose most likely next one is
+    that of the quantized torch model, and `divergence` the KL divergence from it in nats per token.
+    """
 
     relative_error: float
     floor: float
@@ -69,8 +75,9 @@ def compare(
     module, reference = model.module(), make_reference(quantized)
     shaken = make_reference(replace(quantized, model=shake(model)))
     squares, moved, norms, losses, planned, same, apart = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    inputs = samples.inputs[: SAMPLES if model.language is None else WINDOWS]
-    for sample in inputs:
+    inputs = samples.some(LOSS_SAMPLES if model.language is None else WINDOWS)
+    compared = inputs[:SAMPLES]
+    for sample in compared:
         with torch.no_grad():
             want = tuple(module(*sample))
         simulated, other = tuple(reference(*sample)), tuple(shaken(*sample))
@@ -80,14 +87,18 @@ def compare(
             moved += float((o.double() - q.double()).square().sum())
             norms += float(q.double().square().sum())
         if model.language is not None:
-            same += float((got[0].argmax(-1) == simulated[0].argmax(-1)).float().mean()) / len(inputs)
-            apart += measure("kl", simulated, got) / len(inputs)
+            same += float((got[0].argmax(-1) == simulated[0].argmax(-1)).float().mean()) / len(compared)
+            apart += measure("kl", simulated, got) / len(compared)
         losses += measure(loss, want, got)
         planned += measure(loss, want, simulated)
+    for sample in inputs[SAMPLES:]:
+        with torch.no_grad():
+            want = tuple(module(*sample))
+        losses += measure(loss, want, run_artifact(model, executable, sample))
     error, floor = (math.sqrt(x / norms) if norms else math.sqrt(x) for x in (squares, moved))
     said = () if model.language is None else (same, apart)
     return Parity(
-        error, floor, losses / len(inputs), planned / len(inputs), len(inputs), executable.runtime, executable.origin, *said
+        error, floor, losses / len(inputs), planned / len(compared), len(inputs), executable.runtime, executable.origin, *said
     )
 
 

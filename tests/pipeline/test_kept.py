@@ -17,7 +17,7 @@ from sdk.progress import Reporter
 pytestmark = pytest.mark.usefixtures("quiet", "app")
 
 COSTLY = (
-    "sdk.pipeline.lowered.quantize", "sdk.pipeline.lowered.compare", "sdk.pipeline.workbench.take_statistics",
+    "sdk.pipeline.together.quantize", "sdk.pipeline.lowered.compare", "sdk.pipeline.workbench.take_statistics",
     "sdk.pipeline.workbench.calibrate_ranges", "sdk.pipeline.workbench.score", "targets.null.target.NullTarget.lower",
     "targets.null.target.NullTarget.price", "targets.null.target.NullTarget.open",
 )  # fmt: skip
