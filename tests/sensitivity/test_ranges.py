@@ -1,0 +1,39 @@
+"""A static range holds for inputs that were not seen: it is chosen on samples that it was not fitted to."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from sdk.models.load import load_model
+from sdk.models.samples import take_samples
+from sdk.sensitivity.ranges import RATIOS, calibrate_ranges
+
+
+def _range_of(data: list[torch.Tensor]) -> tuple[float, float]:
+    """Lowest and highest value of the range that `data` gives the input of a layer."""
+    inputs = [(x,) for x in data]
+    model = load_model(nn.Linear(64, 4).eval(), inputs[0])
+    found = calibrate_ranges(model, model.inventory.layers, take_samples(model, inputs))[model.inventory.layers[0].input]
+    return (-128 - found.zero_point) * found.scale, (127 - found.zero_point) * found.scale
+
+
+def test_inputs_of_one_size_are_spanned_as_they_were_seen() -> None:
+    generator = torch.Generator().manual_seed(0)
+    low, high = _range_of([torch.rand(16, 64, generator=generator) * 2 - 1 for _ in range(20)])
+    assert -1.02 < low < -0.98 and 0.98 < high < 1.02
+
+
+def test_where_each_sample_may_be_larger_than_all_before_there_is_room() -> None:
+    """A rare large sample is in one half of the data alone, so that the other half learns to leave room for it."""
+    generator = torch.Generator().manual_seed(1)
+    data = [torch.rand(16, 64, generator=generator) * 2 - 1 for _ in range(20)]
+    data[15] *= 3
+    low, high = _range_of(data)
+    assert high > 3 * 1.04 and low < -3 * 1.04
+    assert high < 3 * max(RATIOS) * 1.01
+
+
+def test_a_single_sample_is_enough() -> None:
+    low, high = _range_of([torch.linspace(-1, 3, 64).reshape(1, 64)])
+    assert low <= 0 < high <= 3.1
