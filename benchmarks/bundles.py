@@ -27,6 +27,7 @@ BUDGETS = (
     ("page-orientation", "tflite", 2_000_000),
     ("page-orientation", "executorch", 2_200_000),
     ("page-orientation", "coreml", 1_200_000),
+    ("page-orientation", "coreml", 484_000),
 )
 """Case, target, bytes that the finished file may have."""
 
