@@ -87,3 +87,19 @@ def test_dynamic_shapes_are_no_code(tmp_path: Path) -> None:
     program = torch.export.export(Rows(), (torch.zeros(8, 4),), dynamic_shapes=({0: rows},))
     torch.export.save(program, tmp_path / "net.pt2")
     assert load_model(str(tmp_path / "net.pt2")).outputs[0].shape == (16, 4)
+
+
+def test_dynamic_shapes_that_follow_from_others_become_those_of_the_example(tmp_path: Path) -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 4)
+
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return self.layer(x).sum(0) + self.layer(y).sum(0)  # type: ignore[no-any-return]
+
+    rows = torch.export.Dim("rows", min=2, max=64)
+    example = (torch.randn(4, 8), torch.randn(8, 8))
+    program = torch.export.export(Two().eval(), example, dynamic_shapes={"x": {0: rows}, "y": {0: 2 * rows}})
+    torch.export.save(program, tmp_path / "net.pt2")
+    assert [spec.shape for spec in load_model(str(tmp_path / "net.pt2")).inputs] == [(4, 8), (8, 8)]
