@@ -40,11 +40,16 @@ class Bundle:
     def run(self, *inputs: Any) -> list[Any]:
         """Execute the artifact in its runtime: arrays or tensors in the model's order → list of numpy arrays.
 
-        BadInput when the inputs do not fit, CheckFailed when the artifact is not the one that was written,
-        Missing when the runtime is absent.
+        BadInput when the inputs do not fit, CheckFailed when the artifact is not the one that was written or its runtime
+        refuses the values, Missing when the runtime is absent.
         """
         arrays = as_arrays(inputs, self.manifest.model.inputs)
-        return list(self.executable().run(arrays))
+        executable = self.executable()
+        try:
+            return list(executable.run(arrays))
+        except RuntimeError as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise CheckFailed(f"{self.path}: {executable.runtime} refuses these inputs: {first}") from error
 
     def executable(self) -> Executable:
         """Return the loaded artifact, whose hash is checked before it is loaded."""

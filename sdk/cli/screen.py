@@ -20,7 +20,7 @@ _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore", "TQDM_DISABLE
 def quiet() -> None:
     """Hide warnings and log lines that no user can act on, for the rest of this process."""
     warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)  # what goes wrong is raised too, and told in one sentence
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     _separate_streams()

@@ -73,6 +73,8 @@ def _check_weights(program: Any, source: str) -> None:
     for name, tensor in tensors.items():
         if not isinstance(tensor, torch.Tensor):
             continue
+        if name in dict(program.named_parameters()) and tensor.numel() == 0:
+            raise BadInput(f"model {source!r}: weight {name} has shape {list(tensor.shape)}, which holds nothing: leave it out")
         if tensor.is_complex():
             raise BadInput(f"model {source!r}: weight {name} is complex, which no target holds")
         if name in dict(program.named_parameters()) and not torch.isfinite(tensor.float()).all():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 from sdk.errors import BadInput
@@ -20,7 +21,8 @@ def export_flat(module: Any, inputs: tuple[tuple[Any, ...], dict[str, Any]], sou
     if any(p.dtype in (torch.float16, torch.bfloat16, torch.float64) for p in module.parameters()):
         module, args, kwargs = copy.deepcopy(module).float(), _float(args), _float(kwargs)
     try:
-        with torch.no_grad(), _eval(module):  # so that no_grad regions inside the model leave no higher-order operator
+        # without gradients no_grad regions inside the model leave no higher-order operator; torch prints the graph of a refusal
+        with torch.no_grad(), _eval(module), redirect_stderr(io.StringIO()):
             return torch.export.export(module, args, kwargs, strict=False)
     except Exception as error:
         first = str(error).strip().splitlines()[0][:240] if str(error).strip() else ""

@@ -87,7 +87,7 @@ def call_inputs(reference: str) -> Any:
     function = load_attribute(reference, Path(), "inputs")
     try:
         example = function() if callable(function) else function
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(f"inputs: {reference!r} failed: {type(error).__name__}: {error}") from error
     return tuple(example) if isinstance(example, list | tuple) else example if isinstance(example, dict) else (example,)
 
@@ -106,7 +106,7 @@ def _import_file(file: Path, reference: str, field: str) -> Any:
         spec.loader.exec_module(module)
     except BaseException as error:
         sys.modules.pop(name, None)
-        if isinstance(error, Exception):
+        if isinstance(error, Exception | SystemExit):
             raise BadInput(f"{field}: {reference!r}: importing it failed: {_brief(error)}") from error
         raise
     finally:
@@ -121,7 +121,7 @@ def _call_factory(factory: Any, reference: str, name: str) -> Loaded:
         raise BadInput(f"model {reference!r} is a {type(factory).__name__}, not a function that returns a module")
     try:
         made = factory()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(f"model {reference!r}: calling the factory failed: {_brief(error)}") from error
     module, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(module, torch.nn.Module | torch.export.ExportedProgram):

@@ -53,7 +53,7 @@ def _call(metric: Callable[[Any], float], name: str, run: Callable[..., Any]) ->
         value = float(metric(run))
     except BadInput:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(f"metric: {name} failed: {type(error).__name__}: {error}") from error
     if not math.isfinite(value):
         raise BadInput(f"metric: {name} returned {value}; a finite number is needed, higher is better")

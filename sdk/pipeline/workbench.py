@@ -103,8 +103,10 @@ def read_calibration(request: Request, most: int = EVALUATED) -> Iterable[Any] |
         made = load_attribute(data, request.folder or Path(), "calibration")
         try:
             data = made() if callable(made) else made
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise BadInput(f"calibration: {request.calibration!r} failed: {type(error).__name__}: {error}") from error
+        if data is None:
+            raise BadInput(f"calibration: {request.calibration!r} returned None: return (or yield) the input tuples")
     if data is None:
         return None
     if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):  # a map-style Dataset has that alone
@@ -113,7 +115,7 @@ def read_calibration(request: Request, most: int = EVALUATED) -> Iterable[Any] |
         return list(islice(data, most))  # more are not looked at, and a loader may never end
     except BadInput:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(f"calibration: reading the samples failed: {type(error).__name__}: {error}") from error
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sdk.errors import BadInput
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples
 from sdk.rounding import Grid, Statistics, feed, round_plain
@@ -44,8 +45,19 @@ def importance(model: Model, samples: Samples, loss: str, limit: int = 16) -> di
 
 
 def take_statistics(model: Model, samples: Samples, loss: str) -> Statistics:
-    """Return what rounding uses of the calibration samples: importance of the weights and moments of the inputs."""
-    return Statistics(importance(model, samples, loss), second_moments(model, samples))
+    """Return what rounding uses of the calibration samples: importance of the weights and moments of the inputs.
+
+    BadInput where they overflow.
+    """
+    found = Statistics(importance(model, samples, loss), second_moments(model, samples))
+    for layer in model.inventory.layers:
+        known = [found.importance[w] for w in layer.weights if w in found.importance]
+        if not all(bool(part.isfinite().all()) for part in (*known, *(m.value for m in found.of_halves(layer.name)))):
+            raise BadInput(
+                f"calibration: at layer {layer.name} the samples' squares or gradients exceed float32: "
+                "give inputs scaled as the app scales them"
+            )
+    return found
 
 
 def score(

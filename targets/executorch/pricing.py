@@ -30,18 +30,20 @@ LIKELY = 0.3
 def float_size(model: Model) -> tuple[int, Mapping[str, int]]:
     """Return the size in bytes of the float .pte and of each layer's weight in it.
 
-    The file holds equal float weights once (layers that were copied): the first one pays, the others have 0 bytes.
+    The file holds equal float weights once (layers that were copied): the first one pays, the others have 0 bytes. Those of
+    embeddings, which stay outside of the delegates, are kept apart from those inside.
     """
     if model.language is not None:
         return _language_size(model)
     data = lower_program(Quantized(model, {}, {}, {}))
     module = model.module()
     weights: dict[str, int] = {}
-    seen: set[tuple[str, ...]] = set()
+    seen: set[tuple[bool, tuple[str, ...]]] = set()
     for layer in model.inventory.layers:
-        print_ = tuple(fingerprint(module.get_parameter(name).detach().numpy()) for name in layer.weights)
-        weights[layer.name] = 0 if print_ in seen else blob_size(4 * layer.parameters)
-        seen.add(print_)
+        prints = tuple(fingerprint(module.get_parameter(name).detach().numpy()) for name in layer.weights)
+        stored = layer.kind == "embedding", prints
+        weights[layer.name] = 0 if stored in seen else blob_size(4 * layer.parameters)
+        seen.add(stored)
     return len(data), weights
 
 

@@ -125,6 +125,28 @@ def test_encoder_runs_as_planned(encoder, tmp_path):
     assert placed.outside["aten::native_layer_norm.out"] == 1
 
 
+@pytest.mark.parametrize("schemes", [("fp32", "fp32"), ("int8_channel", "int8_channel_dynamic")])
+def test_a_tied_table_and_head_are_priced_where_they_are_stored(schemes, tmp_path):
+    import torch
+    from torch import nn
+
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.head = nn.Embedding(600, 64), nn.Linear(64, 600, bias=False)
+            self.head.weight = self.table.weight
+
+        def forward(self, ids):
+            return self.head(torch.relu(self.table(ids)))
+
+    model = _load(Tied(), lambda torch: (torch.arange(8).reshape(1, 8),))
+    chosen = dict(zip([layer.name for layer in model.inventory.layers], schemes, strict=True))
+    prices = TARGET.price(model, {name: [scheme_named(scheme)] for name, scheme in chosen.items()}, None)
+    _lower(model, chosen, tmp_path / "model.pte")
+    priced = prices.base + sum(prices.layers[name][scheme] for name, scheme in chosen.items())
+    assert abs(priced / (tmp_path / "model.pte").stat().st_size - 1) < 0.01
+
+
 def test_operators_are_named_as_in_the_schema_of_the_wheel():
     import re
     from importlib.util import find_spec
