@@ -112,10 +112,9 @@ def page() -> None:
         "predicted_bytes": "predicted MB", "answer": "answer",
     }  # fmt: skip
     head = (
-        f"{len(tries)} random budgets from 0.9 × the smallest file to 1.05 × the float file, seed {SEED}; those of Core ML on "
-        f"the two larger models include {BELOW} more each that no file is small enough for."
+        f"{len(tries)} random budgets from 0.9 × the smallest file to 1.05 × the float file, seed {SEED}. "
+        f"Pairs with refusals were given {BELOW} more, from half of the smallest file to just below it."
     )
-    made = intro("benchmarks.budgets", document)
     write_page("budgets", "Random size budgets", made, head, table(pairs, COLUMNS), table(tries, every))
 
 
