@@ -115,6 +115,7 @@ def page() -> None:
         f"{len(tries)} random budgets from 0.9 × the smallest file to 1.05 × the float file, seed {SEED}. "
         f"Pairs with refusals were given {BELOW} more, from half of the smallest file to just below it."
     )
+    made = intro("benchmarks.budgets", document)
     write_page("budgets", "Random size budgets", made, head, table(pairs, COLUMNS), table(tries, every))
 
 
