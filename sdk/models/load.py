@@ -69,15 +69,16 @@ def _inputs(loaded: Loaded, example: Any) -> Any:
 def _check_weights(program: Any, source: str) -> None:
     import torch
 
-    tensors = {**dict(program.named_parameters()), **dict(program.named_buffers()), **program.constants}
+    parameters = dict(program.named_parameters())
+    tensors = {**parameters, **dict(program.named_buffers()), **program.constants}
     for name, tensor in tensors.items():
         if not isinstance(tensor, torch.Tensor):
             continue
-        if name in dict(program.named_parameters()) and tensor.numel() == 0:
+        if name in parameters and tensor.numel() == 0:
             raise BadInput(f"model {source!r}: weight {name} has shape {list(tensor.shape)}, which holds nothing: leave it out")
         if tensor.is_complex():
             raise BadInput(f"model {source!r}: weight {name} is complex, which no target holds")
-        if name in dict(program.named_parameters()) and not torch.isfinite(tensor.float()).all():
+        if name in parameters and not torch.isfinite(tensor.float()).all():
             count = int((~torch.isfinite(tensor.float())).sum())
             raise BadInput(f"model {source!r}: weight {name} has {count} NaN or infinite values; mend the checkpoint")
 

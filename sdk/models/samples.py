@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -31,6 +31,12 @@ class Samples:
 
         picked = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count]
         return [self.inputs[i] for i in sorted(picked.tolist())]
+
+
+def halves(items: Sequence[Any]) -> list[Sequence[Any]]:
+    """First and second half, by which what is fitted to samples is judged on others; of a single item one half."""
+    middle = len(items) // 2
+    return [half for half in (items[:middle], items[middle:]) if half]
 
 
 def take_samples(model: Model, data: Iterable[Any] | None, limit: int | None = None) -> Samples:

@@ -21,8 +21,8 @@ Scores = dict[str, dict[str, float]]
 SCORING = ("sdk.models", "sdk.rounding", "sdk.schemes", "sdk.sensitivity")
 """Packages that decide scores, statistics and ranges."""
 
-QUANTIZING = (*SCORING, "sdk.lowering", "sdk.quantize")
-"""Packages that, with a target's own, decide an artifact."""
+QUANTIZING = (*SCORING, "sdk.lowering", "sdk.quantize", "sdk.pipeline.together")
+"""Packages and modules that, with a target's own, decide an artifact."""
 
 _DATA, _TENSORS = "data.json", "data.safetensors"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sdk.lowering.types import Range
 from sdk.models import Layer, Model
-from sdk.models.samples import Samples
+from sdk.models.samples import Samples, halves
 from sdk.rounding import Drift, Grid, Statistics, aim, round_layer
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error, quantize_static
@@ -108,16 +108,15 @@ def _drifts(
     layer: Layer, floats: Sequence[tuple[Any, ...]], rounded: Sequence[tuple[Any, ...]], mode: str, ranges: Mapping[str, Range]
 ) -> list[Drift]:
     """How the layer's inputs differ on the rounded side, over each half of the samples that there is."""
-    middle, most = len(floats) // 2, max(1, ROWS // len(floats))
+    most = max(1, ROWS // len(floats))
     found = []
-    for half in (slice(0, middle), slice(middle, None)):
-        total, gap, pairs = MomentsSum(), 0, list(zip(floats[half], rounded[half], strict=True))
-        for want, got in pairs:
+    for half in halves(list(zip(floats, rounded, strict=True))):
+        total, gap = MomentsSum(), 0
+        for want, got in half:
             rows = input_rows(layer, (_seen(got[0], mode, layer, ranges), *got[1:]), most)
             total.add(rows)
             gap = gap + (input_rows(layer, want, most) - rows).transpose(1, 2) @ rows / rows.shape[1]
-        if pairs:
-            found.append(Drift(total.moments(), gap / len(pairs)))
+        found.append(Drift(total.moments(), gap / len(half)))
     return found
 
 

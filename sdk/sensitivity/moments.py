@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from sdk.models import Layer, Model
-from sdk.models.samples import Samples
+from sdk.models.samples import Samples, halves
 from sdk.rounding import Half, Moments, off_diagonal
 
 KINDS = frozenset({"linear", "conv1d", "conv2d", "depthwise"})
@@ -33,8 +33,6 @@ def second_moments(model: Model, samples: Samples) -> tuple[Half, ...]:
     module = model.module()
     calls = product_calls(module, model.inventory.layers)
     most = max(1, ROWS // len(samples))
-    middle = len(samples) // 2
-    halves = [half for half in (samples.inputs[:middle], samples.inputs[middle:]) if half]
 
     class Summing(torch.fx.Interpreter):  # type: ignore[misc]
         found: ClassVar[dict[str, MomentsSum]]
@@ -48,7 +46,7 @@ def second_moments(model: Model, samples: Samples) -> tuple[Half, ...]:
 
     made = []
     with torch.no_grad():
-        for half in halves:
+        for half in halves(samples.inputs):
             Summing.found = {}
             for inputs in half:
                 Summing(module).run(*inputs)

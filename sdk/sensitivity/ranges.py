@@ -8,7 +8,7 @@ from typing import Any
 
 from sdk.lowering.types import Range
 from sdk.models import Layer, Model
-from sdk.models.samples import Samples
+from sdk.models.samples import Samples, halves
 from sdk.sensitivity.activations import quantize_static
 
 KEPT = 4096
@@ -75,21 +75,20 @@ class _Seen:
 
 def _fit(seen: Sequence[_Seen]) -> Range:
     """The range of all samples times the ratio that, fitted to each half of them, loses least on the other half."""
-    middle = len(seen) // 2
-    halves = [(seen[:middle], seen[middle:]), (seen[middle:], seen[:middle])] if middle else [(seen, seen)]
-    low, high = _span(seen)
-    return affine_range(*(_best(halves) * edge for edge in (low, high)))
+    parts = halves(seen)
+    ratio = _best(list(zip(parts, reversed(parts), strict=True)))
+    return affine_range(*(ratio * edge for edge in _span(seen)))
 
 
 def _span(seen: Sequence[_Seen]) -> tuple[float, float]:
     return min(0.0, *(each.low for each in seen)), max(0.0, *(each.high for each in seen))
 
 
-def _best(halves: Sequence[tuple[Sequence[_Seen], Sequence[_Seen]]]) -> float:
+def _best(pairs: Sequence[tuple[Sequence[_Seen], Sequence[_Seen]]]) -> float:
     """Ratio of least squared error over pairs of (what the range is fitted to, what it is judged on)."""
     import torch
 
-    spans = [(_span(fitted), torch.cat([each.values for each in judged])) for fitted, judged in halves]
+    spans = [(_span(fitted), torch.cat([each.values for each in judged])) for fitted, judged in pairs]
 
     def error(ratio: float) -> float:
         made = [(affine_range(low * ratio, high * ratio), values) for (low, high), values in spans]
