@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,28 @@ from sdk.models.outputs import output_names
 from sdk.models.references import Loaded, load_reference
 
 
-def load_model(
-    model: Any, example: Any = None, *, name: str | None = None, trust: bool = False, folder: Path | None = None,
-    context: int | None = None,
-) -> Model:
-    """Load, export, normalise and take the inventory of `model`; `context` in tokens is for language models alone.
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What a reference gives, exported as it stands: nothing of it was rewritten or computed yet."""
 
-    `model` is a reference (str), a `torch.nn.Module` or an `ExportedProgram`; `example` a tuple (or dict of
-    keyword) example inputs, needed when the reference gives none. Raises BadInput.
-    """
+    loaded: Loaded
+    program: Any
+    """A `torch.export.ExportedProgram`."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 over everything that decides the model that is made of it: operators, tensors, example and signature."""
+        from torch.utils import _pytree as pytree
+
+        leaves, _ = pytree.tree_flatten(self.program.example_inputs)
+        said = [self.loaded.name, self.loaded.source, str(self.program.call_spec), str(self.program.graph_signature)]
+        return _digest(self.program, (*said, *(leaf for leaf in leaves if not hasattr(leaf, "dtype")))) + digest_of(leaves)
+
+
+def export_model(
+    model: Any, example: Any = None, *, trust: bool = False, folder: Path | None = None, context: int | None = None
+) -> Exported:
+    """Load and export `model`, as described at `load_model`. Raises BadInput."""
     import torch
 
     if isinstance(model, str):
@@ -34,8 +49,26 @@ def load_model(
     if context is not None and loaded.language is None:
         raise BadInput(f"--context: model {loaded.source!r} is not a language model; leave it out")
     inputs = _inputs(loaded, example if loaded.language is None else None)
-    flat = export_flat(loaded.module, inputs, loaded.source)
-    _check_weights(flat, loaded.source)
+    program = export_flat(loaded.module, inputs, loaded.source)
+    _check_weights(program, loaded.source)
+    return Exported(loaded, program)
+
+
+def load_model(
+    model: Any, example: Any = None, *, name: str | None = None, trust: bool = False, folder: Path | None = None,
+    context: int | None = None,
+) -> Model:
+    """Load, export, normalise and take the inventory of `model`; `context` in tokens is for language models alone.
+
+    `model` is a reference (str), a `torch.nn.Module` or an `ExportedProgram`; `example` a tuple (or dict of
+    keyword) example inputs, needed when the reference gives none. Raises BadInput.
+    """
+    return finish_model(export_model(model, example, trust=trust, folder=folder, context=context), name)
+
+
+def finish_model(exported: Exported, name: str | None = None) -> Model:
+    """Normalise and take the inventory of an exported model; `name` instead of its own. Raises BadInput."""
+    loaded, flat = exported.loaded, exported.program
     program, tensors = normalise(flat, loaded.source, functional=loaded.language is not None)
     inventory = take_inventory(program)
     specs = _input_specs(program, tensors)
@@ -100,17 +133,36 @@ def _output_specs(program: Any, names: tuple[str, ...]) -> tuple[TensorSpec, ...
     )
 
 
-def _digest(program: Any, specs: tuple[TensorSpec, ...]) -> str:
-    """sha256 over operators with their arguments, every parameter, buffer and constant, and the input shapes."""
+def _digest(program: Any, said: tuple[Any, ...]) -> str:
+    """sha256 over operators with their arguments, every parameter, buffer and constant, and what is `said` of it."""
     import torch
 
-    digest = hashlib.sha256(repr(specs).encode())
-    for node in program.graph.nodes:
-        digest.update(f"{node.op} {node.target} {node.args} {node.kwargs}\n".encode())
+    digest = hashlib.sha256(repr(said).encode())
+    for part in program.graph_module.modules():
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            digest.update(f"{node.op} {node.target} {node.args} {node.kwargs}\n".encode())
     tensors = {**program.state_dict, **program.constants}
     for key in sorted(tensors):
         value = tensors[key]
         if isinstance(value, torch.Tensor):
-            digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            digest.update(key.encode())
+            _add(digest, value)
     return digest.hexdigest()
+
+
+def digest_of(values: Iterable[Any]) -> str:
+    """sha256 over the tensors among `values`, in their order."""
+    import torch
+
+    digest = hashlib.sha256()
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            _add(digest, value)
+    return digest.hexdigest()
+
+
+def _add(digest: Any, tensor: Any) -> None:
+    import torch
+
+    digest.update(f" {tensor.dtype} {tuple(tensor.shape)}".encode())
+    digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)

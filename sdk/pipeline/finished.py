@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdk.bundles import MANIFEST, PLAN, REFERENCE, Manifest, integrity, parse
-from sdk.cache import code_digest, key_of
+from sdk.cache import Cache, code_digest, key_of
 from sdk.pipeline.lowered import Lowered, copy, lowering_key, parity_key, remove
 from sdk.pipeline.planning import Planned
 from sdk.pipeline.request import Request
-from sdk.planning import plan_text
 from sdk.progress import Reporter
 
 _PARTS = "parts.json"
@@ -32,8 +31,8 @@ def bundle_key(request: Request, planned: Planned) -> BundleKey:
     lowering = lowering_key(Lowered(planned.plan, planned, Reporter(), Path()))
     device, target = planned.device, planned.target
     said = [
-        plan_text(planned.plan), planned.notes, device.name, sorted(device.families(target.name) or ()), request.command,
-        request.project_sha256, request.max_size, request.max_loss, request.uniform, request.plan is not None,
+        planned.plan.model_dump(mode="json"), planned.notes, device.name, sorted(device.families(target.name) or ()),
+        request.command, request.project_sha256, request.max_size, request.max_loss, request.uniform, request.plan is not None,
         request.metric is not None, planned.workbench.samples.origin,
     ]  # fmt: skip
     code = code_digest("sdk.bundles", "sdk.pipeline", "sdk.planning", "sdk.recovery", "sdk.verify", "sdk.devices")
@@ -50,18 +49,17 @@ def recall(folder: Path, request: Request, planned: Planned, report: Reporter) -
     if not _is_kept(request, planned):
         return False
     with report.stage("look for the finished bundle"):
-        manifest = _recalled(folder, request, planned)
+        manifest = recall_by(bundle_key(request, planned).bundle, planned.target.artifact, folder)
     for note in manifest.notes if manifest is not None else ():
         report.note(note)
     return manifest is not None
 
 
-def _recalled(folder: Path, request: Request, planned: Planned) -> Manifest | None:
-    """The manifest of the bundle that now lies in `folder`; None, and an empty folder, where a part of it is not known."""
-    cache = planned.workbench.kept.cache
-    parts = cache.read("bundles", bundle_key(request, planned).bundle, lambda entry: _texts(entry, folder))
+def recall_by(key: str, artifact: str, folder: Path) -> Manifest | None:
+    """Fill the empty `folder` with the bundle of that key and return its manifest; None where a part of it is not known."""
+    cache = Cache()
+    parts = cache.read("bundles", key, lambda entry: _texts(entry, folder))
     if parts is not None:
-        artifact = planned.target.artifact
         found = cache.read("lowered", parts["lowered"], lambda entry: copy(entry / artifact, folder / artifact))
         run = cache.read("verified", parts["verified"], lambda entry: copy(entry / REFERENCE, folder / REFERENCE))
         if found is not None and run is not None:

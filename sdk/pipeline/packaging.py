@@ -75,24 +75,6 @@ def package_request(request: Request, report: Reporter, workbench: Workbench | N
     return open_bundle(out)
 
 
-def place_known(request: Request, planned: Planned, out: Path, report: Reporter) -> Bundle | None:
-    """Put the bundle of a planned request at `out` if it was made before, else leave that as it is and return None."""
-    try:
-        write_bundle(out, lambda folder: _recall(folder, request, planned, report))
-    except _Unknown:
-        return None
-    return open_bundle(out)
-
-
-class _Unknown(Exception):
-    """The bundle was not made before."""
-
-
-def _recall(folder: Path, request: Request, planned: Planned, report: Reporter) -> None:
-    if not recall(folder, request, planned, report):
-        raise _Unknown
-
-
 def _fill(folder: Path, request: Request, planned: Planned, report: Reporter) -> None:
     if recall(folder, request, planned, report):
         return

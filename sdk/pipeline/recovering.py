@@ -15,8 +15,8 @@ from sdk.models.samples import Samples, take_samples
 from sdk.pipeline.kept import QUANTIZING
 from sdk.pipeline.planning import plan_request
 from sdk.pipeline.request import Request
+from sdk.pipeline.sources import read_calibration
 from sdk.pipeline.together import quantized_by
-from sdk.pipeline.workbench import read_calibration
 from sdk.progress import Reporter
 from sdk.recovery import STEPS, Recovery, State, describe_recovery, recover, recovery_bytes
 

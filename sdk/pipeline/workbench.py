@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from sdk.errors import BadInput
 from sdk.models import Model
-from sdk.models.load import load_model
-from sdk.models.references import load_attribute
+from sdk.models.load import finish_model
 from sdk.models.samples import Samples, take_samples
 from sdk.models.text import own_text, windows
 from sdk.pipeline.kept import Kept, Scores
 from sdk.pipeline.request import EVALUATED, Request
+from sdk.pipeline.sources import Sources, read_sources
 from sdk.progress import Reporter
 from sdk.rounding import Statistics
 from sdk.schemes import Scheme
@@ -31,17 +29,16 @@ OWN_WINDOWS = 8
 class Workbench:
     """A loaded model with its calibration samples; everything expensive is computed on first use and kept."""
 
-    def __init__(self, request: Request, report: Reporter) -> None:
-        """Load model and calibration of `request`; raises BadInput. `notes` belong to every bundle made from it."""
+    def __init__(self, request: Request, report: Reporter, sources: Sources | None = None) -> None:
+        """Load model and calibration of `request`, or finish those of its `sources`; raises BadInput.
+
+        `notes` belong to every bundle made from it.
+        """
         self.notes: list[str] = []
-        data = read_calibration(request)
         with report.stage("load model"):
-            example = request.example if request.example is not None else _first(data)
-            self.model: Model = load_model(
-                request.model, example if _needs_example(request) else None, name=request.name, trust=request.trust,
-                folder=request.folder, context=request.context,
-            )
-            self.samples: Samples = take_samples(self.model, self._texts(data), EVALUATED)
+            found = sources or read_sources(request)
+            self.model: Model = finish_model(found.exported, request.name)
+            self.samples: Samples = take_samples(self.model, self._texts(found.data), EVALUATED)
         self._report = report
         self.loss, assumed = choose_loss(request.loss, self.model, _check_outputs(self.model, self.samples))
         if assumed:
@@ -94,38 +91,6 @@ class Workbench:
                 statistics=self.statistics, tick=lambda done, total: stage.step(),
             )
         return {name: dict(found) for name, found in scored.values.items()}
-
-
-def read_calibration(request: Request, most: int = EVALUATED) -> Iterable[Any] | None:
-    """Return the first `most` of the request's calibration data, its function called; BadInput when that fails."""
-    data = request.calibration
-    if isinstance(data, str):
-        made = load_attribute(data, request.folder or Path(), "calibration")
-        try:
-            data = made() if callable(made) else made
-        except (Exception, SystemExit) as error:
-            raise BadInput(f"calibration: {request.calibration!r} failed: {type(error).__name__}: {error}") from error
-        if data is None:
-            raise BadInput(f"calibration: {request.calibration!r} returned None: return (or yield) the input tuples")
-    if data is None:
-        return None
-    if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):  # a map-style Dataset has that alone
-        raise BadInput(f"calibration: a {type(data).__name__} is not an iterable of input tuples")
-    try:
-        return list(islice(data, most))  # more are not looked at, and a loader may never end
-    except BadInput:
-        raise
-    except (Exception, SystemExit) as error:
-        raise BadInput(f"calibration: reading the samples failed: {type(error).__name__}: {error}") from error
-
-
-def _first(data: Iterable[Any] | None) -> Any:
-    return next(iter(data), None) if data is not None else None
-
-
-def _needs_example(request: Request) -> bool:
-    """References bring their own example inputs; modules and explicit examples do not."""
-    return request.example is not None or not isinstance(request.model, str)
 
 
 def _check_outputs(model: Model, samples: Samples) -> tuple[Any, ...]:

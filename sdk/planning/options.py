@@ -96,8 +96,12 @@ def allowed(
     """
     kept: list[Scheme] = []
     refused: list[Refusal] = []
+    rows: dict[str, list[Capability]] = {}
+    for row in capabilities:
+        if layer.kind in row.kinds:
+            rows.setdefault(row.scheme, []).append(row)
     for scheme in sorted(schemes, key=lambda s: s.name):
-        reason = _objection(layer, scheme, capabilities, min_os, always)
+        reason = _objection(layer, scheme, rows.get(scheme.name, []), min_os, always)
         if reason is None and restriction is not None:
             reason = restriction(layer, scheme)
         if reason is None:
@@ -149,9 +153,9 @@ def _unusable(size: int | None, loss: float | None) -> str | None:
 
 
 def _objection(
-    layer: Layer, scheme: Scheme, rows: Sequence[Capability], min_os: float | None, always: Collection[str]
+    layer: Layer, scheme: Scheme, found: Sequence[Capability], min_os: float | None, always: Collection[str]
 ) -> str | None:
-    found = [row for row in rows if row.scheme == scheme.name and layer.kind in row.kinds]
+    """Why the rows of this kind of layer and scheme do not allow it, or None."""
     if not found:
         return None if scheme.name in always else f"not measured for {layer.kind} layers on this target"
     reasons = [_row_objection(layer, scheme, row, min_os) for row in found]

@@ -71,16 +71,20 @@ KEPT = 4
 class Worker:
     """One process's state: the models that it loaded last, or why they cannot be."""
 
+    _sources: dict[Subject, Any] = field(default_factory=dict, repr=False)
+    _surveys: dict[str, str] = field(default_factory=dict, repr=False)
+    """What the survey of a cell is filed under."""
     _benches: dict[Subject, Any] = field(default_factory=dict, repr=False)
 
     def do(self, task: Task) -> Done:
         """Do one task; a cell that fails is a result, never an exception."""
         results, seconds = [], []
-        if task.kind == "survey":
+        known = self._known(task) if task.kind == "survey" else {}
+        if task.kind == "survey" and len(known) < len(task.cells):
             self._score(task)
         for cell in task.cells:
             started = time.monotonic()
-            results.append(_caught(cell, partial(self._one, cell, task)))
+            results.append(known.get(cell.name) or _caught(cell, partial(self._one, cell, task)))
             seconds.append(time.monotonic() - started)
         return Done(tuple(results), tuple(seconds), peak_memory())
 
@@ -88,24 +92,67 @@ class Worker:
         _at_home(task)
         return self._plan(cell, task) if task.kind == "survey" else self._build(cell, task)
 
-    def _workbench(self, cell: Cell) -> Any:
+    def _request(self, cell: Cell) -> Any:
+        """The cell's request, with its example inputs."""
         from sdk.models.references import call_inputs
+
+        request = cell.request(None)
+        return request if cell.subject.inputs is None else replace(request, example=call_inputs(cell.subject.inputs))
+
+    def _workbench(self, cell: Cell) -> Any:
         from sdk.pipeline import Workbench
 
         if cell.subject not in self._benches:
             if len(self._benches) == KEPT or not is_roomy():
                 self._benches.clear()
-            request = cell.request(None)
             try:
-                if cell.subject.inputs is not None:
-                    request = replace(request, example=call_inputs(cell.subject.inputs))
-                self._benches[cell.subject] = Workbench(request, SilentReporter())
+                self._benches[cell.subject] = Workbench(self._request(cell), SilentReporter(), self._read(cell))
             except SdkError as error:  # as long as the worker lives: every cell of the model says so, none tries again
                 self._benches[cell.subject] = error
+            self._sources.pop(cell.subject, None)
         found = self._benches[cell.subject]
         if isinstance(found, SdkError):
             raise found
         return found
+
+    def _read(self, cell: Cell) -> Any:
+        """The model's sources, read once."""
+        from sdk.pipeline import read_sources
+
+        if cell.subject not in self._sources:
+            self._sources[cell.subject] = read_sources(self._request(cell))
+        return self._sources[cell.subject]
+
+    def _known(self, task: Task) -> dict[str, Result]:
+        """Results of cells that an earlier sweep surveyed, found by the exported model: nothing is computed again."""
+        from sdk.pipeline import recall_survey, survey_key
+
+        known: dict[str, Result] = {}
+        with contextlib.suppress(Exception):  # whatever is wrong is said by the cells themselves
+            _at_home(task)
+            for cell in task.cells:
+                key = survey_key(cell.request(None), self._read(cell))
+                if key is None:
+                    continue
+                self._surveys[cell.name] = key
+                found = recall_survey(key)
+                if found is None:
+                    continue
+                if found.error:
+                    known[cell.name] = Result(cell.name, "infeasible", error=found.error, counter_offer=found.counter_offer)
+                    continue
+                there = _left_alone(cell, task, found.bundle, found.lowering) or _placed(cell, task, found.bundle)
+                if there is not None:
+                    known[cell.name] = there
+        if len(known) == len(task.cells):
+            self._sources.clear()
+        return known
+
+    def _remember(self, cell: Cell, survey: Any) -> None:
+        from sdk.pipeline import remember_survey
+
+        if cell.name in self._surveys:
+            remember_survey(self._surveys[cell.name], survey)
 
     def _score(self, task: Task) -> None:
         """Score what any cell of the task may choose in one pass; what is wrong with a cell is said by that cell."""
@@ -117,21 +164,18 @@ class Worker:
 
     def _plan(self, cell: Cell, task: Task) -> Result:
         """Plan a cell; one whose bundle was made before, here or elsewhere, is built with that."""
-        from sdk.pipeline import bundle_key, make_plan, place_known
+        from sdk.pipeline import Survey, bundle_key, make_plan
 
-        request, report = cell.request(Path(task.out) / cell.name), Chapter(Reporter())
-        planned = make_plan(request, report, self._workbench(cell))
+        request, bench = cell.request(Path(task.out) / cell.name), self._workbench(cell)
+        try:
+            planned = make_plan(request, Chapter(Reporter()), bench)
+        except BudgetError as error:
+            self._remember(cell, Survey(error=_line(str(error)), counter_offer=_offer(error)))
+            raise
         found = bundle_key(request, planned)
-        here = task.before.get(cell.name)
-        if here is not None and here.plan == found.bundle and is_there(Path(task.out), here):
-            return Result(
-                cell.name, "built", found.bundle, found.lowering, False, here.bytes, here.loss, here.loss_kind, here.sha256,
-                here.manifest_sha256,
-            )  # fmt: skip
-        bundle = place_known(request, planned, Path(task.out) / cell.name, report)
-        if bundle is not None:
-            return _built(cell, bundle, found.bundle)
-        return Result(cell.name, "planned", plan=found.bundle, lowering=found.lowering, fresh=not found.known)
+        self._remember(cell, Survey(found.bundle, found.lowering))
+        there = _left_alone(cell, task, found.bundle, found.lowering) or _placed(cell, task, found.bundle)
+        return there or Result(cell.name, "planned", plan=found.bundle, lowering=found.lowering, fresh=not found.known)
 
     def _build(self, cell: Cell, task: Task) -> Result:
         from sdk.pipeline import package
@@ -147,6 +191,24 @@ def _built(cell: Cell, bundle: Bundle, plan: str) -> Result:
         cell.name, "built", plan=plan, bytes=manifest.artifact.bytes, loss=None if loss is None else float(loss),
         loss_kind=manifest.loss, sha256=manifest.artifact.sha256, manifest_sha256=sha256_file(bundle.path / MANIFEST),
     )  # fmt: skip
+
+
+def _left_alone(cell: Cell, task: Task, plan: str, lowering: str) -> Result | None:
+    """The result of a cell whose bundle is there, intact and of the same plan."""
+    here = task.before.get(cell.name)
+    if here is None or here.plan != plan or not is_there(Path(task.out), here):
+        return None
+    return Result(
+        cell.name, "built", plan, lowering, False, here.bytes, here.loss, here.loss_kind, here.sha256, here.manifest_sha256
+    )
+
+
+def _placed(cell: Cell, task: Task, plan: str) -> Result | None:
+    """The result of a cell whose bundle the cache holds, now in place."""
+    from sdk.pipeline import place_finished
+
+    bundle = place_finished(plan, cell.target, Path(task.out) / cell.name)
+    return None if bundle is None else _built(cell, bundle, plan)
 
 
 def is_there(out: Path, row: Row) -> bool:
@@ -176,15 +238,18 @@ def _caught(cell: Cell, step: Callable[[], Result]) -> Result:
     try:
         return step()
     except BudgetError as error:
-        offer = getattr(error, "offer", None)
-        plain = asdict(offer) if is_dataclass(offer) and not isinstance(offer, type) else None
-        return Result(cell.name, "infeasible", error=_line(str(error)), counter_offer=plain)
+        return Result(cell.name, "infeasible", error=_line(str(error)), counter_offer=_offer(error))
     except SdkError as error:
         return Result(cell.name, "failed", error=_line(str(error)))
     except MemoryError:
         return Result(cell.name, "failed", error="not enough memory: use a machine with more, or fewer --jobs")
     except Exception as error:
         return Result(cell.name, "failed", error=f"unexpected {type(error).__name__}: {_line(str(error))[:300]}")
+
+
+def _offer(error: BudgetError) -> dict[str, Any] | None:
+    offer = getattr(error, "offer", None)
+    return asdict(offer) if is_dataclass(offer) and not isinstance(offer, type) else None
 
 
 def _line(text: str) -> str:

@@ -135,13 +135,18 @@ def _serve(pipe: Connection, parent: int) -> None:
     """A worker's whole life: task in, result out, until the driver closes the pipe or is gone."""
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides, and ends its workers with SIGTERM
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    busy = False
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1) if busy else os._exit(1))  # an idle one has nothing to clean up
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     worker = Worker()
     with contextlib.suppress(EOFError, OSError):
         os.dup2(2, 1)  # what toolchains print is not the driver's output
         while True:
-            pipe.send(worker.do(pipe.recv()))
+            task = pipe.recv()
+            busy = True
+            done = worker.do(task)
+            busy = False
+            pipe.send(done)
 
 
 def _leave_with(parent: int) -> None:

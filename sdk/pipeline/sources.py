@@ -1,0 +1,103 @@
+"""What a request's references give before anything is computed of them: the exported model and the calibration data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sdk.errors import BadInput
+from sdk.models.load import Exported, export_model
+from sdk.models.references import load_attribute
+from sdk.pipeline.request import EVALUATED, Request
+
+
+@dataclass(frozen=True)
+class Sources:
+    """An exported model and the raw calibration data, None where there are none."""
+
+    exported: Exported
+    data: Iterable[Any] | None
+
+    @cached_property
+    def digest(self) -> str | None:
+        """sha256 over both, by which what was computed of them is found again; None where the data are of an unknown sort."""
+        digest = hashlib.sha256(self.exported.digest.encode())
+        try:
+            _add(digest, self.data)
+        except TypeError:
+            return None
+        return digest.hexdigest()
+
+
+def read_sources(request: Request) -> Sources:
+    """Call the references of `request`; raises BadInput."""
+    data = read_calibration(request)
+    example = request.example if request.example is not None else _first(data)
+    exported = export_model(
+        request.model, example if _needs_example(request) else None, trust=request.trust, folder=request.folder,
+        context=request.context,
+    )
+    return Sources(exported, data)
+
+
+def read_calibration(request: Request, most: int = EVALUATED) -> Iterable[Any] | None:
+    """Return the first `most` of the request's calibration data, its function called; BadInput when that fails."""
+    data = request.calibration
+    if isinstance(data, str):
+        made = load_attribute(data, request.folder or Path(), "calibration")
+        try:
+            data = made() if callable(made) else made
+        except (Exception, SystemExit) as error:
+            raise BadInput(f"calibration: {request.calibration!r} failed: {type(error).__name__}: {error}") from error
+        if data is None:
+            raise BadInput(f"calibration: {request.calibration!r} returned None: return (or yield) the input tuples")
+    if data is None:
+        return None
+    if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):  # a map-style Dataset has that alone
+        raise BadInput(f"calibration: a {type(data).__name__} is not an iterable of input tuples")
+    try:
+        return list(islice(data, most))  # more are not looked at, and a loader may never end
+    except BadInput:
+        raise
+    except (Exception, SystemExit) as error:
+        raise BadInput(f"calibration: reading the samples failed: {type(error).__name__}: {error}") from error
+
+
+def _first(data: Iterable[Any] | None) -> Any:
+    return next(iter(data), None) if data is not None else None
+
+
+def _needs_example(request: Request) -> bool:
+    """References bring their own example inputs; modules and explicit examples do not."""
+    return request.example is not None or not isinstance(request.model, str)
+
+
+def _add(digest: Any, value: Any) -> None:
+    """Add `value`, tensors and plain data in lists, tuples and dicts, to `digest`; TypeError for anything else."""
+    import numpy as np
+    import torch
+
+    if isinstance(value, torch.Tensor | np.ndarray):
+        array = value.detach().numpy() if isinstance(value, torch.Tensor) else value
+        if array.dtype.hasobject:
+            raise TypeError(str(array.dtype))
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    elif isinstance(value, dict):
+        digest.update(b"{")
+        for key, each in value.items():
+            _add(digest, key)
+            _add(digest, each)
+    elif isinstance(value, list | tuple):
+        digest.update(f"{type(value).__name__}{len(value)}".encode())
+        for each in value:
+            _add(digest, each)
+    elif value is None or isinstance(value, str | bytes | int | float | bool):
+        digest.update(f"{type(value).__name__} {value!r}\n".encode())
+    else:
+        raise TypeError(type(value).__name__)
