@@ -63,7 +63,7 @@ def _load(entry: Path) -> Survey:
 
 
 def _save(survey: Survey, entry: Path) -> None:
-    (entry / _DATA).write_text(json.dumps(asdict(survey), sort_keys=True), encoding="utf-8")
+    (entry / _DATA).write_text(json.dumps(asdict(survey)), encoding="utf-8")
 
 
 class _Unknown(Exception):
