@@ -94,10 +94,10 @@ def page() -> None:
         "Matrices: 3 models × 8 devices × 2 targets (tflite, executorch) × 3 budgets = 144 cells; `small` are three networks of "
         "4 to 6 layers, `examples` the three examples. Equal means the sha256 of every file of every bundle and of `sweep.json`. "
         "The machine was shared: the load says how many processes wanted its two processors when a run began and ended; "
-        "processor seconds do not depend on it. A run from the cache still starts Python, imports torch and exports every model "
-        "once, so that a changed one is noticed: most of its processor seconds in `small`, whatever the cells cost. "
-        "The rows without processor seconds and of `examples` are from before rounding fed errors back and before finished "
-        "bundles were kept; their first run was stopped for minutes at a time."
+        "processor seconds do not depend on it (those of Ray's workers and of killed runs are not known). A run from the cache "
+        "still starts Python, imports torch, reads the calibration data and exports every model once, so that a changed one is "
+        "noticed: about 3 processor seconds per worker and 2 to 5 per model, whatever the cells cost, which is why the tiny "
+        "models of `small` gain less."
     )
     text = "\n\n".join((intro("benchmarks.sweeping", document), note, table(rows, COLUMNS)))
     PAGE.write_text(f"{before}{HEADING}\n{text}\n")

@@ -14,11 +14,17 @@ Effort = Literal["quick", "standard", "thorough"]
 TRIALS: dict[str, int] = {"quick": 0, "standard": 3, "thorough": 10}
 """Effort → plans that are quantized in torch and evaluated at most."""
 
-AIM = 0.9
+AIM = 0.85
 """Share of max_loss that the next plan is made for, by what the last one lost."""
+
+BEND = 0.85
+"""Exponent of the step from one trial to the next: with fewer bits the loss grows faster than the sum of the layers."""
 
 STEP = 8.0
 """Most that the limit of the sum is moved at once, up or down: far away, what was measured says little."""
+
+LITTLE = 1.08
+"""Factor by which the sum of the layers may grow that is not worth a trial."""
 
 WORTH = 0.005
 """Share of the file's bytes below which another plan is not worth a trial."""
@@ -114,9 +120,9 @@ def _next(found: list[_Trial], limit: float) -> float | None:
         return _between(low, high, AIM * limit)
     last = low or high
     assert last is not None
-    factor = AIM * limit / last.lost if last.lost > 0 else STEP
+    factor = (AIM * limit / last.lost) ** (BEND if last is low else 1.0) if last.lost > 0 else STEP
     factor = min(max(factor, 1 / STEP), STEP)
-    return None if low is not None and factor < 1.05 else significant(last.refined.share * factor)
+    return None if low is not None and factor < LITTLE else significant(last.refined.share * factor)
 
 
 def _between(low: _Trial, high: _Trial, wanted: float) -> float | None:
