@@ -1,0 +1,146 @@
+"""The planner against other ways to choose widths, at equal bytes.
+
+    python -m benchmarks.planner [CASE …]      measures these cases (default: all) and writes docs/benchmarks/planner.md
+    python -m benchmarks.planner --page        writes the page from the rows
+
+Everybody chooses among the palettes of Core ML (8, 6, 4, 3 and 2 bits; what takes none stays float16) and is counted in bytes of
+the finished package. Losses are those of the quantized model in torch, on inputs outside of the calibration.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+from benchmarks.cases import CASES, Case
+from benchmarks.planners.methods import METHODS
+from benchmarks.planners.subject import DEVICE, MIN_OS, TARGET, WIDTHS, Subject
+from benchmarks.results_file import intro, read, save, table, write_page
+
+INPUTS = 96
+OURS, SAME = "sdk", "sdk, the same palettes only"
+POINTS = ((6, 6), (6, 4), (4, 4), (4, 3), (3, 3))
+"""Sizes: those of two uniform widths, and the middle between."""
+
+HOW = (
+    "The others' methods are made anew from their descriptions; they get all calibration statistics that the SDK takes, an exact "
+    "solver where they have a linear programme, and the best of all their pairs of widths. `as it rounds`: nearest codes at the "
+    "scales and tables of least squared error; `with the SDK's rounding`: error feedback on calibration data. NNCF, ModelOpt and "
+    "Sony's Model Compression Toolkit themselves were not run."
+)
+COLUMNS = {
+    "case": "example", "bytes": "MB", "method": "method", "used_bytes": "MB used", "loss": "loss, as it rounds",
+    "fed_loss": "loss, with the SDK's rounding", "times": "times ours", "seconds": "seconds to choose",
+}  # fmt: skip
+
+
+def prepare(case: Case) -> Subject:
+    """Load and score the case."""
+    from sdk.pipeline import Request, Workbench
+    from sdk.progress import SilentReporter
+
+    request = Request(model=case.reference, device=DEVICE, target=TARGET, calibration=case.calibration, loss=case.loss)
+    return Subject(case, Workbench(request, SilentReporter()))
+
+
+def rows_of(subject: Subject) -> Iterator[dict[str, Any]]:
+    """A row per size and method."""
+    unseen = subject.case.held_out[:INPUTS]
+    for first, second in POINTS:
+        size = sum(subject.size(dict.fromkeys(subject.layers, bits)) for bits in (first, second)) // 2
+        for method in (OURS, SAME):
+            started = time.perf_counter()
+            plan = _plan(subject, size, method == SAME)
+            quantized = _quantized(subject, plan) if method == OURS else subject.rounded(plan.schemes, True)
+            yield {
+                "case": subject.case.name, "bytes": size, "method": method, "used_bytes": plan.predicted.artifact_bytes,
+                "fed_loss": subject.loss(quantized, unseen), "seconds": time.perf_counter() - started,
+            }  # fmt: skip
+        for method, choose in METHODS.items():
+            started = time.perf_counter()
+            widths = choose(subject, size)
+            seconds, schemes = time.perf_counter() - started, subject.whole(widths)
+            yield {
+                "case": subject.case.name, "bytes": size, "method": method, "used_bytes": subject.size(widths),
+                "loss": subject.loss(subject.rounded(schemes, False), unseen),
+                "fed_loss": subject.loss(subject.rounded(schemes, True), unseen), "seconds": seconds,
+            }  # fmt: skip
+
+
+def _plan(subject: Subject, size: int, same: bool) -> Any:
+    """The SDK's plan: among everything that the device runs, or among the palettes that the others have."""
+    from dataclasses import replace
+
+    from sdk.pipeline import Request, make_plan
+    from sdk.pipeline.planning import choose
+    from sdk.planning import Problem
+    from sdk.progress import SilentReporter
+
+    report, case = SilentReporter(), subject.case
+    request = Request(model=case.reference, device=DEVICE, target=TARGET, loss=case.loss, max_size=size, min_os=MIN_OS)
+    planned = make_plan(request, report, subject.bench)
+    if not same:
+        return planned.plan
+    narrow = tuple(
+        replace(each, options=tuple(option for option in each.options if option.scheme in _names(subject, each.layer)))
+        for each in planned.problem.choices
+    )
+    problem = Problem(planned.problem.base, narrow, planned.problem.rows)
+    return choose(request, subject.bench, problem, planned.costs, planned.device, planned.target, planned.min_os, report)
+
+
+def _names(subject: Subject, layer: str) -> set[str]:
+    return set(WIDTHS.values()) if layer in subject.layers else {"fp16"}
+
+
+def _quantized(subject: Subject, plan: Any) -> Any:
+    from sdk.pipeline.together import quantized_by
+    from sdk.progress import SilentReporter
+
+    return quantized_by(plan, subject.bench, SilentReporter())
+
+
+def page() -> None:
+    """Write the page from the rows."""
+    document = read("planner")
+    ours = {(row["case"], row["bytes"]): row["fed_loss"] for row in document["rows"] if row["method"] == OURS}
+    rows, best = [], dict[tuple[str, int], list[float]]()
+    for row in document["rows"]:
+        key, own = (row["case"], row["bytes"]), row.get("loss")
+        if own is not None:
+            best.setdefault(key, []).append(own)
+        rows.append(row | {"times": f"{own / ours[key]:.1f}" if own is not None and ours[key] > 0 else None})
+    ratios = [ours[key] / min(found) for key, found in best.items()]
+    fed = {key: min(r["fed_loss"] for r in document["rows"] if (r["case"], r["bytes"]) == key and "loss" in r) for key in best}
+    same = [row["fed_loss"] / fed[row["case"], row["bytes"]] for row in document["rows"] if row["method"] == SAME]
+    said = (
+        f"Of {len(ratios)} sizes the SDK's plan loses least at {sum(ratio < 1 for ratio in ratios)}; its loss is "
+        f"{median(ratios):.2f} of that of the best other method (median; worst {max(ratios):.2f}). With the same palettes and "
+        f"the same rounding for all only the choice differs: then it is {median(same):.2f} (worst {max(same):.2f})."
+    ) if ratios else ""  # fmt: skip
+    write_page(
+        "planner", "The planner against other methods", intro("benchmarks.planner", document),
+        f"Palettes of Core ML for everybody, bytes of the finished package, losses in torch on {INPUTS} unseen inputs. {HOW}",
+        said, table(rows, COLUMNS),
+    )  # fmt: skip
+
+
+def main(arguments: list[str]) -> None:
+    """Measure the cases named, or all."""
+    warnings.filterwarnings("ignore")
+    for name in [each for each in arguments if each != "--page"] or ([] if arguments else list(CASES)):
+        kept = [row for row in read("planner")["rows"] if row["case"] != name]
+        found: list[dict[str, Any]] = []
+        for row in rows_of(prepare(CASES[name])):
+            print(row, flush=True)
+            found.append(row)
+        save("planner", sorted([*kept, *found], key=lambda row: list(CASES).index(row["case"])))
+    page()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
