@@ -12,6 +12,10 @@ from sdk.errors import SdkError
 INTERRUPTED = 130
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, with which CI cancels: everything is cleaned up as for SIGINT. Its argument is the signal's number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """One sentence, the exit code, and the counter-offer when a budget could not be met."""
@@ -34,6 +38,9 @@ def explain(error: BaseException) -> Failure | None:
         return Failure(_one_line(str(error)), error.exit_code, getattr(error, "offer", None))
     if isinstance(error, click.exceptions.Exit):
         return Failure("", error.exit_code) if error.exit_code else None
+    stopped = error.__cause__ if isinstance(error, click.Abort) else error
+    if isinstance(stopped, Terminated):
+        return Failure("terminated; nothing half-written was left", 128 + stopped.args[0])
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return Failure("interrupted; nothing half-written was left", INTERRUPTED)
     if isinstance(error, click.UsageError):

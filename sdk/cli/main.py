@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from sdk.cli.failure import INTERRUPTED, Failure, explain
+from sdk.cli.failure import INTERRUPTED, Failure, Terminated, explain
 from sdk.cli.screen import quiet
 
 VERBS = (
@@ -95,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _report(failure: Failure, error: BaseException, as_json: bool) -> int:
-    if os.environ.get("SDK_DEBUG") == "1" and failure.exit_code != INTERRUPTED:
+    if os.environ.get("SDK_DEBUG") == "1" and failure.exit_code < INTERRUPTED:
         import traceback
 
         traceback.print_exception(error)
@@ -118,4 +118,4 @@ def main() -> NoReturn:
 
 
 def _terminated(number: int, _: object) -> NoReturn:
-    sys.exit(128 + number)
+    raise Terminated(number)

@@ -30,14 +30,21 @@ class Exported:
         from torch.utils import _pytree as pytree
 
         leaves, _ = pytree.tree_flatten(self.program.example_inputs)
-        said = [self.loaded.name, self.loaded.source, str(self.program.call_spec), str(self.program.graph_signature)]
+        said = [
+            self.loaded.name, self.loaded.source, str(self.program.call_spec), str(self.program.graph_signature),
+            output_names(self.program, ()),
+        ]  # fmt: skip
         return _digest(self.program, (*said, *(leaf for leaf in leaves if not hasattr(leaf, "dtype")))) + digest_of(leaves)
 
 
 def export_model(
-    model: Any, example: Any = None, *, trust: bool = False, folder: Path | None = None, context: int | None = None
+    model: Any, example: Any = None, *, trust: bool = False, folder: Path | None = None, context: int | None = None,
+    sample: Any = None,
 ) -> Exported:
-    """Load and export `model`, as described at `load_model`. Raises BadInput."""
+    """Load and export `model`, as described at `load_model`; `sample`: inputs to go by where nobody gives an example.
+
+    Raises BadInput.
+    """
     import torch
 
     if isinstance(model, str):
@@ -48,7 +55,7 @@ def export_model(
         raise BadInput(f"model: a {type(model).__name__} is neither a reference, a module nor an exported program")
     if context is not None and loaded.language is None:
         raise BadInput(f"--context: model {loaded.source!r} is not a language model; leave it out")
-    inputs = _inputs(loaded, example if loaded.language is None else None)
+    inputs = _inputs(loaded, example if loaded.language is None else None, sample)
     program = export_flat(loaded.module, inputs, loaded.source)
     _check_weights(program, loaded.source)
     return Exported(loaded, program)
@@ -79,15 +86,18 @@ def finish_model(exported: Exported, name: str | None = None) -> Model:
     )
 
 
-def _inputs(loaded: Loaded, example: Any) -> Any:
+def _inputs(loaded: Loaded, example: Any, sample: Any) -> Any:
+    import numpy as np
     import torch
+    from torch.utils import _pytree as pytree
 
-    chosen = example if example is not None else loaded.example
+    chosen = next((each for each in (example, loaded.example, sample) if each is not None), None)
     if chosen is None:
         raise BadInput(
             f"model {loaded.source!r} came without example inputs: return (module, inputs) from the factory, or give "
             "calibration data whose first sample shows the shapes"
         )
+    chosen = pytree.tree_map(lambda value: torch.as_tensor(value) if isinstance(value, np.ndarray) else value, chosen)
     if isinstance(chosen, torch.Tensor):
         chosen = (chosen,)
     if isinstance(chosen, tuple) and len(chosen) == 2 and isinstance(chosen[1], dict) and isinstance(chosen[0], tuple):

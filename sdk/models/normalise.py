@@ -77,6 +77,9 @@ def normalise(program: Any, source: str, functional: bool = False) -> tuple[Any,
         with torch.no_grad():
             program = program if functional else program.run_decompositions({})
     except Exception as error:
+        odd = _odd_name(program)
+        if odd is not None and isinstance(error, SyntaxError):
+            raise BadInput(f"model {source!r}: weight {odd!r} has a quote or a backslash in its name: rename it") from error
         first = str(error).strip().splitlines()[0][:240]
         raise BadInput(f"model {source!r} cannot be brought into functional form: {first}") from error
     graph_module = program.module(check_guards=False)
@@ -90,6 +93,11 @@ def normalise(program: Any, source: str, functional: bool = False) -> tuple[Any,
     with torch.no_grad():
         clean = torch.export.export(graph_module, tensors, strict=False)
     return clean, tensors
+
+
+def _odd_name(program: Any) -> str | None:
+    """A weight whose name cannot stand in the code that torch writes for a graph."""
+    return next((str(name) for name in program.state_dict if set(name) & set("\"'`\\\n")), None)
 
 
 def _flatten_signature(graph_module: Any, flat: list[Any], source: str) -> tuple[Any, ...]:

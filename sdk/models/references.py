@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -94,7 +95,7 @@ def call_inputs(reference: str) -> Any:
 
 def _import_file(file: Path, reference: str, field: str) -> Any:
     """Execute a Python file as a module of its own; its folder is importable while it loads."""
-    name = f"_sdk_user_{abs(hash(str(file.resolve())))}"
+    name = f"_sdk_user_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]}"  # the same in every process
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)

@@ -37,10 +37,9 @@ class Sources:
 def read_sources(request: Request) -> Sources:
     """Call the references of `request`; raises BadInput."""
     data = read_calibration(request)
-    example = request.example if request.example is not None else _first(data)
     exported = export_model(
-        request.model, example if _needs_example(request) else None, trust=request.trust, folder=request.folder,
-        context=request.context,
+        request.model, request.example, trust=request.trust, folder=request.folder, context=request.context,
+        sample=next(iter(data), None) if data is not None else None,
     )
     return Sources(exported, data)
 
@@ -66,15 +65,6 @@ def read_calibration(request: Request, most: int = EVALUATED) -> Iterable[Any] |
         raise
     except (Exception, SystemExit) as error:
         raise BadInput(f"calibration: reading the samples failed: {type(error).__name__}: {error}") from error
-
-
-def _first(data: Iterable[Any] | None) -> Any:
-    return next(iter(data), None) if data is not None else None
-
-
-def _needs_example(request: Request) -> bool:
-    """References bring their own example inputs; modules and explicit examples do not."""
-    return request.example is not None or not isinstance(request.model, str)
 
 
 def _add(digest: Any, value: Any) -> None:

@@ -219,5 +219,9 @@ def _backward(
                 before()
                 wanted = [(y, r) for y, r in zip(outputs, direction(loss, outputs, generator), strict=True)
                           if r is not None and y.requires_grad]
-                torch.autograd.backward([y for y, _ in wanted], [r for _, r in wanted], retain_graph=draw + 1 < draws)
+                try:
+                    torch.autograd.backward([y for y, _ in wanted], [r for _, r in wanted], retain_graph=draw + 1 < draws)
+                except RuntimeError as error:
+                    first = str(error).splitlines()[0][:200]
+                    raise BadInput(f"the model has no gradients, by which losses are estimated: {first}") from error
                 yield draw

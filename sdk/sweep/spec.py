@@ -36,7 +36,7 @@ class SweepBudget(_Frozen):
     def label(self) -> str:
         """A word for it in names, such as `size-4000000`, `loss-0.01` or `q8`."""
         words = [f"size-{self.max_size}"] if self.max_size is not None else []
-        words += [f"loss-{self.max_loss:g}"] if self.max_loss is not None else []
+        words += [f"loss-{self.max_loss!r}"] if self.max_loss is not None else []
         words += [self.uniform] if self.uniform is not None else []
         return "-".join(words)
 
