@@ -103,8 +103,8 @@ def _label(point: Point) -> str:
 def _words(points: Sequence[Point], size: Figure | None, quality: Figure | None) -> str:
     first, last = points[0], points[-1]
     text = (
-        f"The best loss that the model can have at each size, from {format_size(first.bytes)} (loss {shown(first.loss)}) "
-        f"to {format_size(last.bytes)} (loss {shown(last.loss)})."
+        f"The least loss at each size, from {format_size(first.bytes)} (loss {shown(first.loss)}) "
+        f"to {format_size(last.bytes)} (loss {shown(last.loss)}): the sum of what each layer loses alone."
     )
     found = next((point for point in points if point.knee), None)
     if found is not None:
@@ -115,5 +115,5 @@ def _words(points: Sequence[Point], size: Figure | None, quality: Figure | None)
     if size is not None and quality is not None:
         best, word = (quality.measured, "measured") if quality.measured.value is not None else (quality.predicted, "predicted")
         file = size.predicted if size.measured.value is None else size.measured
-        text += f" This plan has {shown(file.value, 'bytes')} and a {word} loss of {shown(best.value)}."
+        text += f" This plan has {shown(file.value, 'bytes')} and a {word} loss of {shown(best.value)}, all layers together."
     return text
