@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sdk.errors import BadInput
-from sdk.lowering import Quantized
 from sdk.models import Model
 from sdk.models.load import finish_model
 from sdk.models.samples import Samples, take_samples
@@ -49,8 +48,6 @@ class Workbench:
         self.kept = Kept(self.model, self.samples, self.loss, DRAWS)
         self._statistics: Statistics | None = None
         self._ranges: dict[str, Any] | None = None
-        self.tried: tuple[Any, Quantized, float | None] | None = None
-        """Schemes that were tried last in torch, the model on their grids, and what it lost."""
 
     def _texts(self, data: Iterable[Any] | None) -> Iterable[Any] | None:
         """Samples of a language model may be texts; without any the SDK's own text is used, and every output says so."""
