@@ -29,8 +29,8 @@ ALONE = {
     "ratio": "measured / predicted, median", "within": "layers within a factor of 2",
 }  # fmt: skip
 WHOLE = {
-    "case": "example", "target": "target", "bytes": "MB", "summed": "sum of layers", "predicted": "predicted",
-    "measured": "measured, calibration", "unseen": "measured, unseen", "factor": "unseen / predicted",
+    "case": "example", "target": "target", "bytes": "MB", "predicted": "predicted", "unseen": "measured, unseen",
+    "factor": "unseen / predicted",
 }  # fmt: skip
 
 
@@ -78,15 +78,15 @@ def whole(case: Case, bench: Any) -> Iterator[dict[str, Any]]:
     import torch
 
     from sdk.pipeline import Request, make_plan
-    from sdk.pipeline.together import loss_together, quantized_by
-    from sdk.planning import front, summed
+    from sdk.pipeline.together import quantized_by
+    from sdk.planning import front
     from sdk.progress import SilentReporter
     from sdk.quantize import reference
     from sdk.sensitivity import measure
 
     report = SilentReporter()
     for target, device in TARGETS.items():
-        asked = Request(model=case.reference, device=device, target=target, loss=case.loss, max_loss=100.0, effort="quick")
+        asked = Request(model=case.reference, device=device, target=target, loss=case.loss, max_loss=100.0)
         points = front(make_plan(asked, report, bench).problem)
         least, most = points[0].bytes, points[-1].bytes
         for share in SHARES:
@@ -99,8 +99,8 @@ def whole(case: Case, bench: Any) -> Iterator[dict[str, Any]]:
             unseen = sum(losses) / len(losses)
             yield {
                 "part": "whole", "case": case.name, "target": target, "bytes": plan.predicted.artifact_bytes,
-                "summed": summed(plan), "predicted": plan.predicted.loss, "measured": loss_together(plan, bench, report),
-                "unseen": unseen, "factor": unseen / plan.predicted.loss if plan.predicted.loss else None,
+                "predicted": plan.predicted.loss, "unseen": unseen,
+                "factor": unseen / plan.predicted.loss if plan.predicted.loss else None,
             }  # fmt: skip
 
 
@@ -116,8 +116,7 @@ def page() -> None:
         "estimator", "Predicted and measured losses", intro("benchmarks.estimator", document),
         f"Losses in torch; unseen: {INPUTS} inputs outside of the calibration.",
         "## One layer at a time", "Only this layer is quantized, everything else stays float.", table(first, ALONE),
-        "## Whole plans", f"`predicted` is what `sdk plan` says: the sum of the layers, corrected by what they lost together "
-        f"on 24 calibration samples. {close}.", table(plans, WHOLE),
+        "## Whole plans", f"`predicted` is what `sdk plan` says: the sum of the layers. {close}.", table(plans, WHOLE),
     )  # fmt: skip
 
 

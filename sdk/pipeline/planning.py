@@ -14,9 +14,7 @@ from sdk.lowering.discovery import find_target, ready_target
 from sdk.models import Layer, LayerInventory, Model
 from sdk.pipeline.foreseeing import costs_of, foreseen, keep, rows_of, solve_kept
 from sdk.pipeline.kept import prices
-from sdk.pipeline.refining import TRIALS, refine
 from sdk.pipeline.request import Request
-from sdk.pipeline.together import loss_together
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import (
     Calibration,
@@ -59,8 +57,6 @@ class Planned:
     recovered: Path | None = None
     """File of grids that `sdk recover` trained for this plan."""
     costs: Costs = field(default_factory=Costs, repr=False)
-    share: float = 1.0
-    """Share of max_loss that the sum of the layers' losses was limited to, by what they were measured to lose together."""
 
     @property
     def choices(self) -> tuple[Choices, ...]:
@@ -208,15 +204,8 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
     for text in bench.notes:
         report.note(text)
     problem, costs = problem_and_costs(bench, target, restriction_of(device, target), min_os, report)
-    def chosen(share: float) -> Plan:
-        return choose(request, bench, problem, costs, device, target, min_os, report, share=share)
-
-    given = request.plan is not None or request.uniform is not None
-    found = refine(0 if given else TRIALS[request.effort], chosen, lambda plan: loss_together(plan, bench, report))
-    return Planned(
-        found.plan, problem, bench.model, device, target, min_os, bench, tuple(report.notes), request.recovered, costs,
-        found.share,
-    )
+    plan = choose(request, bench, problem, costs, device, target, min_os, report)
+    return Planned(plan, problem, bench.model, device, target, min_os, bench, tuple(report.notes), request.recovered, costs)
 
 
 def limits_of(request: Request, device: DeviceProfile, loss: str) -> tuple[Limits, str]:
