@@ -94,10 +94,9 @@ def _above(subject: Subject, size: int, low: int, high: int) -> Widths | None:
 
 
 def _memo(subject: Subject, key: Any, make: Callable[[], Any]) -> Any:
-    kept = subject.__dict__.setdefault("_kept", {})
-    if key not in kept:
-        kept[key] = make()
-    return kept[key]
+    if key not in subject.tables:
+        subject.tables[key] = make()
+    return subject.tables[key]
 
 
 def _psnr_table(subject: Subject) -> dict[tuple[str, int], float]:

@@ -21,6 +21,8 @@ class Subject:
 
     case: Case
     bench: Any = field(repr=False)
+    tables: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What methods computed once for all sizes."""
 
     @cached_property
     def layers(self) -> list[str]:

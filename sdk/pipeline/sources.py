@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import BadInput
-from sdk.models.load import Exported, export_model
+from sdk.models.load import Exported, digest_of, export_model
 from sdk.models.references import load_attribute
 from sdk.pipeline.request import EVALUATED, Request
 
@@ -29,7 +29,7 @@ class Sources:
         digest = hashlib.sha256(self.exported.digest.encode())
         try:
             _add(digest, self.data)
-        except TypeError:
+        except (TypeError, RuntimeError):  # such as objects, text in arrays, sparse tensors
             return None
         return digest.hexdigest()
 
@@ -73,11 +73,7 @@ def _add(digest: Any, value: Any) -> None:
     import torch
 
     if isinstance(value, torch.Tensor | np.ndarray):
-        array = value.detach().numpy() if isinstance(value, torch.Tensor) else value
-        if array.dtype.hasobject:
-            raise TypeError(str(array.dtype))
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(digest_of([torch.as_tensor(value)]).encode())
     elif isinstance(value, dict):
         digest.update(b"{")
         for key, each in value.items():

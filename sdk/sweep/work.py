@@ -110,18 +110,18 @@ class Worker:
             except SdkError as error:  # as long as the worker lives: every cell of the model says so, none tries again
                 self._benches[cell.subject] = error
             self._sources.pop(cell.subject, None)
-        found = self._benches[cell.subject]
-        if isinstance(found, SdkError):
-            raise found
-        return found
+        return _unless_error(self._benches[cell.subject])
 
     def _read(self, cell: Cell) -> Any:
-        """The model's sources, read once."""
+        """The model's sources, read once also where that fails."""
         from sdk.pipeline import read_sources
 
         if cell.subject not in self._sources:
-            self._sources[cell.subject] = read_sources(self._request(cell))
-        return self._sources[cell.subject]
+            try:
+                self._sources[cell.subject] = read_sources(self._request(cell))
+            except SdkError as error:
+                self._sources[cell.subject] = error
+        return _unless_error(self._sources[cell.subject])
 
     def _known(self, task: Task) -> dict[str, Result]:
         """Results of cells that an earlier sweep surveyed, found by the exported model: nothing is computed again."""
@@ -182,6 +182,12 @@ class Worker:
 
         bundle = package(cell.request(Path(task.out) / cell.name), SilentReporter(), self._workbench(cell))
         return _built(cell, bundle, "")
+
+
+def _unless_error(kept: Any) -> Any:
+    if isinstance(kept, SdkError):
+        raise kept
+    return kept
 
 
 def _built(cell: Cell, bundle: Bundle, plan: str) -> Result:
