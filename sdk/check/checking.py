@@ -11,6 +11,7 @@ from pathlib import Path
 from sdk.bundles import Bundle, integrity, open_bundle
 from sdk.check.baseline import judge_baseline
 from sdk.check.environment import HOT
+from sdk.check.identity import other_device
 from sdk.check.judging import Budget, drift_of, judge, latency, relative_error, repeat_of
 from sdk.check.protocols import Protocol, protocol_named
 from sdk.check.result import (
@@ -25,7 +26,7 @@ from sdk.check.result import (
 )
 from sdk.check.runners.catalogue import find_runner
 from sdk.check.runners.runner import Job, Run, Session
-from sdk.devices import find_device
+from sdk.devices import DeviceProfile, find_device
 from sdk.errors import BadInput, CheckFailed, DeviceUnfit
 from sdk.progress import Reporter
 
@@ -119,13 +120,16 @@ def _result(
     error = Measured(value=worst if math.isfinite(worst) else None, origin=origin)
     times = latency(repeats, origin)
     manifest = bundle.manifest
+    profile = _profile(manifest.device)
+    budgets = _budgets(request, profile)
+    other = other_device(profile, session.device) if origin == "device" else ""
     accepted: Origin = "host" if manifest.device == "host" and origin == "host" else "device"
     return CheckResult(
         bundle=BundleEntry(
             digest=manifest.digest, artifact_sha256=manifest.artifact.sha256, artifact_bytes=manifest.artifact.bytes,
             model=manifest.model.name, device=manifest.device,
         ),
-        device=session.device, target=manifest.target, origin=origin,
+        device=session.device, other_device=other, target=manifest.target, origin=origin,
         runner=RunnerEntry(
             name=request.on.partition(":")[0], program=session.program, program_sha256=session.program_sha256,
             runtime=measured.runs[0].transcript.runtime,
@@ -137,33 +141,32 @@ def _result(
         load_ms=Measured(value=repeats[0].load_ns / 1e6, origin=origin),
         first_ms=Measured(value=repeats[0].first_ns / 1e6, origin=origin),
         latency=times, peak_memory=memory, memory_method=MEMORY_METHOD, relative_error=error, repeats=repeats,
-        before=measured.before, after=measured.after, budgets=judge(_budgets(request, bundle), times, memory, error, accepted),
-        notes=_notes(session, measured), **drift_of(repeats, protocol, origin),
+        before=measured.before, after=measured.after, budgets=judge(budgets, times, memory, error, accepted, other),
+        notes=_notes(session, measured, other), **drift_of(repeats, protocol, origin),
     )  # fmt: skip
 
 
-def _budgets(request: CheckRequest, bundle: Bundle) -> list[Budget]:
+def _budgets(request: CheckRequest, profile: DeviceProfile | None) -> list[Budget]:
     """The budgets of flags; without one for memory, what the profile says an app may use."""
     found = []
     if request.max_latency is not None:
         found.append(Budget("max_latency", request.max_latency, "ms", "flag"))
     if request.max_memory is not None:
         found.append(Budget("max_memory", request.max_memory, "bytes", "flag"))
-    elif (allowed := _app_memory(bundle.manifest.device)) is not None:
-        found.append(Budget("max_memory", allowed, "bytes", "profile"))
+    elif profile is not None and profile.app_memory is not None:
+        found.append(Budget("max_memory", profile.app_memory.value, "bytes", "profile"))
     return found
 
 
-def _app_memory(device: str) -> int | None:
+def _profile(device: str) -> DeviceProfile | None:
     try:
-        fact = find_device(device).app_memory
+        return find_device(device)
     except BadInput:
         return None  # packaged for a profile of the user's own, which is not beside the bundle
-    return fact.value if fact is not None else None
 
 
-def _notes(session: Session, measured: _Measured) -> tuple[str, ...]:
-    notes = list(session.notes)
+def _notes(session: Session, measured: _Measured, other: str) -> tuple[str, ...]:
+    notes = [*session.notes, *([f"{other}: its numbers are judged for neither"] if other else [])]
     if measured.after.thermal_status not in (None, "none"):
         notes.append(f"the device was warm at the end (thermal status {measured.after.thermal_status}): it may have throttled")
     if any(run.transcript.stride > 1 for run in measured.runs):

@@ -83,11 +83,12 @@ def drift_of(repeats: Sequence[Repeat], protocol: Protocol, origin: Origin) -> d
 
 
 def judge(
-    budgets: Sequence[Budget], found: Latency, memory: Measured, error: Measured, accepted: Origin = "device"
+    budgets: Sequence[Budget], found: Latency, memory: Measured, error: Measured, accepted: Origin = "device", other: str = ""
 ) -> tuple[BudgetEntry, ...]:
     """Return the verdict of each budget, and of the outputs, which count wherever they were computed.
 
-    Only numbers of the `accepted` origin can pass or fail: `device`, or `host` for a bundle that was made for `host`.
+    Only numbers of the `accepted` origin can pass or fail: `device`, or `host` for a bundle that was made for `host`;
+    and none of them where `other` says that this is another device.
     """
     measured = {"ms": found.p90_ms, "bytes": memory}
     wrong = error.value is None or error.value > RELATIVE_ERROR
@@ -95,11 +96,13 @@ def judge(
         name="outputs", limit=RELATIVE_ERROR, unit="relative", measured=error, verdict="failed" if wrong else "passed",
         asked="sdk", why="the outputs are not those that the bundle recorded" if wrong else "",
     )  # fmt: skip
-    return (outputs, *(_judged(budget, measured[budget.unit], found, accepted) for budget in budgets))
+    return (outputs, *(_judged(budget, measured[budget.unit], found, accepted, other) for budget in budgets))
 
 
-def _judged(budget: Budget, measured: Measured, found: Latency, accepted: Origin) -> BudgetEntry:
+def _judged(budget: Budget, measured: Measured, found: Latency, accepted: Origin, other: str) -> BudgetEntry:
     verdict, why = _verdict(budget, measured, found, accepted)
+    if other and measured.origin == accepted:
+        verdict, why = "unjudged", other
     return BudgetEntry(
         name=budget.name, limit=budget.limit, unit=budget.unit, measured=measured, verdict=verdict, asked=budget.asked, why=why
     )

@@ -58,10 +58,15 @@ class BundleEntry(_Frozen):
 
 
 class DeviceEntry(_Frozen):
-    """What it was checked on: `id` (serial, host name, `local`), `name` as it calls itself, `abi`, `os`, `emulated`."""
+    """What it was checked on: `id` (serial, host name, `local`), `name` as it calls itself, `abi`, `os`, `emulated`.
+
+    `product` is Android's Build.BRAND/Build.DEVICE, such as `google/shiba`, and `model` its Build.MODEL.
+    """
 
     id: str
     name: str = ""
+    product: str = ""
+    model: str = ""
     abi: str = ""
     os: str = ""
     emulated: bool = False
@@ -154,6 +159,7 @@ class CheckResult(_Frozen):
 
     `peak_memory` is bytes that the artifact added to its process at the worst moment of any repeat, `memory_method`
     how that was read. `relative_error` is the norm of the difference from the bundle's recorded output over its norm.
+    `other_device` says why the device is not the one that the bundle is for (empty: it is, or that is not known).
     `throttling` is the p50 of the last tenth of the runs over that of the first; `leak` bytes per 1,000 runs with its
     interval; both are None where the protocol does not measure them.
     """
@@ -161,6 +167,7 @@ class CheckResult(_Frozen):
     schema_version: Literal[1] = 1
     bundle: BundleEntry
     device: DeviceEntry
+    other_device: str = ""
     target: str
     runner: RunnerEntry
     protocol: ProtocolEntry

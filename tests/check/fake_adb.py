@@ -2,7 +2,8 @@
 
 A fault is a mapping from stage to action. Stages: `devices`, `transport`, `push`, `pull`, and the scripts of a check:
 `facts`, `hold`, `environment`, `hashes`, `run`, `release`. Actions: `close`, `hang`, `garbage`, `drip`, `fail`, `corrupt`,
-`short`, `kill server`, `vanish` (close, and no device from then on), or a bytes object that is answered.
+`short`, `kill server`, `vanish` (close, and no device from then on), or a bytes object that is answered. A pair of a
+number and an action acts at that time only that the stage is reached, from 1.
 """
 
 from __future__ import annotations
@@ -120,6 +121,8 @@ class FakeAdb:
         """Act as the fault says; returns the action where the stage itself has to."""
         self.seen.append(stage)
         action = self.faults.get(stage)
+        if isinstance(action, tuple):
+            action = action[1] if self.seen.count(stage) == action[0] else None
         if action in ("vanish", "close", "kill server"):
             if action == "vanish":
                 self.devices.clear()

@@ -1,7 +1,8 @@
-"""Plays faults on a real adbd, inside the namespace that phone.sh made; prints what each check ended with as JSON."""
+"""Plays faults on a real adbd, inside the namespace that phone.py made; prints what each check ended with as JSON."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -10,31 +11,39 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from sdk.check import CheckRequest, check_bundle, checking
+from sdk.check import CheckRequest, check_bundle, checking, protocols
 from sdk.check.runners import remote
 from sdk.errors import SdkError
 from sdk.progress import SilentReporter
 
 ADBD = "/usr/lib/android-sdk/platform-tools/adbd"
 SERIAL, PORT = "127.0.0.1:5555", "5099"
+CABLE = (Path(__file__).parent / "relay.py", "5555", "5556")
+"""The relay from the port of `SERIAL` to that of adbd."""
 
 
 class Phone:
-    """The adbd in `root` and the adb server that knows it."""
+    """The adbd in `root`, its cable (a relay), and the adb server that knows it."""
 
     def __init__(self, root: Path) -> None:
         self.place = root / "data/local/tmp"
         self._root = root
         self.adbd = self._start()
+        self.cable = self._plug()
         self.adb("start-server")
         self.connect()
 
     def _start(self) -> subprocess.Popen[bytes]:
         libraries = next(self._root.glob("usr/lib/*/android")).relative_to(self._root)
-        environment = {"ADBD_PORT": "5555", "LD_LIBRARY_PATH": f"/{libraries}", "PATH": "/usr/sbin:/usr/bin:/bin"}
+        environment = {"ADBD_PORT": CABLE[2], "LD_LIBRARY_PATH": f"/{libraries}", "PATH": "/usr/sbin:/usr/bin:/bin"}
+        environment |= {name: os.environ[name] for name in ("QEMU_CPU",) if name in os.environ}
         return subprocess.Popen(["/usr/sbin/chroot", self._root, ADBD], env=environment, stderr=subprocess.DEVNULL)
+
+    def _plug(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, *CABLE])
 
     def adb(self, *words: str) -> str:
         return subprocess.run(["adb", "-P", PORT, *words], capture_output=True, text=True, timeout=60, check=False).stdout
@@ -49,6 +58,8 @@ class Phone:
     def restore(self) -> None:
         if self.adbd.poll() is not None:
             self.adbd = self._start()
+        if self.cable.poll() is not None:
+            self.cable = self._plug()
         self.adb("start-server")
         self.connect()
 
@@ -77,6 +88,20 @@ def kill_adbd(phone: Phone) -> None:
     phone.adbd.wait()
 
 
+def pull_the_cable(phone: Phone) -> None:
+    phone.cable.kill()
+    phone.cable.wait()
+
+
+def corrupt_push(phone: Phone) -> None:
+    """Change the program's last byte once the next file arrives: before everything is compared."""
+    folder = phone.place / "snugfit-check"
+    wait_for(lambda: (folder / "model.null").is_file(), 0.001)
+    with (folder / "runner").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"#")
+
+
 def freeze_adbd(phone: Phone) -> None:
     phone.adbd.send_signal(signal.SIGSTOP)
     threading.Timer(15, phone.adbd.send_signal, (signal.SIGCONT,)).start()
@@ -87,10 +112,12 @@ FAULTS: dict[str, Callable[[Phone], object] | None] = {
     "hang": None,
     "full": None,
     "kill the runner": kill_runner,
+    "kill the relay": pull_the_cable,
     "kill adbd": kill_adbd,
     "freeze adbd": freeze_adbd,
     "kill the server": lambda phone: phone.adb("kill-server"),
     "disconnect": lambda phone: phone.adb("disconnect", SERIAL),
+    "corrupt push": corrupt_push,
     "second client": None,
 }
 
@@ -101,7 +128,8 @@ def play(name: str, phone: Phone, bundle: Path, programs: dict[str, Path]) -> di
     request = CheckRequest(bundle, on=f"adb:{SERIAL}", program=program, deadline=60.0 if name in ("nothing", "full") else 8.0)
     if name == "full":
         (phone.place / "ballast").write_bytes(bytes(60_000_000))
-    threads = [threading.Thread(target=when_it_runs, args=(phone, act))] if act else []
+    when = act if act is corrupt_push else functools.partial(when_it_runs, act=act)
+    threads = [threading.Thread(target=when, args=(phone,))] if act else []
     if name == "second client":
         threads = [threading.Thread(target=attempt, args=(request,))]
     for thread in threads:
@@ -122,10 +150,10 @@ def when_it_runs(phone: Phone, act: Callable[[Phone], object]) -> None:
     act(phone)
 
 
-def wait_for(what: Callable[[], bool]) -> None:
+def wait_for(what: Callable[[], bool], step: float = 0.02) -> None:
     end = time.monotonic() + 60
     while not what() and time.monotonic() < end:
-        time.sleep(0.02)
+        time.sleep(step)
 
 
 def attempt(request: CheckRequest) -> dict[str, object]:
@@ -136,19 +164,45 @@ def attempt(request: CheckRequest) -> dict[str, object]:
         return {"error": type(error).__name__, "exit_code": error.exit_code, "message": str(error)}
 
 
-def main(root: str, bundle: str, quick: str, slow: str, litert: str) -> None:
-    """Play every fault, then check the LiteRT bundle with the C runner."""
+def check(phone: Phone, bundle: str, runs: int) -> dict[str, object]:
+    """Check a LiteRT bundle with the C runner and a latency budget that any device would keep."""
+    request = CheckRequest(Path(bundle), on=f"adb:{SERIAL}", deadline=200.0, max_latency=100_000.0)
+    protocols.PROTOCOLS["quick"] = replace(protocols.PROTOCOLS["quick"], warmup=1, runs=runs, repeats=1)
+    result = check_bundle(request, SilentReporter())
+    return {
+        "origins": sorted({result.origin, *(budget.measured.origin for budget in result.budgets)}),
+        "relative_error": result.relative_error.value, "peak": result.peak_memory.value, "runtime": result.runner.runtime,
+        "verdicts": {budget.name: budget.verdict for budget in result.budgets}, "exit_code": result.exit_code,
+        "abi": result.device.abi, "clean": phone.clean(),
+    }  # fmt: skip
+
+
+def sockets() -> list[str]:
+    """Kinds of every socket that any process of this namespace holds, such as `TCP`."""
+    found = set()
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(link).startswith("socket:"):
+                found.add(os.getxattr(link, "system.sockprotoname").rstrip(b"\0").decode())
+        except OSError:
+            continue  # closed meanwhile
+    return sorted(found)
+
+
+def main(root: str, job: str) -> None:
+    """Play what the JSON file `job` says: `faults` with the `bundle` and its two `programs`, then `litert` bundles."""
     os.environ["ANDROID_ADB_SERVER_PORT"] = PORT
-    remote.GRACE, checking.SETUP = 2.0, 10.0
+    wanted = json.loads(Path(job).read_text())
     phone = Phone(Path(root))
-    found = {name: play(name, phone, Path(bundle), {"quick": Path(quick), "slow": Path(slow)}) for name in FAULTS}
-    if litert:
-        checking.SETUP = 300.0
-        result = check_bundle(CheckRequest(Path(litert), on=f"adb:{SERIAL}", deadline=200.0), SilentReporter())
-        found["litert"] = {
-            "origin": result.origin, "relative_error": result.relative_error.value, "peak": result.peak_memory.value,
-            "runtime": result.runner.runtime, "verdict": result.verdict, "clean": phone.clean(),
-        }  # fmt: skip
+    found: dict[str, object] = {"sockets": sockets()}
+    programs = {name: Path(path) for name, path in wanted["programs"].items()}
+    grace, setup = remote.GRACE, checking.SETUP
+    remote.GRACE, checking.SETUP = 2.0, 10.0
+    for name in wanted["faults"]:
+        found[name] = play(name, phone, Path(wanted["bundle"]), programs)
+    remote.GRACE, checking.SETUP = grace, setup
+    for name, path in wanted["litert"].items():
+        found[name] = check(phone, path, wanted["runs"])
     print(json.dumps(found))
 
 

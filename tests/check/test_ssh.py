@@ -5,18 +5,22 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from board import SSHD, WHY, Board
 
+import sdk
 from sdk.bundles import open_bundle
-from sdk.check import CheckRequest, check_bundle
+from sdk.check import CheckRequest, check_bundle, protocols
 from sdk.check.runners import remote
 from sdk.errors import BadInput, DeviceBusy, DeviceLost, DeviceUnfit, RunnerFailed, SdkError
+from sdk.lowering.discovery import find_target
 from sdk.progress import SilentReporter
 
 pytestmark = pytest.mark.skipif(SSHD is None, reason=WHY)
@@ -101,3 +105,26 @@ def test_a_host_that_is_not_there(bundle: Path, board: Board, tmp_path: Path) ->
 def test_a_host_has_to_be_named(bundle: Path, on: str) -> None:
     with pytest.raises(BadInput, match="name the host"):
         check_bundle(CheckRequest(bundle, on=on), SilentReporter())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "runtime"), [("tflite", "LiteRT "), ("executorch", "ExecuTorch ")])
+def test_pythons_runtime_on_the_board_gives_the_recorded_outputs(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, runtime: str
+) -> None:
+    if missing := find_target(target).toolchain().missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    monkeypatch.setitem(protocols.PROTOCOLS, "quick", replace(protocols.PROTOCOLS["quick"], repeats=1))
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8 * 196, 10))
+    samples = [(torch.randn(1, 3, 16, 16),) for _ in range(4)]
+    out = tmp_path / "net"
+    sdk.package(net, device="pixel8", target=target, uniform="q8", calibration=samples, out=out, name="net")
+    wanted = CheckRequest(out, on="ssh:board", ssh_config=board.config, deadline=200.0, max_latency=100_000.0)
+    found = check_bundle(wanted, SilentReporter())
+    assert found.relative_error.value is not None and found.relative_error.value <= 1e-4
+    assert found.runner.program == "sdk.check.programs.measure" and found.runner.runtime.startswith(runtime)
+    assert found.peak_memory.value is not None and 0 < found.peak_memory.value < 100_000_000
+    assert {budget.name: budget.verdict for budget in found.budgets}["max_latency"] == "unjudged" and found.exit_code == 1
+    assert {found.origin, found.latency.p90_ms.origin, found.peak_memory.origin} == {"host"}, "this board is this machine"
+    assert clean(board)

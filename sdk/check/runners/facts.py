@@ -31,11 +31,12 @@ def parse_facts(text: str, identity: str, phone: bool) -> Facts:
     abi = said.get("ro.product.cpu.abi") or ABIS.get(machine, machine)
     version = said.get("ro.build.version.release")
     origin = _origin(said, machine, phone)
-    name = said.get("ro.product.model") or said.get("board") or said.get("host", "")
-    codename = said.get("ro.product.device", "")
+    model, codename, brand = (said.get(f"ro.product.{word}", "") for word in ("model", "device", "brand"))
+    name = model or said.get("board") or said.get("host", "")
     return Facts(
         DeviceEntry(
             id=identity, name=f"{name} ({codename})" if codename else name, abi=abi,
+            product=f"{brand}/{codename}" if brand and codename else "", model=model,
             os=f"android {version}" if version else said.get("kernel", ""), emulated=origin == "emulator",
         ),
         origin, said.get("root", "/tmp"), _free(said.get("free", "")), said.get("python", ""),

@@ -12,7 +12,8 @@ echo machine $(uname -m); echo kernel $(uname -sr); echo host $(uname -n)
 [ -r /proc/sys/kernel/random/boot_id ] && echo boot $(cat /proc/sys/kernel/random/boot_id)
 [ -r /proc/device-tree/model ] && echo board $(tr -d '\0' < /proc/device-tree/model)
 if command -v getprop >/dev/null 2>&1; then
-  for p in ro.product.model ro.product.device ro.product.cpu.abi ro.build.version.release ro.kernel.qemu ro.boot.qemu; do
+  for p in ro.product.brand ro.product.model ro.product.device ro.product.cpu.abi ro.build.version.release \
+    ro.kernel.qemu ro.boot.qemu; do
     echo $p $(getprop $p)
   done
 fi

@@ -58,6 +58,9 @@ def _missing(
         if check is not None and check.origin != origin:
             why = f"measured on {_PLACES[check.origin]}, which says nothing of the {origin}"
             return Judgement(rule, verdict if check is new else "unjudged", f"{rule}{which}: {why}")
+        if check is not None and check.other_device:
+            why = f"measured on another device: {check.other_device}"
+            return Judgement(rule, verdict if check is new else "unjudged", f"{rule}{which}: {why}")
     if old is not None and (old.device.name, old.runner.name, old.protocol) != (new.device.name, new.runner.name, new.protocol):
         return Judgement(rule, verdict, f"{rule}: the two checks ran on other devices, runners or protocols: check both alike")
     return None

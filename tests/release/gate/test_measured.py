@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,14 @@ def test_a_check_of_another_bundle_is_refused(workshop: Any, baseline: Path, che
     other = workshop("other", "--max-size", "12kB")
     assert run(["gate", str(baseline), "--baseline", str(baseline), "--check", str(checked(other, FLAT, [1] * 5))]) == 2
     assert "is not that of" in capsys.readouterr().err
+
+
+def test_a_phone_that_the_bundle_is_not_for_passes_nothing(
+    baseline: Path, resealed: Any, checked: Any, gate: Any, tmp_path: Path
+) -> None:
+    phone = resealed(baseline, device="pixel8")
+    (tmp_path / "sdk.yaml").write_text("gate: {max_latency_p50: 30ms}")
+    check = checked(phone, FLAT, [1] * 5, origin="device")
+    check.write_text(json.dumps(json.loads(check.read_text()) | {"other_device": "1 is google/husky"}))
+    code, lines = gate(phone, phone, "--check", str(check), "--project", str(tmp_path / "sdk.yaml"))
+    assert code == 1 and "measured on another device: 1 is google/husky" in line(lines, "latency_p50")["message"]

@@ -1,0 +1,37 @@
+"""Is the phone that was measured the one that the bundle is for? Told from what both say of themselves."""
+
+from __future__ import annotations
+
+from sdk.check.result import DeviceEntry
+from sdk.devices import DeviceProfile, list_devices
+
+SYSTEMS = {"android": "android", "linux": "linux", "darwin": "macos"}
+"""How a system's name starts in a result's `device.os` → as profiles call it."""
+
+
+def other_device(profile: DeviceProfile | None, found: DeviceEntry) -> str:
+    """Return why `found` is not the device of `profile`, or an empty text where it is, or where one side does not say.
+
+    Android's own spelling of a device decides (`play.device`, Build.BRAND/Build.DEVICE); without it, a model that
+    another shipped profile is named after, or another system.
+    """
+    if profile is None or profile.name == "host":
+        return ""
+    spelled = profile.play.device
+    if spelled is not None and found.product:
+        if found.product.casefold() == spelled.value.casefold():
+            return ""
+        return f"{found.id} is {found.product}, and the bundle is for {spelled.value} ({profile.title})"
+    named = _named_after(found.model)
+    if named is not None:
+        return "" if named.name == profile.name else f"{found.id} is a {named.title}, and the bundle is for {profile.title}"
+    system = next((name for start, name in SYSTEMS.items() if found.os.casefold().startswith(start)), "")
+    if system and system != profile.os.name:
+        return f"{found.id} runs {system}, and the bundle is for {profile.title}, which runs {profile.os.name}"
+    return ""
+
+
+def _named_after(model: str) -> DeviceProfile | None:
+    """The shipped profile whose title or alias is this model."""
+    wanted = model.casefold()
+    return next((each for each in list_devices() if wanted in {name.casefold() for name in (each.title, *each.aliases)}), None)
