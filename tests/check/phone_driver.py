@@ -104,7 +104,7 @@ def corrupt_push(phone: Phone) -> None:
 
 def freeze_adbd(phone: Phone) -> None:
     phone.adbd.send_signal(signal.SIGSTOP)
-    threading.Timer(15, phone.adbd.send_signal, (signal.SIGCONT,)).start()
+    threading.Timer(9, phone.adbd.send_signal, (signal.SIGCONT,)).start()
 
 
 FAULTS: dict[str, Callable[[Phone], object] | None] = {
@@ -125,7 +125,7 @@ FAULTS: dict[str, Callable[[Phone], object] | None] = {
 def play(name: str, phone: Phone, bundle: Path, programs: dict[str, Path]) -> dict[str, object]:
     act = FAULTS[name]
     program = programs["quick" if name in ("nothing", "full") else "slow"]
-    request = CheckRequest(bundle, on=f"adb:{SERIAL}", program=program, deadline=60.0 if name in ("nothing", "full") else 8.0)
+    request = CheckRequest(bundle, on=f"adb:{SERIAL}", program=program, deadline=60.0 if name in ("nothing", "full") else 4.0)
     if name == "full":
         (phone.place / "ballast").write_bytes(bytes(60_000_000))
     when = act if act is corrupt_push else functools.partial(when_it_runs, act=act)
@@ -197,7 +197,8 @@ def main(root: str, job: str) -> None:
     found: dict[str, object] = {"sockets": sockets()}
     programs = {name: Path(path) for name, path in wanted["programs"].items()}
     grace, setup = remote.GRACE, checking.SETUP
-    remote.GRACE, checking.SETUP = 2.0, 10.0
+    remote.GRACE, checking.SETUP = 2.0, 6.0  # a phone that is lost removes everything after SETUP and a deadline
+    protocols.PROTOCOLS["quick"] = replace(protocols.PROTOCOLS["quick"], repeats=1)
     for name in wanted["faults"]:
         found[name] = play(name, phone, Path(wanted["bundle"]), programs)
     remote.GRACE, checking.SETUP = grace, setup

