@@ -29,7 +29,8 @@ pytest.importorskip("adbutils", reason="adbutils is not installed: pip install '
 
 pytestmark = pytest.mark.slow
 
-CHECKS = 200
+CHECKS = 60
+"""Takes most of a minute; docs/check.md tells what 200 found."""
 SEED = 5
 LONGEST = 20.0
 """Seconds for one check whose every call may take one second; they are few dozen, and most faults end it at once."""
@@ -127,5 +128,4 @@ def test_checks_in_a_row_with_random_faults_leave_nothing(
     assert soon(lambda: len(os.listdir("/proc/self/fd")) <= files), "no file or socket is left open"
     assert soon(lambda: threading.active_count() <= threads), threading.enumerate()
     assert not list((tmp_path / "here").iterdir()), "nothing temporary is left here"
-    print(dict(ends))
     assert {"", "DeviceLost", "DeviceUnfit", "RunnerFailed"} <= set(ends), ends
