@@ -12,7 +12,7 @@ from sdk.bundles import Bundle, integrity, open_bundle
 from sdk.check.baseline import judge_baseline
 from sdk.check.environment import HOT
 from sdk.check.identity import other_device
-from sdk.check.judging import Budget, drift_of, judge, latency, relative_error, repeat_of
+from sdk.check.judging import Budget, Grounds, drift_of, judge, latency, output_limit, relative_error, repeat_of
 from sdk.check.protocols import Protocol, protocol_named
 from sdk.check.result import (
     BundleEntry,
@@ -124,6 +124,7 @@ def _result(
     budgets = _budgets(request, profile)
     other = other_device(profile, session.device) if origin == "device" else ""
     accepted: Origin = "host" if manifest.device == "host" and origin == "host" else "device"
+    grounds = Grounds(accepted, other, output_limit(manifest.rounding_floor.value))
     return CheckResult(
         bundle=BundleEntry(
             digest=manifest.digest, artifact_sha256=manifest.artifact.sha256, artifact_bytes=manifest.artifact.bytes,
@@ -141,7 +142,7 @@ def _result(
         load_ms=Measured(value=repeats[0].load_ns / 1e6, origin=origin),
         first_ms=Measured(value=repeats[0].first_ns / 1e6, origin=origin),
         latency=times, peak_memory=memory, memory_method=MEMORY_METHOD, relative_error=error, repeats=repeats,
-        before=measured.before, after=measured.after, budgets=judge(budgets, times, memory, error, accepted, other),
+        before=measured.before, after=measured.after, budgets=judge(budgets, times, memory, error, grounds),
         notes=_notes(session, measured, other), **drift_of(repeats, protocol, origin),
     )  # fmt: skip
 

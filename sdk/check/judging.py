@@ -12,7 +12,9 @@ from sdk.check.result import BudgetEntry, Interval, Latency, Measured, Origin, R
 from sdk.check.runners.runner import Run
 
 RELATIVE_ERROR = 1e-4
-"""Largest relative difference from the recorded outputs: other processors round differently."""
+"""Largest relative difference from the recorded outputs where rounding alone makes less than that."""
+FLOORS = 2.0
+"""How many of the model's rounding floors the outputs may differ where that is more, as when a bundle is verified."""
 RESIDENT_POINTS = 16
 """Readings of resident memory below which no slope is told."""
 
@@ -25,6 +27,27 @@ class Budget:
     limit: float
     unit: Literal["ms", "bytes"]
     asked: Literal["flag", "profile"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What verdicts rest on: the `accepted` origin of a number, `other` (why this is another device), the limit of outputs.
+
+    Accepted is `device`, or `host` for a bundle that was made for `host`.
+    """
+
+    accepted: Origin = "device"
+    other: str = ""
+    outputs: float = RELATIVE_ERROR
+
+
+def output_limit(floor: float | None) -> float:
+    """Return how far outputs may lie from the recorded ones, relative, where rounding alone moves them by `floor`.
+
+    Another processor rounds the last bit of a float otherwise, and 8-bit activations make whole steps of that, layer after
+    layer: an artifact that is right differs by about its model's floor.
+    """
+    return max(RELATIVE_ERROR, FLOORS * (floor or 0.0))
 
 
 def relative_error(outputs: Sequence[Any], recorded: Sequence[Any]) -> float:
@@ -83,26 +106,27 @@ def drift_of(repeats: Sequence[Repeat], protocol: Protocol, origin: Origin) -> d
 
 
 def judge(
-    budgets: Sequence[Budget], found: Latency, memory: Measured, error: Measured, accepted: Origin = "device", other: str = ""
+    budgets: Sequence[Budget], found: Latency, memory: Measured, error: Measured, grounds: Grounds
 ) -> tuple[BudgetEntry, ...]:
-    """Return the verdict of each budget, and of the outputs, which count wherever they were computed.
-
-    Only numbers of the `accepted` origin can pass or fail: `device`, or `host` for a bundle that was made for `host`;
-    and none of them where `other` says that this is another device.
-    """
+    """Return the verdict of each budget, and of the outputs, which count wherever they were computed."""
     measured = {"ms": found.p90_ms, "bytes": memory}
-    wrong = error.value is None or error.value > RELATIVE_ERROR
-    outputs = BudgetEntry(
-        name="outputs", limit=RELATIVE_ERROR, unit="relative", measured=error, verdict="failed" if wrong else "passed",
-        asked="sdk", why="the outputs are not those that the bundle recorded" if wrong else "",
-    )  # fmt: skip
-    return (outputs, *(_judged(budget, measured[budget.unit], found, accepted, other) for budget in budgets))
+    return (_outputs(error, grounds.outputs), *(_judged(budget, measured[budget.unit], found, grounds) for budget in budgets))
 
 
-def _judged(budget: Budget, measured: Measured, found: Latency, accepted: Origin, other: str) -> BudgetEntry:
-    verdict, why = _verdict(budget, measured, found, accepted)
-    if other and measured.origin == accepted:
-        verdict, why = "unjudged", other
+def _outputs(error: Measured, limit: float) -> BudgetEntry:
+    verdict: Verdict = "passed"
+    why = ""
+    if error.value is None or error.value > limit:
+        verdict, why = "failed", "the outputs are not those that the bundle recorded"
+    elif error.value > RELATIVE_ERROR:
+        why = f"rounding alone moves this model's outputs by {limit / FLOORS:.1e} (rounding_floor)"
+    return BudgetEntry(name="outputs", limit=limit, unit="relative", measured=error, verdict=verdict, asked="sdk", why=why)
+
+
+def _judged(budget: Budget, measured: Measured, found: Latency, grounds: Grounds) -> BudgetEntry:
+    verdict, why = _verdict(budget, measured, found, grounds.accepted)
+    if grounds.other and measured.origin == grounds.accepted:
+        verdict, why = "unjudged", grounds.other
     return BudgetEntry(
         name=budget.name, limit=budget.limit, unit=budget.unit, measured=measured, verdict=verdict, asked=budget.asked, why=why
     )

@@ -173,7 +173,7 @@ def check(phone: Phone, bundle: str, runs: int) -> dict[str, object]:
         "origins": sorted({result.origin, *(budget.measured.origin for budget in result.budgets)}),
         "relative_error": result.relative_error.value, "peak": result.peak_memory.value, "runtime": result.runner.runtime,
         "verdicts": {budget.name: budget.verdict for budget in result.budgets}, "exit_code": result.exit_code,
-        "abi": result.device.abi, "clean": phone.clean(),
+        "limit": result.budgets[0].limit, "abi": result.device.abi, "clean": phone.clean(),
     }  # fmt: skip
 
 

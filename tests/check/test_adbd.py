@@ -98,7 +98,7 @@ def _play(root: Path, folder: Path, qemu: Path | str = "-", **job: Any) -> dict[
 def _emulated(found: dict[str, Any], abi: str) -> None:
     """Right numbers, memory measured there, and no verdict on a budget: exit code 1, for a flag asked for one."""
     assert found["origins"] == ["emulator"] and found["abi"] == abi
-    assert found["relative_error"] <= 1e-4 and found["peak"] > 0
+    assert found["relative_error"] <= found["limit"] and found["peak"] > 0
     assert found["verdicts"] == {"outputs": "passed", "max_latency": "unjudged", "max_memory": "unjudged"}
     assert found["exit_code"] == 1
 
@@ -110,6 +110,7 @@ def test_faults_and_an_artifact_on_a_real_adbd(bundle: Path, small: str, tmp_pat
         programs=_programs(bundle, tmp_path), litert={"litert": small}, runs=50,
     )  # fmt: skip
     _emulated(found["litert"], "x86_64")
+    assert found["litert"]["relative_error"] == 0
 
 
 def test_an_emulated_arm64_phone(bundle: Path, small: str, real: dict[str, str], tmp_path: Path) -> None:
@@ -121,3 +122,5 @@ def test_an_emulated_arm64_phone(bundle: Path, small: str, real: dict[str, str],
     )  # fmt: skip
     for name in ("small", *real):
         _emulated(found[name], "arm64-v8a")
+    assert found["small"]["relative_error"] <= 1e-4
+    assert found["page"]["relative_error"] <= 5e-3, "33 layers of dynamic int8 make whole steps of other rounding"

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from array import array
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> None:
 def measure(load: Callable[[], Run], inputs: list[Any], given: Any, runtime: str) -> None:
     """Load, run and time; `load()` returns a callable from a list of arrays to a list of arrays."""
     print("runtime", runtime)
+    samples = array("q", bytes(8 * KEPT))  # resident before the base is read: a list that grows would look like a leak
     base, own = resident(), status("RssAnon:")
     if base is not None:
         print("base_bytes", base)
@@ -56,14 +58,14 @@ def measure(load: Callable[[], Run], inputs: list[Any], given: Any, runtime: str
     print("first_ns", time.perf_counter_ns() - start, flush=True)
     for _ in range(given.warmup):
         run(inputs)
-    outputs, samples, stride, points = timed(run, inputs, given)
+    outputs, kept, stride, points = timed(run, inputs, given, samples)
     top, private = status("VmHWM:"), status("RssAnon:")
     if top is not None and base is not None:
         print("peak_bytes", max(0, top - base))
     if private is not None and own is not None:
         print("private_bytes", max(0, private - own))
-    for place in range(0, len(samples), 64):
-        print("sample_ns", *samples[place : place + 64])
+    for place in range(0, kept, 64):
+        print("sample_ns", *samples[place : min(place + 64, kept)])
     if points:
         print("resident_bytes", *points)
     print("stride", stride)
@@ -71,11 +73,13 @@ def measure(load: Callable[[], Run], inputs: list[Any], given: Any, runtime: str
     print("end", flush=True)
 
 
-def timed(run: Run, inputs: list[Any], given: Any) -> tuple[list[Any], list[int], int, list[int]]:
-    """Run until both least numbers are reached; return the outputs, samples in ns, their stride and memory readings."""
-    samples: list[int] = []
+def timed(run: Run, inputs: list[Any], given: Any, samples: Any) -> tuple[list[Any], int, int, list[int]]:
+    """Run until both least numbers are reached, and put nanoseconds into `samples`, an array of KEPT.
+
+    Returns the outputs, how many samples were kept, their stride and the memory readings.
+    """
     points: list[int] = []
-    stride, count = 1, 0
+    kept, stride, count = 0, 1, 0
     every = max(1, given.runs // POINTS)
     clock = time.perf_counter_ns
     until = clock() + int(given.seconds * 1e9)
@@ -84,25 +88,28 @@ def timed(run: Run, inputs: list[Any], given: Any) -> tuple[list[Any], list[int]
         outputs = run(inputs)
         taken = clock() - start
         if count % stride == 0:
-            samples.append(taken)
-            if len(samples) == KEPT:
-                samples, stride = samples[::2], stride * 2
+            samples[kept] = taken
+            kept += 1
+            if kept == len(samples):
+                for place in range(kept // 2):  # in place: a copy would be memory of its own
+                    samples[place] = samples[2 * place]
+                kept, stride = kept // 2, stride * 2
         count += 1
         if count % every == 0 and count <= given.runs:
             points.append(resident() or 0)
-    return outputs, samples, stride, points
+    return outputs, kept, stride, points
 
 
 def write_outputs(outputs: list[Any]) -> None:
     """Write each array's bytes to `output_000.bin`, … and say its dtype and shape."""
     import numpy
 
-    for place, array in enumerate(outputs):
-        array = numpy.asarray(array, order="C")
+    for place, output in enumerate(outputs):
+        made = numpy.asarray(output, order="C")
         name = f"output_{place:03d}.bin"
         with open(name, "wb") as file:
-            file.write(array.tobytes())
-        print("output", name, array.dtype.name, "x".join(map(str, array.shape)) or "scalar")
+            file.write(made.tobytes())
+        print("output", name, made.dtype.name, "x".join(map(str, made.shape)) or "scalar")
 
 
 def read_input(text: str) -> Any:
