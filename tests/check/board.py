@@ -16,7 +16,10 @@ WHY = "no sshd on this machine: install openssh-server"
 
 
 class Board:
-    """Runs until `stop`; `config` is the file for ssh, where it is called `board`."""
+    """Runs until `stop`; `config` is the file for ssh, where it is called `board`.
+
+    Its home is not the user's, whose shell may put another Python first.
+    """
 
     def __init__(self, folder: Path) -> None:
         assert SSHD is not None
@@ -32,7 +35,7 @@ class Board:
         (folder / "sshd.conf").write_text(
             f"ListenAddress 127.0.0.1:{self.port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
             f"PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-            f"SetEnv TMPDIR={self.sandbox} PATH={tools} OMP_NUM_THREADS=1\n"
+            f"SetEnv HOME={folder} TMPDIR={self.sandbox} PATH={tools} OMP_NUM_THREADS=1\n"
         )
         self.config = folder / "ssh.conf"
         self.config.write_text(
