@@ -14,13 +14,37 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
+from scipy.stats import t
 
 from benchmarks.published.rows import Row
 
 Z90 = 1.6448536269514722
 """Standard deviations on both sides that hold 90 % of a normal distribution."""
+DEVICE, MODEL = (6, 7), (8, 9, 10)
+"""Which parts of the covariance are a device's, and a model's."""
 LENGTH = 1.5
 """Distance in standardised features over which latencies resemble each other."""
+
+
+class Pools:
+    """Rows that are alike: of one runtime and precision, whatever the device; all of them where those are too few."""
+
+    KEYS = (("runtime", "precision"), ())
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.found: dict[Any, list[Row]] = {}
+        for row in rows:
+            for names in self.KEYS:
+                self.found.setdefault((names, *(getattr(row, name) for name in names)), []).append(row)
+
+    def of(self, row: Row) -> list[Row]:
+        """Return the nearest pool of at least three rows."""
+        pools = (self.found.get((names, *(getattr(row, name) for name in names)), []) for names in self.KEYS)
+        return next(pool for pool in pools if len(pool) >= 3)
+
+    def roofline(self, rows: Sequence[Row]) -> Any:
+        """Return the logarithm of MACs over the pool's median throughput, for each row."""
+        return np.array([np.log(row.macs * np.median([each.milliseconds / each.macs for each in self.of(row)])) for row in rows])
 
 
 class Transfer:
@@ -30,9 +54,8 @@ class Transfer:
         self.rows = rows
         features = np.array([row.features for row in rows])
         self.middle, self.scale = features.mean(0), features.std(0) + 1e-9
-        target = np.log([row.milliseconds for row in rows])
-        self.mean = float(target.mean())
-        self.left = target - self.mean
+        self.pools = Pools(rows)
+        self.left = np.log([row.milliseconds for row in rows]) - self.pools.roofline(rows)
         parts = self._parts(rows, rows)
         begin = np.full(len(parts) + 1, -2.0) if start is None else start
         bounds = [(-12.0, 4.0)] * len(begin)
@@ -47,9 +70,23 @@ class Transfer:
         weights = np.exp(self.weights)
         cross = sum(w * part for w, part in zip(weights, self._parts(rows, self.rows), strict=False))
         own = sum(w * np.diag(part) for w, part in zip(weights, self._parts(rows, rows), strict=False)) + weights[-1]
-        middle = self.mean + cross @ self.solved
-        spread = np.sqrt(np.maximum(own - np.einsum("ij,ji->i", cross, cho_solve(self.factor, cross.T)), 1e-12))
+        middle = self.pools.roofline(rows) + cross @ self.solved
+        spread = np.sqrt(np.maximum(own - np.einsum("ij,ji->i", cross, cho_solve(self.factor, cross.T)) + self._unseen(rows), 1e-12))
         return np.exp(middle), np.exp(middle - Z90 * spread), np.exp(middle + Z90 * spread)
+
+    def _unseen(self, rows: Sequence[Row]) -> Any:
+        """Variance that is added for devices and models that were never seen.
+
+        How far those differ is estimated from as many as there are in the fit, so the bounds are those of Student's t with one
+        degree of freedom less, not of a normal distribution.
+        """
+        weights, added = np.exp(self.weights), np.zeros(len(rows))
+        for name, places in (("device", DEVICE), ("model", MODEL)):
+            known = {getattr(row, name) for row in self.rows}
+            wider = (t.ppf(0.95, max(1, len(known) - 1)) / Z90) ** 2 - 1
+            unseen = np.array([getattr(row, name) not in known for row in rows])
+            added += unseen * wider * sum(weights[place] for place in places)
+        return added
 
     def _parts(self, one: Sequence[Row], two: Sequence[Row]) -> list[Any]:
         """The parts of the covariance between two lists of rows, each a matrix."""

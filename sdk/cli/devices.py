@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +21,7 @@ def COMMAND() -> None:
       sdk devices list
       sdk devices show "Pixel 8"
       sdk devices validate my_phone.yaml
+      sdk devices probe --on adb --out my_phone.yaml
     """
 
 
@@ -64,6 +66,57 @@ def validate(file: str, as_json: bool) -> None:
         print_json({"file": file, "ok": True, "device": _data(profile)})
     else:
         click.echo(f"{file}: a valid profile of {profile.title} with {facts} facts")
+
+
+@COMMAND.command()
+@click.option("--on", default="local", metavar="WHERE", help="local, adb, adb:SERIAL or ssh:HOST; by default local.")
+@click.option("--target", "targets", multiple=True, metavar="NAME", help="Measure the kernels of this target; by default of all.")
+@click.option("--no-kernels", is_flag=True, help="Write what the device says of itself, and measure nothing.")
+@click.option("--runner", "program", type=click.Path(path_type=Path), help="A runner of your own for the device.")
+@click.option("--ssh-config", type=click.Path(path_type=Path), help="The configuration file that ssh is to use.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The profile to write, a YAML file.")
+@json_option
+def probe(
+    on: str, targets: tuple[str, ...], no_kernels: bool, program: Path | None, ssh_config: Path | None, out: Path, as_json: bool
+) -> None:
+    """Draft the profile of a real device, and measure its kernels so that --max-latency can be planned for.
+
+    \b
+      sdk devices probe --out host.yaml                        this machine
+      sdk devices probe --on adb --out phone.yaml              the phone that is connected
+      sdk devices probe --on ssh:pi --target tflite --out pi.yaml
+    """
+    from sdk.cli.output import print_json, toolchains_on_stderr
+    from sdk.cli.progress import reporter
+    from sdk.devices.writing import profile_text
+    from sdk.errors import BadInput
+    from sdk.files import write_whole
+    from sdk.probing import ProbeRequest, probe_device
+
+    if no_kernels and targets:
+        raise BadInput("--no-kernels and --target contradict each other: give one")
+    if out.suffix not in (".yaml", ".yml"):
+        raise BadInput(f"--out {out}: --device takes files that end in .yaml: name one")
+    wanted = () if no_kernels else targets or _measurable(on, program)
+    with toolchains_on_stderr():
+        profile = probe_device(ProbeRequest(on, wanted, ssh_config, program), reporter(as_json))
+    write_whole(out, profile_text(profile))
+    if as_json:
+        print_json({"file": str(out), "device": _data(profile)})
+    else:
+        click.echo(f"{out}: {profile.title}; kernels: {_measured(profile)}")
+
+
+def _measurable(on: str, program: Path | None) -> tuple[str, ...]:
+    """Targets whose kernels can be measured there; over adb those of LiteRT, for which there is a program."""
+    from sdk.lowering.discovery import find_target
+
+    names = ("tflite",) if on.partition(":")[0] == "adb" and program is None else ("tflite", "executorch")
+    return tuple(name for name in names if not find_target(name).toolchain().missing)
+
+
+def _measured(profile: DeviceProfile) -> str:
+    return ", ".join(f"{len(found.rows)} of {name}" for name, found in profile.kernels.items()) or "none"
 
 
 def _show(profile: DeviceProfile, as_json: bool) -> None:

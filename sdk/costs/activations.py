@@ -144,6 +144,24 @@ def activations(model: Model) -> Activations:
     return _Reading(model).result()
 
 
+def computed(model: Model) -> list[Any]:
+    """Return the nodes of the graph that are steps of an inference, in order: those that depend on an input."""
+    reading = _Reading(model)
+    fed = reading._depends()
+    return [node for node in reading.live if node.op == "call_function" and node.name in fed]
+
+
+def is_view(node: Any) -> bool:
+    """Whether a node moves nothing: a view, or a copy that runtimes leave out."""
+    kind = _kind(node)
+    return kind in _VIEWS or (kind in _COPIES and _same(node, node.all_input_nodes[0]))
+
+
+def is_fused(node: Any, layers: Collection[str]) -> bool:
+    """Whether a node is a padding that the layers behind it do themselves."""
+    return _kind(node) in _PADS and all(user.name in layers for user in node.users)
+
+
 class _Reading:
     """One pass over the graph: aliases first, then lifetimes."""
 
@@ -166,7 +184,7 @@ class _Reading:
         out = {self._root(node.name) for node in self._outputs()}
         return Activations(
             tuple(self._tensor(name, uses, place, out, len(steps)) for name, uses in self._uses(place, fed).items()),
-            tuple(self.of_layer.get(node.name) for node in steps), tuple(map(_named, steps)),
+            tuple(self.of_layer.get(node.name) for node in steps), tuple(map(named, steps)),
             tuple(int(_scratch(node) * _bytes(node)) for node in steps),
             tuple(map(_padded, steps)), operators=sum(map(self._operators, steps)),
             pointers=sum(map(_pointers, steps)), outputs=sum(map(_bytes, self._outputs())),
@@ -263,7 +281,7 @@ def _scratch(node: Any) -> float:
     return _SCRATCH.get(_kind(node), 0.0)
 
 
-def _named(node: Any) -> str:
+def named(node: Any) -> str:
     """The operator's name; pooling that pads is told apart, as some runtimes pad in a step of its own."""
     return _kind(node) + ("_padded" if _padded(node) else "")
 

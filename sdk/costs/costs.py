@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sdk.costs.latency import LatencyModel
 from sdk.costs.memory import MemoryModel
 
 Budget = Literal["max_memory", "max_latency"]
@@ -34,8 +35,8 @@ class Sum:
 class Costs:
     """The cost models of one model on one target; a budget without a model is not predicted."""
 
-    def __init__(self, memory: MemoryModel | None = None) -> None:
-        self.memory = memory
+    def __init__(self, memory: MemoryModel | None = None, latency: LatencyModel | None = None) -> None:
+        self.memory, self.latency = memory, latency
 
     def sums(self, choices: Mapping[str, Sequence[str]]) -> tuple[Sum, ...]:
         """Return the sums that the solver keeps within the budgets; `choices`: layer → schemes that it may take.
@@ -45,6 +46,8 @@ class Costs:
         found: list[Sum] = []
         if self.memory is not None:
             found += [Sum("max_memory", *moment) for moment in self.memory.moments(choices)]
+        if self.latency is not None:
+            found.append(Sum("max_latency", "one inference", *self.latency.amounts(choices)))
         return tuple(found)
 
     def predict(self, schemes: Mapping[str, str]) -> dict[Budget, Prediction]:
@@ -53,4 +56,8 @@ class Costs:
         if self.memory is not None:
             peak, (low, high) = self.memory.parts(schemes).peak, self.memory.table.error
             found["max_memory"] = Prediction(peak, round(peak * (1 + low)), round(peak * (1 + high)), self.memory.table.origin)
+        if self.latency is not None:
+            taken, kernels = self.latency.p90(schemes), self.latency.times.kernels
+            low, high = (taken * (1 + error) for error in kernels.error)
+            found["max_latency"] = Prediction(taken, low, high, kernels.origin)
         return found

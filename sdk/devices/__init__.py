@@ -1,5 +1,6 @@
 """Device profiles: what is known of a phone, board or this machine, and where it was found."""
 
+from sdk.devices.kernels import Kernel, Kernels
 from sdk.devices.lookup import find_device, list_devices, validate_file
 from sdk.devices.profile import (
     Accelerator,
@@ -13,6 +14,6 @@ from sdk.devices.profile import (
 )
 
 __all__ = [
-    "Accelerator", "Budgets", "Cluster", "DeviceProfile", "Fact", "OperatingSystem", "Soc", "family",
+    "Accelerator", "Budgets", "Cluster", "DeviceProfile", "Fact", "Kernel", "Kernels", "OperatingSystem", "Soc", "family",
     "find_device", "list_devices", "validate_file",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from sdk.devices.profile import SCHEMA, DeviceProfile
 
 _CPUINFO = Path("/proc/cpuinfo")
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-_LINUX_ISA = {
+LINUX_ISA = {
     "asimd": "neon", "asimdhp": "fp16", "asimddp": "dotprod", "i8mm": "i8mm", "bf16": "bf16", "sve": "sve",
     "sve2": "sve2", "sme": "sme", "sme2": "sme2", "sse4_2": "sse4_2", "avx": "avx", "avx2": "avx2",
     "fma": "fma", "f16c": "f16c", "avx512f": "avx512f", "avx512bw": "avx512bw", "avx512_vnni": "avx512_vnni",
@@ -29,12 +29,12 @@ _DARWIN_ISA = {
 }  # fmt: skip
 """Key of sysctl → our word."""
 _XNNPACK = ["fp32", "int8", "int4", "int2", "int8_dynamic", "int4_dynamic", "int8_static"]
-_RUNS = {
+RUNS = {
     "tflite": [*_XNNPACK, "fp16", "int2_dynamic", "int4_static"],
     "executorch": _XNNPACK,
     "coreml": ["fp32", "fp16", "int8", "int4", "int8_static", "lut"],
 }
-_WHY_RUNS = (
+WHY_RUNS = (
     "what the CPU kernels of the runtimes' desktop wheels take; the measured capability table of the target "
     "decides. Without macOS a Core ML package is executed by a reference evaluator"
 )
@@ -52,8 +52,8 @@ def probe_host() -> DeviceProfile:
         "ram": _probed(_total_memory(), "psutil virtual_memory().total"),
         "app_memory": _probed(memory, why) | {"why": why},
         "soc": {"name": _probed(*_cpu_name()), "clusters": [_cluster()]},
-        "accelerators": [{"kind": "cpu", "targets": {name: _runs(name) for name in _RUNS}}],
-        "targets": list(_RUNS),
+        "accelerators": [{"kind": "cpu", "targets": {name: _runs(name) for name in RUNS}}],
+        "targets": list(RUNS),
     }
     return DeviceProfile.model_validate(data)
 
@@ -63,7 +63,7 @@ def _probed(value: object, where: str) -> dict[str, Any]:
 
 
 def _runs(target: str) -> dict[str, Any]:
-    return {"value": _RUNS[target], "source": "policy", "why": _WHY_RUNS}
+    return {"value": RUNS[target], "source": "policy", "why": WHY_RUNS}
 
 
 def _os_name() -> str:
@@ -124,7 +124,7 @@ def _isa() -> tuple[list[str], str]:
         return [word for key, word in _DARWIN_ISA.items() if _sysctl(key) == "1"], "sysctl hw.optional"
     match = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", _cpuinfo(), re.MULTILINE)
     flags = set(match[1].split()) if match else set()
-    return [word for flag, word in _LINUX_ISA.items() if flag in flags], "/proc/cpuinfo"
+    return [word for flag, word in LINUX_ISA.items() if flag in flags], "/proc/cpuinfo"
 
 
 def _cpuinfo() -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from sdk.devices.kernels import Kernels
 from sdk.errors import BadInput
 from sdk.units import parse_size
 
@@ -157,6 +158,8 @@ class DeviceProfile(_Frozen):
     """What `--target auto` tries, in this order."""
     budgets: Budgets = Budgets()
     play: Play = Play()
+    kernels: dict[str, Kernels] = {}
+    """Target → what a probe measured of its runtime here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
 

@@ -6,7 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from sdk.lowering.types import Arrays, Capability, MemoryTable, Placement, Prices, Quantized, Realised, Site, Toolchain
+from sdk.lowering.types import (
+    Arrays,
+    Capability,
+    MemoryTable,
+    Placement,
+    Prices,
+    Quantized,
+    Realised,
+    ReferenceKernels,
+    Site,
+    Toolchain,
+)
 from sdk.models import Model
 from sdk.schemes import Scheme
 
@@ -66,6 +77,10 @@ class Target(Protocol):
 
     def memory(self) -> MemoryTable | None:
         """Return what the runtime needs in memory, read from data; None where nobody measured it."""
+        ...
+
+    def kernels(self) -> ReferenceKernels | None:
+        """Return the kernels that were measured on one machine, for devices that nobody probed; None where there are none."""
         ...
 
     def price(self, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:

@@ -8,9 +8,21 @@ from typing import Any
 
 import yaml
 
-from sdk.lowering.types import Copies, MemoryTable
+from sdk.devices import Kernels
+from sdk.lowering.types import Copies, MemoryTable, ReferenceKernels
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@cache
+def kernel_table(package: str) -> ReferenceKernels | None:
+    """Return what `kernels.yaml` in the package of a target says, or None where there is none."""
+    file = resources.files(package).joinpath("kernels.yaml")
+    if not file.is_file():
+        return None
+    data: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
+    machine = data.pop("machine")
+    return ReferenceKernels(machine["core"], machine["mhz"], machine["threads"], Kernels.model_validate(data))
 
 
 @cache

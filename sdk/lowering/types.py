@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sdk.devices import Kernels
 from sdk.models import Model
 from sdk.rounding import Grid
 from sdk.schemes import Scheme
@@ -71,6 +72,16 @@ class MemoryTable:
     outside: tuple[str, ...]
     error: tuple[float, float]
     copies: tuple[Copies, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceKernels:
+    """Kernels that a probe measured on one machine, for devices that nobody probed: its cores, their clock in MHz, threads."""
+
+    core: str
+    mhz: int
+    threads: int
+    kernels: Kernels
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sdk.costs import Budget, Costs, MemoryModel, Prediction
+from sdk.costs import Budget, Costs, LatencyModel, MemoryModel, Prediction
+from sdk.costs.transfer import core_peak, peak_of, transferred
+from sdk.devices import DeviceProfile, Kernels
 from sdk.errors import BadInput, BudgetError
 from sdk.lowering import Prices, Target
 from sdk.models import Model
@@ -18,10 +20,26 @@ FIELDS: dict[Budget, str] = {"max_memory": "peak_memory", "max_latency": "latenc
 """Budget → what a plan calls the prediction that it limits."""
 
 
-def costs_of(model: Model, target: Target, priced: Prices) -> Costs:
-    """Return the cost models of a model on a target; a language model has none yet (its cache of keys and values)."""
-    table = target.memory() if model.language is None else None
-    return Costs(MemoryModel(model, table, priced) if table is not None else None)
+def costs_of(model: Model, target: Target, priced: Prices, kernels: Kernels | None) -> Costs:
+    """Return the cost models of a model on a target, with the device's `kernels` where a probe measured them.
+
+    A language model has none yet (its cache of keys and values).
+    """
+    if model.language is not None:
+        return Costs()
+    table = target.memory()
+    memory = MemoryModel(model, table, priced) if table is not None else None
+    return Costs(memory, LatencyModel(model, kernels) if kernels is not None else None)
+
+
+def kernels_of(device: DeviceProfile, target: Target) -> Kernels | None:
+    """Return the device's own kernels where it was probed; else the target's, transferred to its cores; None without either."""
+    if target.name in device.kernels:
+        return device.kernels[target.name]
+    reference, peak = target.kernels(), peak_of(device)
+    if reference is None or peak is None:
+        return None
+    return transferred(reference.kernels, core_peak(reference.core, reference.mhz, reference.threads), peak)
 
 
 def rows_of(costs: Costs, choices: Sequence[Choices]) -> tuple[Row, ...]:

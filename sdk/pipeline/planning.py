@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdk.costs import Costs
-from sdk.devices import DeviceProfile, family, find_device, list_devices
+from sdk.devices import DeviceProfile, Kernels, family, find_device, list_devices
 from sdk.errors import BadInput, BudgetError, Missing
 from sdk.lowering import Target
 from sdk.lowering.discovery import find_target, ready_target
 from sdk.models import Layer, LayerInventory, Model
-from sdk.pipeline.foreseeing import costs_of, foreseen, keep, rows_of, solve_kept
+from sdk.pipeline.foreseeing import costs_of, foreseen, keep, kernels_of, rows_of, solve_kept
 from sdk.pipeline.kept import prices
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
@@ -98,9 +98,13 @@ def problem_within(
 
 
 def problem_and_costs(
-    workbench: Workbench, target: Target, restriction: Restriction, min_os: float | None, report: Reporter
+    workbench: Workbench, target: Target, restriction: Restriction, min_os: float | None, report: Reporter,
+    kernels: Kernels | None = None,
 ) -> tuple[Problem, Costs]:
-    """Return the problem with the sums that budgets on memory and latency limit, and the models that they come from."""
+    """Return the problem with the sums that budgets on memory and latency limit, and the models that they come from.
+
+    `kernels`: what a probe measured of the device's runtime.
+    """
     kept, refused = allowed_within(workbench.model, target, restriction, min_os)
     losses = workbench.losses(kept)
     with report.stage(f"price for {target.name}"):
@@ -109,7 +113,7 @@ def problem_and_costs(
         considered(layer, kept[layer.name], refused[layer.name], priced.layers[layer.name], losses[layer.name])
         for layer in workbench.model.inventory.layers
     )
-    costs = costs_of(workbench.model, target, priced)
+    costs = costs_of(workbench.model, target, priced, kernels)
     return Problem(priced.base, choices, rows_of(costs, choices)), costs
 
 
@@ -203,7 +207,8 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
     bench = workbench or Workbench(request, report)
     for text in bench.notes:
         report.note(text)
-    problem, costs = problem_and_costs(bench, target, restriction_of(device, target), min_os, report)
+    kernels = kernels_of(device, target)
+    problem, costs = problem_and_costs(bench, target, restriction_of(device, target), min_os, report, kernels)
     plan = choose(request, bench, problem, costs, device, target, min_os, report)
     return Planned(plan, problem, bench.model, device, target, min_os, bench, tuple(report.notes), request.recovered, costs)
 

@@ -10,7 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import CheckFailed, LoweringError, SdkError
-from sdk.lowering import Capability, Executable, MemoryTable, Placement, Prices, Progress, Quantized, Realised, Site, Toolchain
+from sdk.lowering import (
+    Capability,
+    Executable,
+    MemoryTable,
+    Placement,
+    Prices,
+    Progress,
+    Quantized,
+    Realised,
+    ReferenceKernels,
+    Site,
+    Toolchain,
+)
 from sdk.models import Model
 from sdk.schemes import Scheme
 
@@ -43,6 +55,10 @@ class CoreMLTarget:
 
     def memory(self) -> MemoryTable | None:
         """Return None: nothing here runs Core ML, so nobody measured it."""
+        return None
+
+    def kernels(self) -> ReferenceKernels | None:
+        """Nothing is measured: only a Mac or an iPhone runs the packages."""
         return None
 
     def price(self, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:

@@ -11,8 +11,8 @@ from typing import Any
 
 from sdk.errors import Missing
 from sdk.lowering.protocol import Executable, Progress
-from sdk.lowering.tables import memory_table
-from sdk.lowering.types import Capability, MemoryTable, Placement, Prices, Quantized, Realised, Site, Toolchain
+from sdk.lowering.tables import kernel_table, memory_table
+from sdk.lowering.types import Capability, MemoryTable, Placement, Prices, Quantized, Realised, ReferenceKernels, Site, Toolchain
 from sdk.models import Model
 from sdk.schemes import Scheme
 
@@ -44,6 +44,10 @@ class ExecutorchTarget:
     def memory(self) -> MemoryTable | None:
         """Return what the runtime needs in memory, read from memory.yaml."""
         return memory_table("targets.executorch")
+
+    def kernels(self) -> ReferenceKernels | None:
+        """Return the kernels that a probe measured, read from kernels.yaml."""
+        return kernel_table("targets.executorch")
 
     def price(self, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:
         """Return the bytes of each choice in the finished .pte: the float program is lowered once per model."""

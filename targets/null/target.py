@@ -15,7 +15,7 @@ import yaml
 from sdk.errors import LoweringError
 from sdk.lowering.protocol import Executable, Progress
 from sdk.lowering.tables import memory_table
-from sdk.lowering.types import Capability, MemoryTable, Placement, Prices, Quantized, Realised, Site, Toolchain
+from sdk.lowering.types import Capability, MemoryTable, Placement, Prices, Quantized, Realised, ReferenceKernels, Site, Toolchain
 from sdk.models import Model
 from sdk.rounding import Grid
 from sdk.schemes import Scheme, scheme_named
@@ -43,6 +43,10 @@ class NullTarget:
     def memory(self) -> MemoryTable | None:
         """Return what the runtime needs in memory, read from memory.yaml."""
         return memory_table("targets.null")
+
+    def kernels(self) -> ReferenceKernels | None:
+        """Nothing is measured: the runtime computes nothing for itself."""
+        return None
 
     def price(self, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:
         """Return the exact bytes of each choice."""

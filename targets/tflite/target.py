@@ -9,8 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdk.errors import Missing
-from sdk.lowering import Capability, Executable, MemoryTable, Placement, Prices, Progress, Quantized, Realised, Site, Toolchain
-from sdk.lowering.tables import memory_table
+from sdk.lowering import (
+    Capability,
+    Executable,
+    MemoryTable,
+    Placement,
+    Prices,
+    Progress,
+    Quantized,
+    Realised,
+    ReferenceKernels,
+    Site,
+    Toolchain,
+)
+from sdk.lowering.tables import kernel_table, memory_table
 from sdk.models import Model
 from sdk.schemes import Scheme
 
@@ -44,6 +56,10 @@ class TfliteTarget:
     def memory(self) -> MemoryTable | None:
         """Return what the runtime needs in memory, read from memory.yaml."""
         return memory_table("targets.tflite")
+
+    def kernels(self) -> ReferenceKernels | None:
+        """Return the kernels that a probe measured, read from kernels.yaml."""
+        return kernel_table("targets.tflite")
 
     def price(self, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:
         """Return the bytes of each choice in the finished file.

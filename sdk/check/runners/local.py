@@ -19,9 +19,12 @@ from sdk.check.result import DeviceEntry, Environment, Origin
 from sdk.check.runners.inputs import write_inputs
 from sdk.check.runners.process import run_process
 from sdk.check.runners.runner import Job, Run
+from sdk.check.runners.timer import Batch, Timings, parse_timings
 from sdk.check.transcript import parse_transcript, read_outputs
 from sdk.errors import BadInput, RunnerFailed
 
+TIMER = "sdk.check.programs.timing"
+"""What times a batch."""
 START = 300.0
 """Seconds that a process may take to start and import the runtime, above what a repeat may."""
 
@@ -44,6 +47,23 @@ class LocalSession:
         """Read clocks, temperatures and battery."""
         _, output, _ = run_process(["sh", "-c", SCRIPT], given=b"", deadline=30, what="reading the environment")
         return parse_environment(output.decode(errors="replace"))
+
+    def ask(self, script: str) -> str:
+        """Run the script here."""
+        _, output, _ = run_process(["sh", "-c", script], given=b"", deadline=30, what="a script on this machine")
+        return output.decode(errors="replace")
+
+    def time(self, batch: Batch) -> Timings:
+        """Time the batch in one process of this Python, with the runtime as boards open it."""
+        listed = self._folder / "list"
+        listed.write_text(batch.lines([str(path.resolve()) for path in batch.files]))
+        command = [sys.executable, "-W", "ignore", "-m", TIMER, self._job.target, str(listed), *batch.words.split()]
+        code, output, errors = run_process(
+            command, given=b"", folder=self._folder, deadline=batch.deadline + START, what="the process that times artifacts",
+            environment=_environment(),
+        )  # fmt: skip
+        last = errors.decode(errors="replace").strip().splitlines()[-1:]
+        return parse_timings(output.decode(errors="replace"), len(batch.files), "; ".join([f"exit code {code}", *last]))
 
     def run(self, protocol: Protocol) -> Run:
         """Measure one repeat in a fresh process of this Python."""

@@ -19,6 +19,7 @@ from sdk.check.runners.facts import Facts, parse_facts
 from sdk.check.runners.inputs import write_inputs
 from sdk.check.runners.link import Answer, Link
 from sdk.check.runners.runner import Job, Run
+from sdk.check.runners.timer import START, Batch, Timings, loop, parse_loop, parse_timings, write_ramps
 from sdk.check.transcript import Transcript, parse_transcript, read_outputs
 from sdk.errors import DeviceBusy, DeviceUnfit, RunnerFailed, SdkError
 from sdk.units import format_size
@@ -42,6 +43,8 @@ class Program:
     command: str
     main: str
     """The file whose sha256 is recorded."""
+    timer: str = ""
+    """The start of a command line that times a list of artifacts; without one they are started one by one."""
 
 
 class RemoteSession:
@@ -51,6 +54,7 @@ class RemoteSession:
         self.device, self.origin = facts.device, facts.origin
         self.program, self.program_sha256 = program.name, sha256_file(program.files[program.main])
         self.notes: tuple[str, ...] = ()
+        self._program = program
         self._link, self._folder, self._command, self._here = link, folder, command, here
 
     def environment(self) -> Environment:
@@ -70,6 +74,28 @@ class RemoteSession:
                 raise RunnerFailed(f"the runner names an output {name[:60]!r} that is not in its folder")
             self._link.pull(f"{self._folder}/{name}", self._here / name, TRANSFER)
         return Run(transcript, tuple(read_outputs(transcript, self._here)))
+
+    def ask(self, script: str) -> str:
+        """Run the script on the device."""
+        return self._link.shell(script, ANSWER).output
+
+    def time(self, batch: Batch) -> Timings:
+        """Push the batch, time it by the program's list or a shell loop, and remove it again."""
+        names = [f"probe_{place:03}" for place in range(len(batch.files))]
+        files = dict(zip(names, batch.files, strict=True)) | write_ramps(batch, self._here)
+        (self._here / "list").write_text(batch.lines(names))
+        try:
+            _push(self._link, self._folder, {**files, "list": self._here / "list"})
+            timer = self._program.timer
+            command = f"{timer} list {batch.words}" if timer else loop(self._program.command, names, batch)
+            answer = self._link.shell(scripts.run_script(self._folder, command), batch.deadline + START)
+        finally:
+            with suppress(SdkError):
+                self._link.shell(f"cd {quote(self._folder)} && rm -f list probe_* ramp_* output_*", ANSWER)
+        if not self._program.timer:
+            return parse_loop(answer.output, len(names))
+        ended = "; ".join([f"exit code {answer.code}", *answer.errors.strip().splitlines()[-1:]])
+        return parse_timings(answer.output, len(names), ended)
 
 
 def _transcript(answer: Answer) -> Transcript:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from sdk.check import protocols
 from sdk.check.result import DeviceEntry, Environment, Origin
+from sdk.check.runners.timer import Batch, Timings
 from sdk.check.transcript import Transcript
 
 
@@ -54,6 +55,14 @@ class Session(Protocol):
 
         RunnerFailed when the artifact breaks it, DeviceLost when it does not end by `protocol.deadline` seconds.
         """
+        ...
+
+    def ask(self, script: str) -> str:
+        """Run a short script of sh there and return what it printed."""
+        ...
+
+    def time(self, batch: Batch) -> Timings:
+        """Run the artifacts of a batch in turns; none of its outputs come back. RunnerFailed and DeviceLost as for `run`."""
         ...
 
 

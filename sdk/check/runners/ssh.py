@@ -77,18 +77,23 @@ class SshRunner:
             raise Missing("ssh is not installed: install the OpenSSH client")
         link = SshLink(address, job.ssh_config)
         facts = read_facts(link)
-        with as_file(files("sdk.check.programs") / "measure.py") as script:
-            program = users_program(job.program) if job.program else _python(link, facts.python, job.target, script)
+        programs = files("sdk.check.programs")
+        with as_file(programs / "measure.py") as script, as_file(programs / "timing.py") as timing:
+            program = users_program(job.program) if job.program else _python(link, facts.python, job.target, (script, timing))
             with hold(link, facts, job, program, deadline) as session:
                 yield session
 
 
-def _python(link: SshLink, python: str, target: str, script: Path) -> Program:
+def _python(link: SshLink, python: str, target: str, scripts: tuple[Path, Path]) -> Program:
     if target not in TARGETS:
         raise BadInput(f"--on ssh runs bundles of {' and '.join(TARGETS)}, not of {target}: bring a program with --runner")
     if not python:
         raise DeviceUnfit(f"{link.id} has no python3: install it there, or bring a program with --runner")
-    return Program("sdk.check.programs.measure", {"measure.py": script}, f"{quote(python)} measure.py {target}", "measure.py")
+    files = dict(zip(("measure.py", "timing.py"), scripts, strict=True))
+    start = quote(python)
+    return Program(
+        "sdk.check.programs.measure", files, f"{start} measure.py {target}", "measure.py", f"{start} timing.py {target}"
+    )
 
 
 def _last(errors: bytes) -> str:

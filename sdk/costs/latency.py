@@ -1,0 +1,137 @@
+"""Predicts the latency of a plan: the sum of its kernels' times, of conversions to and from 8 bits, and of streamed weights.
+
+A kernel's time is linear in what it computes and moves (see `FEATURES`), with coefficients measured on the device by a probe;
+a layer never takes less than reading its weights does once they no longer fit the caches (Williams et al., Roofline, 2009).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+from sdk.costs.activations import activations
+from sdk.costs.work import Step, steps_of
+from sdk.devices import Kernel, Kernels
+from sdk.models import Model
+from sdk.schemes import scheme_named
+
+CONVERT = "convert"
+"""Kind of the kernel that converts floats to 8 bits or back."""
+OTHER = "add"
+"""Kind whose time stands for operators that no probe has measured."""
+
+
+class KernelTimes:
+    """Looks the time of a step up, in ns."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        self.kernels = kernels
+        self._rows: dict[tuple[str, str], Kernel] = {(row.kind, row.scheme): row for row in kernels.rows}
+
+    def step(self, step: Step, scheme: str, streamed: float = 0.0) -> float:
+        """Return the ns of one step in a scheme (empty: an operator); `streamed`: ns per byte that weights are read in."""
+        row = self._rows.get((step.kind, scheme)) or self._row(step, scheme)
+        if row is None or not step.calls:
+            return 0.0
+        taken = sum(map(float.__mul__, row.ns, step.features(row.tile)))
+        return max(taken, streamed * step.weights * packed_bytes(scheme)) if scheme else taken
+
+    def convert(self, elements: int) -> float:
+        """Return the ns of converting so many elements."""
+        row = self._rows.get((CONVERT, ""))
+        return row.ns[1] * elements + row.ns[4] if row is not None else 0.0
+
+    def streamed(self, total: float) -> float:
+        """Return the ns per byte of weights in a model that packs `total` bytes of them."""
+        points = self.kernels.stream
+        if not points:
+            return 0.0
+        if total <= points[0][0]:
+            return points[0][1]
+        for (low, slow), (high, slower) in itertools.pairwise(points):
+            if total <= high:
+                return slow + (slower - slow) * math.log(total / low) / math.log(high / low)
+        return points[-1][1]
+
+    def _row(self, step: Step, scheme: str) -> Kernel | None:
+        """The row that stands in for one that was not measured: the kind's in floats, a plain kind's, an operator's."""
+        for kind in (step.kind, _PLAIN.get(step.kind, OTHER if not scheme else "")):
+            for name in (scheme, "fp32"):
+                if (kind, name) in self._rows:
+                    return self._rows[kind, name]
+        return None
+
+
+_PLAIN = {
+    "pointwise": "conv2d", "pointwise1d": "pointwise", "conv1d": "conv2d", "depthwise_large": "depthwise",
+    "conv_transpose1d": "conv_transpose2d", "conv_transpose2d": "conv2d",
+}  # fmt: skip
+"""Kind → the kind whose kernels are most like its own."""
+
+
+def packed_bytes(scheme: str) -> float:
+    """Bytes that a kernel reads per weight: integers as they are where activations are integers too, else floats."""
+    named = scheme_named(scheme)
+    return 4.0 if named.format != "int" or named.activations == "float" else named.bits / 8
+
+
+class LatencyModel:
+    """The latency of one model on a probed device, for any plan: `schemes` maps every layer to the name of its scheme."""
+
+    def __init__(self, model: Model, kernels: Kernels) -> None:
+        self.times = KernelTimes(kernels)
+        self.steps = steps_of(model)
+        self.found = activations(model)
+        self._weights = {layer.name: layer.parameters for layer in model.inventory.layers if layer.kind != "embedding"}
+
+    def median(self, schemes: Mapping[str, str]) -> float:
+        """Return the median latency in ms."""
+        streamed = self.times.streamed(sum(n * packed_bytes(schemes[name]) for name, n in self._weights.items()))
+        steps = sum(self.times.step(step, schemes[step.layer] if step.layer else "", streamed) for step in self.steps)
+        static = {name for name, scheme in schemes.items() if scheme_named(scheme).activations == "static"}
+        return (steps + sum(self.conversions(static))) / 1e6
+
+    def p90(self, schemes: Mapping[str, str]) -> float:
+        """Return the 90th percentile of the latency in ms, which budgets limit."""
+        return self.median(schemes) * self.times.kernels.tail
+
+    def conversions(self, static: set[str]) -> list[float]:
+        """Return the ns of every conversion to or from 8 bits."""
+        return [
+            self.times.convert(tensor.bytes // 4)
+            for tensor in self.found.tensors for _ in self.found.copies(tensor, static, ()) or ()
+        ]
+
+    def amounts(self, choices: Mapping[str, Sequence[str]]) -> tuple[float, dict[str, dict[str, float]]]:
+        """Return the p90 as a sum: (ms of what is no layer's, ms by layer and scheme).
+
+        Conversions between two layers count for neither: a plan may avoid them. So the sum is never more than the prediction.
+        """
+        least = sum(n * min(map(packed_bytes, choices[name])) for name, n in self._weights.items())
+        streamed, scale = self.times.streamed(least), self.times.kernels.tail / 1e6
+        amounts = {name: dict.fromkeys(schemes, 0.0) for name, schemes in choices.items()}
+        base = 0.0
+        for step in self.steps:
+            if step.layer is None:
+                base += scale * self.times.step(step, "")
+                continue
+            for scheme in amounts[step.layer]:
+                amounts[step.layer][scheme] += scale * self.times.step(step, scheme, streamed)
+        for name, always in self._always().items():
+            for scheme in amounts[name]:
+                if scheme_named(scheme).activations == "static":
+                    amounts[name][scheme] += scale * always
+        return base, amounts
+
+    def _always(self) -> dict[str, float]:
+        """Layer → ns of the conversions that it makes in 8 bits whatever the others do."""
+        found: dict[str, float] = {name: 0.0 for name in self._weights}
+        for tensor in self.found.tensors:
+            if tensor.maker is not None and not tensor.others:
+                continue
+            for name in {tensor.maker, *tensor.layers} & found.keys():
+                found[name] += sum(  # type: ignore[index]
+                    self.times.convert(tensor.bytes // 4) for _ in self.found.copies(tensor, {name}, ()) or ()  # type: ignore[arg-type]
+                )
+        return found

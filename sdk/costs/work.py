@@ -1,0 +1,117 @@
+"""What each step of an inference computes and moves: multiply-accumulates, elements read and written, weights, calls.
+
+Read from the normalised graph before anything is lowered, as the activations are; the steps are the same, in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sdk.costs.activations import computed, is_fused, is_view, named
+from sdk.costs.memory import kernel_kind
+from sdk.models import Layer, Model
+
+FEATURES = ("macs", "outputs", "inputs", "weights", "calls")
+"""What the time of a step is a weighted sum of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One kernel call: `kind` is a layer's kernel kind, or an operator's name.
+
+    A product of matrices is `positions` x `channels` x (`taps` x `depth`), in each of `groups`; elements of other kinds are
+    `inputs` and `outputs`. `calls`: how often a kernel starts (the time steps of a recurrent layer).
+    """
+
+    kind: str
+    layer: str | None
+    positions: int
+    groups: int
+    channels: int
+    taps: int
+    depth: int
+    inputs: int
+    outputs: int
+    weights: int
+    calls: int = 1
+
+    def features(self, tile: tuple[int, int]) -> tuple[float, ...]:
+        """Return the values of FEATURES; kernels compute whole tiles of (channels, depth), the rest is padding."""
+        wide, deep = (-(-size // step) * step for size, step in zip((self.channels, self.depth), tile, strict=True))
+        macs = self.positions * self.groups * wide * self.taps * deep
+        return (float(macs), float(self.outputs), float(self.inputs), float(self.weights), float(self.calls))
+
+
+def steps_of(model: Model) -> tuple[Step, ...]:
+    """Return the steps of one inference at the model's example shapes; those that cost nothing have no calls."""
+    layers = {layer.fused[0]: layer for layer in model.inventory.layers}
+    ends = {name for layer in model.inventory.layers for name in layer.fused[1:]}
+    found = []
+    for node in computed(model):
+        layer = layers.get(node.name)
+        if layer is not None:
+            found.append(_of_layer(node, layer))
+        elif node.name in ends or is_view(node) or is_fused(node, layers):
+            found.append(Step(named(node), None, 0, 0, 0, 0, 0, 0, 0, 0, calls=0))
+        else:
+            found.append(_of_operator(node))
+    return tuple(found)
+
+
+def _of_layer(node: Any, layer: Layer) -> Step:
+    out, fed = _shape(node), _shape(node.args[1] if layer.kind == "embedding" else node.args[0])
+    groups = layer.groups
+    channels = layer.shape[layer.channel_axis] // (groups if layer.channel_axis == 0 else 1)
+    taps = math.prod(layer.shape[2:]) if layer.kind.startswith(("conv", "depthwise")) else 1
+    sizes = {"inputs": math.prod(fed), "outputs": math.prod(out), "weights": layer.parameters}
+    kind = kernel_kind(layer)
+    if layer.kind == "embedding":
+        return Step(kind, layer.name, 0, 1, 0, 1, 0, math.prod(out), math.prod(out), 0)
+    if layer.kind in ("lstm", "gru"):
+        steps = fed[1] if len(fed) > 2 else 1
+        return Step(kind, layer.name, math.prod(fed[:-1]), 1, layer.parameters, 1, 1, **sizes, calls=steps)
+    if layer.kind == "depthwise":
+        return Step(kind, layer.name, _positions(out), 1, layer.shape[0], taps, 1, **sizes)
+    if layer.kind == "linear":
+        return Step(kind, layer.name, math.prod(out[:-1]), 1, channels, 1, layer.shape[1], **sizes)
+    depth = layer.parameters // (channels * groups * taps)
+    positions = _positions(fed if layer.kind.startswith("conv_transpose") else out)
+    return Step(kind, layer.name, positions, groups, channels, taps, depth, **sizes)
+
+
+def _positions(shape: tuple[int, ...]) -> int:
+    """Positions of an image or a signal, of all samples."""
+    return shape[0] * math.prod(shape[2:])
+
+
+def _of_operator(node: Any) -> Step:
+    kind, out = named(node), _shape(node)
+    fed = sum(math.prod(_shape(each)) for each in node.all_input_nodes if _known(each))
+    if kind in ("matmul", "bmm") and len(_shape(node.args[0])) > 1:
+        one, two = _shape(node.args[0]), _shape(node.args[1])
+        batch = math.prod(out[:-2])
+        return Step("matmul", None, one[-2], batch, two[-1], 1, one[-1], fed, math.prod(out), 0)
+    if kind == "scaled_dot_product_attention":
+        query, key = _shape(node.args[0]), _shape(node.args[1])
+        heads = math.prod(query[:-2])
+        return Step(kind, None, 2 * query[-2], heads, key[-2], 1, query[-1], fed, heads * query[-2] * key[-2], 0)
+    return Step(kind, None, 0, 1, 0, 1, 0, fed, math.prod(out), 0)
+
+
+def _known(node: Any) -> bool:
+    return hasattr(node.meta.get("val"), "shape")
+
+
+def _shape(node: Any) -> tuple[int, ...]:
+    value = node.meta.get("val")
+    if isinstance(value, tuple | list):
+        value = next((each for each in value if hasattr(each, "shape")), None)
+    return tuple(int(size) for size in getattr(value, "shape", ()))
+
+
+def kernel_names(steps: tuple[Step, ...], schemes: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return (kind, scheme) of each step; operators that are no layer compute in floats."""
+    return [(step.kind, schemes[step.layer] if step.layer is not None else "") for step in steps]

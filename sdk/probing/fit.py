@@ -1,0 +1,130 @@
+"""Turns a probe's times into kernels: least squares of relative errors, no coefficient below zero (Lawson and Hanson, 1974).
+
+Every artifact's time is the sum of its steps' times, and each step is linear in what it computes and moves; so all kernels of a
+runtime come from one system, in which a network may hold several kinds.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sdk.costs.latency import CONVERT, packed_bytes
+from sdk.costs.work import FEATURES, Step
+from sdk.devices.kernels import Kernel
+from sdk.probing.artifacts import Probe
+
+LAYERS = frozenset({"pointwise", "pointwise1d", "conv1d", "conv2d", "depthwise", "depthwise_large", "linear", "conv_transpose1d",
+                    "conv_transpose2d", "lstm", "gru"})  # fmt: skip
+USED: dict[str, tuple[str, ...]] = {
+    "embedding": ("outputs", "calls"), "matmul": ("macs", "outputs", "calls"),
+    "scaled_dot_product_attention": ("macs", "outputs", "calls"), "mean": ("inputs", "calls"),
+    "adaptive_avg_pool2d": ("inputs", "calls"), "lstm": ("macs", "outputs", "weights", "calls"),
+    "gru": ("macs", "outputs", "weights", "calls"), "depthwise": ("macs", "outputs", "calls"),
+    "depthwise_large": ("macs", "outputs", "calls"),
+}  # fmt: skip
+"""Kind → the features that its time depends on; other layers use all, other operators what they write and their calls."""
+TILES = tuple((wide, deep) for wide in (1, 8, 16, 32) for deep in (1, 4, 8, 16))
+"""Tiles that are tried: output channels x inputs per channel."""
+RIDGE = 0.02
+"""Weight of what pulls a coefficient towards an equal share of the time where the shapes cannot tell them apart."""
+
+Column = tuple[str, str, str]
+
+
+def fit_kernels(probes: Sequence[Probe], times: Mapping[int, float]) -> list[Kernel]:
+    """Return the kernels from `times` (place of the probe → ns); kinds and schemes that no probe ran have none."""
+    known = [(probe, times[place]) for place, probe in enumerate(probes) if place in times and not _streams(probe)]
+    tiles = _tiles(known)
+    found = _solve(known, tiles)
+    rows = sorted({column[:2] for column in found})
+    return [
+        Kernel(kind=kind, scheme=scheme, tile=tiles.get((kind, scheme), (1, 1)),
+               ns=tuple(float(f"{found.get((kind, scheme, name), 0.0):.5g}") for name in FEATURES))  # type: ignore[arg-type]
+        for kind, scheme in rows
+    ]  # fmt: skip
+
+
+def _tiles(known: Sequence[tuple[Probe, float]]) -> dict[tuple[str, str], tuple[int, int]]:
+    """The tile of each kernel that fits its own chains best."""
+    found = {}
+    for kind, scheme in sorted({(_own(probe), probe.scheme) for probe, _ in known if _own(probe) in LAYERS}):
+        chains = [(probe, time) for probe, time in known if (_own(probe), probe.scheme) == (kind, scheme)]
+        if len(chains) >= 6:
+            found[kind, scheme] = min(TILES, key=lambda tile: _misfit(chains, {(kind, scheme): tile}))
+    return found
+
+
+def _streams(probe: Probe) -> bool:
+    return probe.network.startswith("stream")
+
+
+def _own(probe: Probe) -> str:
+    """The one kind of a chain, or nothing."""
+    kinds = {step.kind for step in probe.steps if step.calls}
+    return kinds.pop() if len(kinds) == 1 else ""
+
+
+def _misfit(chains: Sequence[tuple[Probe, float]], tiles: Mapping[tuple[str, str], tuple[int, int]]) -> float:
+    found = _solve(chains, tiles)
+    return sum((_predicted(probe, tiles, found) / time - 1) ** 2 for probe, time in chains)
+
+
+def _predicted(probe: Probe, tiles: Mapping[tuple[str, str], tuple[int, int]], found: Mapping[Column, float]) -> float:
+    return sum(value * found.get(column, 0.0) for column, value in _row(probe, tiles).items())
+
+
+def _row(probe: Probe, tiles: Mapping[tuple[str, str], tuple[int, int]]) -> dict[Column, float]:
+    """The features of an artifact: how much of each unknown it holds."""
+    row: dict[Column, float] = {}
+    for step in probe.steps:
+        scheme = probe.scheme if step.layer is not None else ""
+        for name, value in _features(step, scheme, tiles):
+            row[step.kind, scheme, name] = row.get((step.kind, scheme, name), 0.0) + value
+    for elements in probe.converted:
+        for name, value in (("outputs", float(elements)), ("calls", 1.0)):
+            row[CONVERT, "", name] = row.get((CONVERT, "", name), 0.0) + value
+    return row
+
+
+def _features(step: Step, scheme: str, tiles: Mapping[tuple[str, str], tuple[int, int]]) -> list[tuple[str, float]]:
+    used = USED.get(step.kind, FEATURES if step.layer is not None else ("outputs", "calls"))
+    values = zip(FEATURES, step.features(tiles.get((step.kind, scheme), (1, 1))), strict=True)
+    return [(name, value) for name, value in values if name in used and value] if step.calls else []
+
+
+def _solve(known: Sequence[tuple[Probe, float]], tiles: Mapping[tuple[str, str], tuple[int, int]]) -> dict[Column, float]:
+    """Return ns per unit of every unknown."""
+    import numpy as np
+    from scipy.optimize import nnls
+
+    rows = [(_row(probe, tiles), time) for probe, time in known]
+    columns = sorted({column for row, _ in rows for column in row})
+    place = {column: index for index, column in enumerate(columns)}
+    left = np.zeros((len(rows), len(columns)))
+    for index, (row, time) in enumerate(rows):
+        for column, value in row.items():
+            left[index, place[column]] = value / time
+    scale = np.array([1 / np.median(column[column > 0]) for column in left.T])
+    scaled = left * scale
+    ridge = RIDGE * np.eye(len(columns))
+    solved, _ = nnls(np.vstack([scaled, ridge]), np.concatenate([np.ones(len(rows)), np.zeros(len(columns))]))
+    return dict(zip(columns, (solved * scale).tolist(), strict=True))
+
+
+def fit_stream(probes: Sequence[Probe], times: Mapping[int, float]) -> tuple[tuple[int, float], ...]:
+    """Return (bytes of packed weights, ns per byte) of the chains of one row each, which mostly read their weights."""
+    found = []
+    for place, probe in enumerate(probes):
+        total = sum(step.weights for step in probe.steps) * packed_bytes(probe.scheme)
+        if place in times and _streams(probe):
+            found.append((int(total), float(f"{times[place] / total:.4g}")))
+    return tuple(sorted(found))
+
+
+def misfit(probes: Sequence[Probe], times: Mapping[int, float], predict: Any) -> tuple[float, float]:
+    """Return the bounds between which nine in ten of measured / predicted - 1 lie over the probe's own artifacts."""
+    ratios = [times[place] / predict(probe) - 1 for place, probe in enumerate(probes) if place in times]
+    cuts = statistics.quantiles(ratios, n=20)
+    return cuts[0], cuts[-1]

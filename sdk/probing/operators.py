@@ -1,0 +1,105 @@
+"""Probe networks of operators without weights: what lies between the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sdk.probing.networks import Made, Network
+
+SIZES = ((1, 64, 48, 48), (1, 128, 14, 14), (1, 16, 8, 8))
+"""Batch, channels, height, width: large, middle, and so small that only the call counts."""
+COUNT = 4
+"""Operators in a chain."""
+
+
+def operator_networks() -> list[Network]:
+    """Return the chains of every operator in every size, and those where layers in 8 bits meet floats."""
+    found = []
+    for name, (step, shape) in _steps().items():
+        for place, size in enumerate(SIZES):
+            given = shape(size)
+            found.append(Network(f"{name} {given}", lambda step=step, given=given: _chain(step, given), layers=False))  # type: ignore[misc]
+            if place == 1 and name in SINGLE:
+                break
+    found += [Network(f"border {size}", lambda size=size: _border(size), border=True) for size in SIZES]  # type: ignore[misc]
+    return found
+
+
+SINGLE = ("upsample",)
+"""Operators of which two sizes are enough."""
+
+
+def _chain(step: Callable[..., Any], shape: tuple[int, ...]) -> Made:
+    import torch
+
+    class Chain(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(shape[-1]))
+            self.shift = torch.nn.Parameter(torch.zeros(shape[-1]))
+
+        def forward(self, x: Any, y: Any) -> Any:
+            for _ in range(COUNT):
+                x, y = step(x, y, self)
+            return x
+
+    return Chain(), (torch.rand(shape), torch.rand(shape) + 0.5)
+
+
+def _border(size: tuple[int, ...]) -> Made:
+    """Layers between other operators: in 8 bits each reads and writes floats through a conversion."""
+    import torch
+
+    nn, channels = torch.nn, size[1]
+    body = []
+    for _ in range(3):
+        body += [nn.Conv2d(channels, channels, 3, padding=1, groups=channels), nn.Sigmoid()]
+    return nn.Sequential(*body), (torch.rand(size),)
+
+
+def _steps() -> dict[str, tuple[Callable[..., Any], Callable[[tuple[int, ...]], tuple[int, ...]]]]:
+    """Operator → (one step from two tensors to two, the shape it takes)."""
+    import torch
+
+    f, image, rows = torch.nn.functional, _same, _rows
+    one = lambda run: (lambda x, y, m: (run(x), y))  # noqa: E731
+    swapped = lambda run: (lambda x, y, m: (y, run(x, y)))  # noqa: E731
+    found: dict[str, Any] = {
+        "add": (swapped(torch.add), image), "mul": (swapped(torch.mul), image), "div": (swapped(torch.div), image),
+        "relu": (lambda x, y, m: (y, torch.relu(x + y)), image),
+        "clamp": (lambda x, y, m: (y, torch.clamp(x + y, 0.0, 0.9)), image),
+        "softmax": (one(lambda x: torch.softmax(x, -1)), rows),
+        "layer_norm": (lambda x, y, m: (f.layer_norm(x, x.shape[-1:], m.scale, m.shift), y), rows),
+        "mean": (lambda x, y, m: (x - x.mean(-1, keepdim=True), y), rows),
+        "pow": (lambda x, y, m: (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5), y), rows),
+        "adaptive_avg_pool2d": (lambda x, y, m: (x * f.adaptive_avg_pool2d(x, 1), y), image),
+        "max_pool2d": (one(lambda x: f.max_pool2d(x, 3, 1, 1)), image),
+        "avg_pool2d": (one(lambda x: f.avg_pool2d(x, 3, 1, 1)), image),
+        "cat": (lambda x, y, m: (y, torch.cat([x, y], 1)[:, x.shape[1] // 2 : x.shape[1] // 2 + x.shape[1]] + y), image),
+        "transpose": (lambda x, y, m: (y, (x.transpose(1, 2).reshape(x.shape)) + y), rows),
+        "permute": (lambda x, y, m: (y, (x.permute(0, 2, 3, 1).reshape(x.shape)) + y), image),
+        "matmul": (lambda x, y, m: (x @ y.transpose(-1, -2) @ y, y), _heads),
+        "scaled_dot_product_attention": (lambda x, y, m: (f.scaled_dot_product_attention(x, y, y), y), _heads),
+        "upsample": (one(lambda x: f.avg_pool2d(f.interpolate(x, scale_factor=2.0), 2)), image),
+    }  # fmt: skip
+    for name, run in (
+        ("sigmoid", torch.sigmoid), ("tanh", torch.tanh), ("gelu", f.gelu), ("silu", f.silu), ("hardswish", f.hardswish),
+        ("hardsigmoid", f.hardsigmoid), ("exp", lambda x: torch.exp(-x)), ("leaky_relu", f.leaky_relu),
+    ):  # fmt: skip
+        found[name] = (one(run), image)
+    return found
+
+
+def _same(size: tuple[int, ...]) -> tuple[int, ...]:
+    return size
+
+
+def _rows(size: tuple[int, ...]) -> tuple[int, ...]:
+    """As many elements, as positions and channels."""
+    return (1, size[2] * size[3], size[1])
+
+
+def _heads(size: tuple[int, ...]) -> tuple[int, ...]:
+    """Heads, positions and channels of an attention."""
+    return (1, max(1, size[1] // 32), size[2] * 4, 32)

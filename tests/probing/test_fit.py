@@ -1,0 +1,84 @@
+"""The fit finds kernels from sums of their times, whatever the networks hold."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import torch
+
+from sdk.costs.latency import KernelTimes
+from sdk.costs.work import steps_of
+from sdk.devices import Kernel, Kernels
+from sdk.models.load import load_model
+from sdk.probing.artifacts import Probe, load_probes, save_probes
+from sdk.probing.fit import fit_kernels, fit_stream
+from sdk.probing.networks import all_networks
+from sdk.probing.probing import predicted
+
+ROWS = (
+    Kernel(kind="pointwise", scheme="fp32", tile=(16, 1), ns=(0.016, 0.1, 0.05, 0.01, 800.0)),
+    Kernel(kind="conv2d", scheme="fp32", tile=(16, 1), ns=(0.015, 0.2, 0.05, 0.01, 900.0)),
+    Kernel(kind="add", ns=(0, 0.2, 0, 0, 500.0)),
+    Kernel(kind="relu", ns=(0, 0.1, 0, 0, 300.0)),
+)
+KERNELS = Kernels(runtime="made up", origin="made up", tail=1.0, error=(0.0, 0.0), rows=ROWS)
+
+
+def probes(*names: str) -> list[Probe]:
+    found = []
+    for network in all_networks():
+        if network.name.startswith(names):
+            module, example = network.make()
+            steps = steps_of(load_model(module.eval(), example))
+            found.append(Probe(network.name, "fp32", Path("none"), steps, (), ()))
+    return found
+
+
+def kernels(rows: list[Kernel]) -> KernelTimes:
+    return KernelTimes(KERNELS.model_copy(update={"rows": tuple(rows)}))
+
+
+def test_the_fit_predicts_what_it_was_made_from() -> None:
+    torch.manual_seed(0)
+    made = probes("pointwise (", "conv2d (", "add (", "relu (")
+    truth = {place: predicted(probe, KernelTimes(KERNELS)) for place, probe in enumerate(made)}
+    fitted = kernels(fit_kernels(made, truth))
+    for place, probe in enumerate(made):
+        assert abs(predicted(probe, fitted) / truth[place] - 1) < 0.1, probe.network
+
+
+def test_noise_is_averaged_out() -> None:
+    torch.manual_seed(0)
+    made, toss = probes("pointwise (", "conv2d ("), random.Random(0)
+    truth = {place: predicted(probe, KernelTimes(KERNELS)) for place, probe in enumerate(made)}
+    noisy = {place: time * toss.uniform(0.95, 1.1) for place, time in truth.items()}
+    fitted = kernels(fit_kernels(made, noisy))
+    gaps = sorted(abs(predicted(probe, fitted) / truth[place] - 1) for place, probe in enumerate(made))
+    assert gaps[len(gaps) // 2] < 0.08
+
+
+def test_what_did_not_run_has_no_kernel() -> None:
+    made = probes("pointwise (", "conv2d (")
+    known = {place: 1e6 for place, probe in enumerate(made) if probe.network.startswith("pointwise")}
+    assert {row.kind for row in fit_kernels(made, known)} == {"pointwise"}
+
+
+def test_streams_are_bytes_and_their_rate() -> None:
+    made = probes("stream (512", "stream (1024")
+    found = fit_stream(made, {place: 1e6 for place in range(len(made))})
+    assert [size for size, _ in found] == sorted(4 * sum(step.weights for step in probe.steps) for probe in made)
+
+
+def test_probes_come_back_from_disk(tmp_path: Path) -> None:
+    probe = probes("pointwise (16")[0]
+    file = tmp_path / "model.bin"
+    file.write_bytes(b"artifact")
+    kept = Probe(probe.network, "fp32", file, probe.steps, (7,), ("float32:1x2",))
+    (tmp_path / "entry").mkdir()
+    save_probes([kept], tmp_path / "entry")
+    found = load_probes(tmp_path / "entry")
+    assert [(p.network, p.scheme, p.steps, p.converted, p.inputs) for p in found] == [
+        (kept.network, kept.scheme, kept.steps, kept.converted, kept.inputs)
+    ]
+    assert found[0].file.read_bytes() == b"artifact"
