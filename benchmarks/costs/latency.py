@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
+import json
 import statistics
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,13 @@ SECONDS = 0.4
 
 @dataclass
 class Case:
-    """One model in one plan on one target: its file, its inputs as DTYPE:SHAPE, and the predicted median in ms."""
+    """One model in one plan on one target: its file, and its inputs as DTYPE:SHAPE."""
 
     target: str
     model: str
     plan: str
-    file: Path
+    file: str
     inputs: tuple[str, ...]
-    predicted: float
-    macs: int
 
 
 def main() -> None:
@@ -47,76 +46,87 @@ def main() -> None:
     parser.add_argument("--target", action="append", choices=("tflite", "executorch"))
     parser.add_argument("--model", action="append", choices=sorted(MODELS))
     parser.add_argument("--keep", type=Path, required=True, help="folder of the artifacts")
-    parser.add_argument("--build", action="store_true", help="make the artifacts, and measure nothing")
+    parser.add_argument("--stage", action="append", choices=tuple(STAGES), help="by default all, in this order")
     given = parser.parse_args()
-    kernels = _kernels(given.profile)
-    for name in given.target or sorted(kernels):
-        found = [case for model in given.model or MODELS for case in cases(model, name, kernels.get(name), given.keep)]
-        if not given.build:
-            measure(name, found)
-    if not given.build:
+    for stage in given.stage or STAGES:
+        for name in given.target or ("tflite", "executorch"):
+            STAGES[stage](name, given)
+    if "predict" in (given.stage or STAGES):
         page()
 
 
-def _kernels(profile: Path) -> Any:
-    from sdk.devices import find_device
-
-    return find_device(profile).kernels
-
-
-def cases(name: str, runtime: str, kernels: Any, folder: Path) -> Any:
-    """Yield a case for each plan of a model; a plan that is the same as an earlier one is left out."""
-    from sdk.costs import LatencyModel
+def build_all(runtime: str, given: Any) -> None:
+    """Make the artifacts; a plan that is the same as an earlier one of its model is left out."""
     from sdk.errors import SdkError
 
-    chosen = target(runtime)
-    try:
-        model = load(name)
-        choices = {layer: sorted(found) for layer, found in priced(model, chosen).layers.items()}
-    except SdkError as error:
-        print(name, runtime, error, file=sys.stderr)
-        return
-    latency = LatencyModel(model, kernels) if kernels is not None else None
-    seen: list[Any] = []
-    said = tuple(f"{str(v.dtype).removeprefix('torch.')}:{'x'.join(map(str, v.shape))}" for v in model.example)
-    for each in PLANS:
-        schemes = plan(choices, each)
-        if schemes in seen:
-            continue
-        seen.append(schemes)
+    chosen, found = target(runtime), []
+    for name in given.model or MODELS:
         try:
-            path = build(model, chosen, schemes, folder / f"{name}-{runtime}-{each}")
+            model = load(name)
+            choices = {layer: sorted(schemes) for layer, schemes in priced(model, chosen).layers.items()}
         except SdkError as error:
-            print(name, runtime, each, error, file=sys.stderr)
+            print(name, runtime, error, file=sys.stderr)
             continue
-        print(name, runtime, each, file=sys.stderr, flush=True)
-        macs = sum(layer.macs for layer in model.inventory.layers)
-        yield Case(runtime, name, each, path, said, latency.median(schemes) if latency else 0.0, macs)
-    gc.collect()
+        said = tuple(f"{str(v.dtype).removeprefix('torch.')}:{'x'.join(map(str, v.shape))}" for v in model.example)
+        seen: list[Any] = []
+        for each in PLANS:
+            schemes = plan(choices, each)
+            if schemes in seen:
+                continue
+            seen.append(schemes)
+            folder = given.keep / f"{name}-{runtime}-{each}"
+            try:
+                path = build(model, chosen, schemes, folder)
+            except SdkError as error:
+                print(name, runtime, each, error, file=sys.stderr)
+                continue
+            print(name, runtime, each, file=sys.stderr, flush=True)
+            found.append(Case(runtime, name, each, str(path), said))
+        gc.collect()
+    (given.keep / f"{runtime}.json").write_text(json.dumps([asdict(case) for case in found]))
 
 
-def measure(runtime: str, found: Sequence[Case]) -> None:
+def measure(runtime: str, given: Any) -> None:
     """Time all cases in turns, and keep the rows."""
     from sdk.check.runners.local import LocalRunner
     from sdk.check.runners.runner import Job
     from sdk.check.runners.timer import Batch
 
-    batch = Batch(tuple(c.file for c in found), tuple(c.inputs for c in found), ROUNDS, 10, SECONDS, 3000)
-    with LocalRunner().open("", Job(found[0].file, runtime, ()), 3600) as session:
+    found = [Case(**row) for row in json.loads((given.keep / f"{runtime}.json").read_text())]
+    batch = Batch(tuple(Path(c.file) for c in found), tuple(tuple(c.inputs) for c in found), ROUNDS, 10, SECONDS, 3000)
+    with LocalRunner().open("", Job(Path(found[0].file), runtime, ()), 3600) as session:
         told = session.time(batch)
-    rows = {_key(row): row for row in read(NAME)["rows"]}
+    rows = {_key(row): row for row in read(NAME)["rows"] if row["target"] != runtime}
     for case, timing in zip(found, told.each, strict=True):
-        if not timing.medians:
-            continue
-        rounds = sorted(ns / 1e6 for ns in timing.medians)
-        quiet, p90 = rounds[0], min(timing.p90s) / 1e6
-        row = {
-            "target": runtime, "model": case.model, "plan": case.plan, "predicted_ms": case.predicted, "measured_ms": quiet,
-            "measured_p90_ms": p90, "error": case.predicted / quiet - 1, "noise": statistics.median(rounds) / quiet - 1,
-            "macs": case.macs, "rounds_ms": rounds,
-        }  # fmt: skip
-        rows[_key(row)] = row
+        if timing.medians:
+            rounds = sorted(ns / 1e6 for ns in timing.medians)
+            row = {
+                "target": runtime, "model": case.model, "plan": case.plan, "measured_ms": rounds[0],
+                "measured_p90_ms": min(timing.p90s) / 1e6, "noise": statistics.median(rounds) / rounds[0] - 1,
+                "rounds_ms": rounds,
+            }  # fmt: skip
+            rows[_key(row)] = row
     save(NAME, [rows[key] for key in sorted(rows)])
+
+
+def predict(runtime: str, given: Any) -> None:
+    """Add what the profile predicts of every case that was measured."""
+    from sdk.costs import LatencyModel
+    from sdk.devices import find_device
+
+    kernels = find_device(given.profile).kernels[runtime]
+    rows = read(NAME)["rows"]
+    for name in sorted({row["model"] for row in rows if row["target"] == runtime}):
+        latency = LatencyModel(load(name), kernels)
+        for row in rows:
+            if (row["target"], row["model"]) == (runtime, name):
+                schemes = json.loads((given.keep / f"{name}-{runtime}-{row['plan']}" / "schemes.json").read_text())
+                row["predicted_ms"] = latency.median(schemes)
+                row["error"] = row["predicted_ms"] / row["measured_ms"] - 1
+    save(NAME, rows)
+
+
+STAGES: dict[str, Any] = {"build": build_all, "measure": measure, "predict": predict}
 
 
 def _key(row: Any) -> tuple[str, str, str]:

@@ -71,7 +71,8 @@ class Transfer:
         cross = sum(w * part for w, part in zip(weights, self._parts(rows, self.rows), strict=False))
         own = sum(w * np.diag(part) for w, part in zip(weights, self._parts(rows, rows), strict=False)) + weights[-1]
         middle = self.pools.roofline(rows) + cross @ self.solved
-        spread = np.sqrt(np.maximum(own - np.einsum("ij,ji->i", cross, cho_solve(self.factor, cross.T)) + self._unseen(rows), 1e-12))
+        told = np.einsum("ij,ji->i", cross, cho_solve(self.factor, cross.T))
+        spread = np.sqrt(np.maximum(own - told + self._unseen(rows), 1e-12))
         return np.exp(middle), np.exp(middle - Z90 * spread), np.exp(middle + Z90 * spread)
 
     def _unseen(self, rows: Sequence[Row]) -> Any:

@@ -16,6 +16,10 @@ from sdk.models import Layer, Model
 
 FEATURES = ("macs", "outputs", "inputs", "weights", "calls")
 """What the time of a step is a weighted sum of."""
+CHANNELS_LAST = (
+    "conv2d", "pointwise", "depthwise", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "upsample",
+)  # fmt: skip
+"""Kinds (or how they begin) whose kernels want the channels of an image last; `pointwise1d` is none of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,18 @@ def steps_of(model: Model) -> tuple[Step, ...]:
             found.append(Step(named(node), None, 0, 0, 0, 0, 0, 0, 0, 0, calls=0))
         else:
             found.append(_of_operator(node))
-    return tuple(found)
+    return (*found, *_layouts(model, found))
+
+
+def _layouts(model: Model, steps: list[Step]) -> list[Step]:
+    """Runtimes that keep channels last bring images of the caller into their order, and back."""
+    if not any(step.kind.startswith(CHANNELS_LAST) and step.kind != "pointwise1d" for step in steps if step.calls):
+        return []
+    nodes = {node.name: node for node in model.program.graph.nodes}
+    signature = model.program.graph_signature
+    shapes = [_shape(nodes[name]) for name in (*signature.user_inputs, *signature.user_outputs) if name in nodes]
+    images = [math.prod(shape) for shape in shapes if len(shape) == 4]
+    return [Step("layout", None, 0, 1, 0, 1, 0, size, size, 0) for size in images]
 
 
 def _of_layer(node: Any, layer: Layer) -> Step:

@@ -27,7 +27,10 @@ from sdk.progress import Reporter
 
 HOURS = 1.0
 """Longest that the device is held."""
-CODE = ("sdk.probing", "sdk.costs", "sdk.models", "sdk.quantize", "sdk.rounding", "sdk.schemes", "sdk.lowering")
+CODE = (
+    "sdk.probing.artifacts", "sdk.probing.networks", "sdk.probing.operators", "sdk.costs.work", "sdk.costs.activations",
+    "sdk.models", "sdk.quantize", "sdk.rounding", "sdk.schemes",
+)  # fmt: skip
 """What decides the artifacts of a probe."""
 
 
