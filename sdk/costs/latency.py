@@ -126,12 +126,12 @@ class LatencyModel:
 
     def _always(self) -> dict[str, float]:
         """Layer → ns of the conversions that it makes in 8 bits whatever the others do."""
-        found: dict[str, float] = {name: 0.0 for name in self._weights}
+        found = dict.fromkeys(self._weights, 0.0)
         for tensor in self.found.tensors:
             if tensor.maker is not None and not tensor.others:
                 continue
-            for name in {tensor.maker, *tensor.layers} & found.keys():
-                found[name] += sum(  # type: ignore[index]
-                    self.times.convert(tensor.bytes // 4) for _ in self.found.copies(tensor, {name}, ()) or ()  # type: ignore[arg-type]
-                )
+            touching = [name for name in (tensor.maker, *sorted(tensor.layers)) if name is not None and name in found]
+            for name in dict.fromkeys(touching):
+                copies = self.found.copies(tensor, {name}, ()) or ()
+                found[name] += len(copies) * self.times.convert(tensor.bytes // 4)
         return found

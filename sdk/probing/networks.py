@@ -59,7 +59,7 @@ STREAMED = ((512, 2), (1024, 2), (1024, 5), (1536, 4), (2048, 4))
 
 
 def _layers() -> list[Network]:
-    found = [Network(f"pointwise {shape}", lambda shape=shape: _convolutions(*shape, 1, 1)) for shape in POINTWISE]  # type: ignore[misc]
+    found = [Network(f"pointwise {shape}", lambda shape=shape: _pointwise(*shape)) for shape in POINTWISE]  # type: ignore[misc]
     found += [Network(f"conv2d {shape}", lambda shape=shape: _convolutions(*shape)) for shape in CONVOLUTIONS]  # type: ignore[misc]
     found += [Network(f"depthwise {shape}", lambda shape=shape: _depthwise(*shape)) for shape in DEPTHWISE]  # type: ignore[misc]
     found += [Network(f"linear {shape}", lambda shape=shape: _linear(*shape)) for shape in LINEAR]  # type: ignore[misc]
@@ -82,6 +82,10 @@ def _layers() -> list[Network]:
     for width, count in STREAMED:
         found.append(Network(f"stream {width, count}", lambda w=width, n=count: _linear(w, w, 1, n), layers=False))  # type: ignore[misc]
     return found
+
+
+def _pointwise(one: int, two: int, side: int, count: int) -> Made:
+    return _convolutions(one, two, side, count, 1, 1)
 
 
 def _convolutions(one: int, two: int, side: int, count: int, kernel: int, stride: int) -> Made:
@@ -138,7 +142,7 @@ def _embedding(rows: int, width: int, tokens: int) -> Made:
 def _recurrent(kind: str, width: int, steps: int) -> Made:
     import torch
 
-    class First(torch.nn.Module):
+    class First(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         def __init__(self) -> None:
             super().__init__()
             self.layer = getattr(torch.nn, kind)(width, width, batch_first=True)

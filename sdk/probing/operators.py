@@ -33,7 +33,7 @@ SINGLE = ("upsample",)
 def _chain(step: Callable[..., Any], shape: tuple[int, ...]) -> Made:
     import torch
 
-    class Chain(torch.nn.Module):
+    class Chain(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         def __init__(self) -> None:
             super().__init__()
             self.scale = torch.nn.Parameter(torch.ones(shape[-1]))
@@ -63,32 +63,40 @@ def _steps() -> dict[str, tuple[Callable[..., Any], Callable[[tuple[int, ...]], 
     import torch
 
     f, image, rows = torch.nn.functional, _same, _rows
-    one = lambda run: (lambda x, y, m: (run(x), y))  # noqa: E731
-    swapped = lambda run: (lambda x, y, m: (y, run(x, y)))  # noqa: E731
     found: dict[str, Any] = {
-        "add": (swapped(torch.add), image), "mul": (swapped(torch.mul), image), "div": (swapped(torch.div), image),
+        "add": (_swapped(torch.add), image), "mul": (_swapped(torch.mul), image), "div": (_swapped(torch.div), image),
         "relu": (lambda x, y, m: (y, torch.relu(x + y)), image),
         "clamp": (lambda x, y, m: (y, torch.clamp(x + y, 0.0, 0.9)), image),
-        "softmax": (one(lambda x: torch.softmax(x, -1)), rows),
+        "softmax": (_one(lambda x: torch.softmax(x, -1)), rows),
         "layer_norm": (lambda x, y, m: (f.layer_norm(x, x.shape[-1:], m.scale, m.shift), y), rows),
         "mean": (lambda x, y, m: (x - x.mean(-1, keepdim=True), y), rows),
         "pow": (lambda x, y, m: (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5), y), rows),
         "adaptive_avg_pool2d": (lambda x, y, m: (x * f.adaptive_avg_pool2d(x, 1), y), image),
-        "max_pool2d": (one(lambda x: f.max_pool2d(x, 3, 1, 1)), image),
-        "avg_pool2d": (one(lambda x: f.avg_pool2d(x, 3, 1, 1)), image),
+        "max_pool2d": (_one(lambda x: f.max_pool2d(x, 3, 1, 1)), image),
+        "avg_pool2d": (_one(lambda x: f.avg_pool2d(x, 3, 1, 1)), image),
         "cat": (lambda x, y, m: (y, torch.cat([x, y], 1)[:, x.shape[1] // 2 : x.shape[1] // 2 + x.shape[1]] + y), image),
         "transpose": (lambda x, y, m: (y, (x.transpose(1, 2).reshape(x.shape)) + y), rows),
         "permute": (lambda x, y, m: (y, (x.permute(0, 2, 3, 1).reshape(x.shape)) + y), image),
         "matmul": (lambda x, y, m: (x @ y.transpose(-1, -2) @ y, y), _heads),
         "scaled_dot_product_attention": (lambda x, y, m: (f.scaled_dot_product_attention(x, y, y), y), _heads),
-        "upsample": (one(lambda x: f.avg_pool2d(f.interpolate(x, scale_factor=2.0), 2)), image),
+        "upsample": (_one(lambda x: f.avg_pool2d(f.interpolate(x, scale_factor=2.0), 2)), image),
     }  # fmt: skip
     for name, run in (
         ("sigmoid", torch.sigmoid), ("tanh", torch.tanh), ("gelu", f.gelu), ("silu", f.silu), ("hardswish", f.hardswish),
         ("hardsigmoid", f.hardsigmoid), ("exp", lambda x: torch.exp(-x)), ("leaky_relu", f.leaky_relu),
     ):  # fmt: skip
-        found[name] = (one(run), image)
+        found[name] = (_one(run), image)
     return found
+
+
+def _one(run: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A step that replaces the first tensor."""
+    return lambda x, y, m: (run(x), y)
+
+
+def _swapped(run: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """A step from both tensors to one, so that the next has another pair."""
+    return lambda x, y, m: (y, run(x, y))
 
 
 def _same(size: tuple[int, ...]) -> tuple[int, ...]:

@@ -120,14 +120,14 @@ def test_a_plan_keeps_its_latency(tmp_path: Path) -> None:
     assert tight.predicted.latency.value <= 0.8 * taken
     assert tight.predicted.latency.low < tight.predicted.latency.value < tight.predicted.latency.high
     assert tight.predicted.loss >= wide.predicted.loss
-    with pytest.raises(BudgetError, match="max_latency 0.001 ms cannot be met"):
+    with pytest.raises(BudgetError, match=r"max_latency 0\.001 ms cannot be met"):
         small(device, max_latency=0.001)
     both = small(device, max_latency=0.8 * taken, max_size="1MB")
     assert both.predicted.latency.value <= 0.8 * taken
 
 
 def test_without_a_probe_the_refusal_says_what_to_do() -> None:
-    with pytest.raises(BadInput, match="nothing predicts it for this target: .*sdk devices probe"):
+    with pytest.raises(BadInput, match=r"nothing predicts it for this target: .*sdk devices probe"):
         small("host", max_latency=1.0)
 
 

@@ -13,13 +13,13 @@ import gc
 import signal
 import sys
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
-try:
-    import measure  # type: ignore[import-not-found, unused-ignore]
-except ImportError:
-    from sdk.check.programs import measure
-
+MEASURE = "sdk.check.programs.measure" if __package__ or find_spec("measure") is None else "measure"
+"""On a board it lies beside this file; here both are modules of a package."""
+measure: Any = import_module(MEASURE)
 WARMUP = 3
 """Runs of each artifact before it is timed."""
 
@@ -47,11 +47,11 @@ def main(arguments: list[str]) -> None:
     print("end", flush=True)
 
 
-def time_one(run: measure.Run, inputs: list[Any], given: Any) -> tuple[int, int]:
-    """Return the median and the 90th percentile of the runs, in ns."""
+def time_one(run: Any, inputs: list[Any], given: Any) -> tuple[int, int]:
+    """Return the median and the 90th percentile of calls of `run`, in ns."""
     for _ in range(WARMUP):
         run(inputs)
-    samples = []
+    samples: list[int] = []
     clock = time.perf_counter_ns
     until = clock() + int(given.seconds * 1e9)
     while len(samples) < given.runs or clock() < until:
