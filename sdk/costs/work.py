@@ -16,6 +16,8 @@ from sdk.models import Layer, Model
 
 FEATURES = ("macs", "outputs", "inputs", "weights", "calls")
 """What the time of a step is a weighted sum of."""
+LAYOUT = "layout"
+"""Kind of the step that brings an image of the caller into the order of the kernels, or back."""
 CHANNELS_LAST = (
     "conv2d", "pointwise", "depthwise", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "upsample",
 )  # fmt: skip
@@ -73,7 +75,7 @@ def _layouts(model: Model, steps: list[Step]) -> list[Step]:
     signature = model.program.graph_signature
     shapes = [_shape(nodes[name]) for name in (*signature.user_inputs, *signature.user_outputs) if name in nodes]
     images = [math.prod(shape) for shape in shapes if len(shape) == 4]
-    return [Step("layout", None, 0, 1, 0, 1, 0, size, size, 0) for size in images]
+    return [Step(LAYOUT, None, 0, 1, 0, 1, 0, size, size, 0) for size in images]
 
 
 def _of_layer(node: Any, layer: Layer) -> Step:

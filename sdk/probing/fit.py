@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdk.costs.latency import CONVERT, packed_bytes
-from sdk.costs.work import FEATURES, Step
+from sdk.costs.work import FEATURES, LAYOUT, Step
 from sdk.devices.kernels import Kernel
 from sdk.probing.artifacts import Probe
 
@@ -61,8 +61,8 @@ def _streams(probe: Probe) -> bool:
 
 
 def _own(probe: Probe) -> str:
-    """The one kind of a chain, or nothing."""
-    kinds = {step.kind for step in probe.steps if step.calls}
+    """The one kind of a chain, or nothing; what brings images into the runtime's order belongs to every chain."""
+    kinds = {step.kind for step in probe.steps if step.calls and step.kind != LAYOUT}
     return kinds.pop() if len(kinds) == 1 else ""
 
 

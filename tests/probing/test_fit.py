@@ -19,6 +19,7 @@ from sdk.probing.probing import predicted
 ROWS = (
     Kernel(kind="pointwise", scheme="fp32", tile=(16, 1), ns=(0.016, 0.1, 0.05, 0.01, 800.0)),
     Kernel(kind="conv2d", scheme="fp32", tile=(16, 1), ns=(0.015, 0.2, 0.05, 0.01, 900.0)),
+    Kernel(kind="layout", ns=(0, 0.6, 0, 0, 700.0)),
     Kernel(kind="add", ns=(0, 0.2, 0, 0, 500.0)),
     Kernel(kind="relu", ns=(0, 0.1, 0, 0, 300.0)),
 )
@@ -61,7 +62,7 @@ def test_noise_is_averaged_out() -> None:
 def test_what_did_not_run_has_no_kernel() -> None:
     made = probes("pointwise (", "conv2d (")
     known = {place: 1e6 for place, probe in enumerate(made) if probe.network.startswith("pointwise")}
-    assert {row.kind for row in fit_kernels(made, known)} == {"pointwise"}
+    assert {row.kind for row in fit_kernels(made, known)} == {"pointwise", "layout"}
 
 
 def test_streams_are_bytes_and_their_rate() -> None:
