@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
 def measure(load: Callable[[], Run], inputs: list[Any], given: Any, runtime: str) -> None:
     """Load, run and time; `load()` returns a callable from a list of arrays to a list of arrays."""
     print("runtime", runtime)
-    samples = array("q", bytes(8 * KEPT))  # resident before the base is read: a list that grows would look like a leak
+    samples = array("q", [0]) * KEPT  # resident before the base is read: a list that grows would look like a leak
     base, own = resident(), status("RssAnon:")
     if base is not None:
         print("base_bytes", base)
