@@ -22,16 +22,21 @@ from sdk.cli.main import main, run
 stop, points = getattr(signal, sys.argv[1]), int(sys.argv[2])
 
 def child(args):
+    ready, begun = os.pipe()
     pid = os.fork()
     if pid == 0:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1), os.dup2(null, 2)
         sys.argv = ["sdk", *args]
+        os.write(begun, b".")  # a signal before the command begins is none of its own
         try:
             main()
         except SystemExit as done:
             os._exit(done.code or 0)
         os._exit(99)
+    os.close(begun)
+    os.read(ready, 1)
+    os.close(ready)
     return pid
 
 def wait(pid):
