@@ -19,8 +19,11 @@ import sdk
 from sdk.bundles import open_bundle
 from sdk.check import CheckRequest, check_bundle, protocols
 from sdk.check.runners import remote
+from sdk.devices import validate_file
+from sdk.devices.writing import profile_text
 from sdk.errors import BadInput, DeviceBusy, DeviceLost, DeviceUnfit, RunnerFailed, SdkError
 from sdk.lowering.discovery import find_target
+from sdk.probing import networks, probing
 from sdk.progress import SilentReporter
 
 pytestmark = pytest.mark.skipif(SSHD is None, reason=WHY)
@@ -127,4 +130,23 @@ def test_pythons_runtime_on_the_board_gives_the_recorded_outputs(
     assert found.peak_memory.value is not None and 0 < found.peak_memory.value < 100_000_000
     assert {budget.name: budget.verdict for budget in found.budgets}["max_latency"] == "unjudged" and found.exit_code == 1
     assert {found.origin, found.latency.p90_ms.origin, found.peak_memory.origin} == {"host"}, "this board is this machine"
+    assert clean(board)
+
+
+@pytest.mark.parametrize("kernels", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["facts", "kernels"])
+def test_a_board_is_probed(kernels: bool, board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = ("linear (64", "linear (128", "embedding (1000", "stream (512")
+    few = tuple(network for network in networks.all_networks() if network.name.startswith(wanted))
+    monkeypatch.setattr(probing, "all_networks", lambda: few)
+    targets = ("tflite",) if kernels else ()
+    found = probing.probe_device(probing.ProbeRequest("ssh:board", targets, board.config), SilentReporter())
+    path = tmp_path / "board.yaml"
+    path.write_text(profile_text(found))
+    assert validate_file(path) == found
+    assert found.os.name == "linux"
+    assert found.ram is not None
+    assert found.ram.value > 1e9
+    assert set(found.kernels) == set(targets)
+    if kernels:
+        assert {row.kind for row in found.kernels["tflite"].rows} >= {"linear", "embedding"}
     assert clean(board)
