@@ -20,7 +20,10 @@ from fake_adb import SERIAL, FakeAdb
 from sdk.bundles import open_bundle
 from sdk.check import CheckRequest, check_bundle, checking
 from sdk.check.runners import adb_link, remote
+from sdk.devices import validate_file
+from sdk.devices.writing import profile_text
 from sdk.errors import CheckFailed, DeviceBusy, DeviceLost, DeviceUnfit, Missing, RunnerFailed, SdkError
+from sdk.probing import ProbeRequest, probe_device
 from sdk.progress import SilentReporter
 
 pytest.importorskip("adbutils", reason="adbutils is not installed: pip install 'snugfit[adb]'")
@@ -218,3 +221,12 @@ def test_the_program_that_is_brought_needs_an_abi_that_it_was_built_for(
     monkeypatch.setenv("SDK_CACHE", str(phone.sandbox))
     with pytest.raises(Missing, match="run `sdk runner build --abi arm64-v8a`"):
         device_program("arm64-v8a")
+
+
+def test_a_phone_is_drafted(phone: FakeAdb, program: Path, tmp_path: Path) -> None:
+    found = probe_device(ProbeRequest("adb", (), None, program), SilentReporter())
+    path = tmp_path / "phone.yaml"
+    path.write_text(profile_text(found))
+    assert validate_file(path) == found
+    assert found.ram is not None
+    assert found.kernels == {}
