@@ -36,11 +36,8 @@ def peak_of(device: DeviceProfile, threads: int = THREADS) -> Peak | None:
     """Return what the fastest `threads` cores compute at most; None where the profile does not say enough."""
     cores: list[Peak] = []
     for cluster in device.soc.clusters:
-        per_cycle = _cores().get(cluster.core)
-        if per_cycle is None or cluster.mhz is None:
-            continue
-        each = Peak(per_cycle["fp32"] * cluster.mhz.value / 1000, per_cycle["int8"] * cluster.mhz.value / 1000)
-        cores += [each] * cluster.count.value
+        if cluster.core in _cores() and cluster.mhz is not None:
+            cores += [core_peak(cluster.core, cluster.mhz.value, 1)] * cluster.count.value
     cores.sort(key=lambda core: -core.fp32)
     return _sum(cores[:threads]) if cores else None
 

@@ -6,7 +6,6 @@ Read from the normalised graph before anything is lowered, as the activations ar
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,8 +126,3 @@ def _shape(node: Any) -> tuple[int, ...]:
     if isinstance(value, tuple | list):
         value = next((each for each in value if hasattr(each, "shape")), None)
     return tuple(int(size) for size in getattr(value, "shape", ()))
-
-
-def kernel_names(steps: tuple[Step, ...], schemes: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return (kind, scheme) of each step; operators that are no layer compute in floats."""
-    return [(step.kind, schemes[step.layer] if step.layer is not None else "") for step in steps]

@@ -6,9 +6,7 @@ runtime come from one system, in which a network may hold several kinds.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from sdk.costs.latency import CONVERT, packed_bytes
 from sdk.costs.work import FEATURES, LAYOUT, Step
@@ -121,10 +119,3 @@ def fit_stream(probes: Sequence[Probe], times: Mapping[int, float]) -> tuple[tup
         if place in times and _streams(probe):
             found.append((int(total), float(f"{times[place] / total:.4g}")))
     return tuple(sorted(found))
-
-
-def misfit(probes: Sequence[Probe], times: Mapping[int, float], predict: Any) -> tuple[float, float]:
-    """Return the bounds between which nine in ten of measured / predicted - 1 lie over the probe's own artifacts."""
-    ratios = [times[place] / predict(probe) - 1 for place, probe in enumerate(probes) if place in times]
-    cuts = statistics.quantiles(ratios, n=20)
-    return cuts[0], cuts[-1]

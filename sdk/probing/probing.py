@@ -52,12 +52,12 @@ def probe_device(request: ProbeRequest, report: Reporter) -> DeviceProfile:
     runner, address = find_runner(request.on)
     if request.on.partition(":")[0] == "null" and request.targets:
         raise BadInput("--on null measures nothing: use --no-kernels, or local, adb or ssh:HOST")
-    built = {name: _built(ready_target(name), report) for name in request.targets}
     profile: DeviceProfile | None = None
     kernels: dict[str, Kernels] = {}
-    for name in request.targets or ("tflite",):
-        probes = built.get(name, [])
-        with tempfile.TemporaryDirectory(prefix="snugfit-probe-") as folder:
+    with tempfile.TemporaryDirectory(prefix="snugfit-probe-") as folder:
+        built = {name: _built(ready_target(name), Path(folder) / name, report) for name in request.targets}
+        for name in request.targets or ("tflite",):
+            probes = built.get(name, [])
             first = probes[0].file if probes else _nothing(Path(folder))
             job = Job(first, name, (), (), request.program, request.ssh_config)
             with report.stage(f"hold {request.on}"), runner.open(address, job, HOURS * 3600) as session:
@@ -86,21 +86,20 @@ def _counts(origin: Origin, on: str, report: Reporter) -> bool:
     return origin != "emulator"
 
 
-def _built(target: Target, report: Reporter) -> list[Probe]:
+def _built(target: Target, folder: Path, report: Reporter) -> list[Probe]:
     """The artifacts of every network, from the cache where they were made before."""
     networks, store, found = all_networks(), Cache(), []
     with report.stage(f"build the probe of {target.name}", len(networks)):
-        for network in networks:
-            found += _fetched(store, network, target)
+        for place, network in enumerate(networks):
+            found += _fetched(store, network, target, folder / str(place))
             report.step()
     return found
 
 
-def _fetched(store: Cache, network: Network, target: Target) -> list[Probe]:
+def _fetched(store: Cache, network: Network, target: Target, folder: Path) -> list[Probe]:
     packages = {name: said for name, said in target.toolchain().packages.items() if said}
     module = type(target).__module__.rpartition(".")[0] or type(target).__module__
     key = key_of(network.name, packages, versions("torch", "torchao"), code_digest(*CODE, module))
-    folder = Path(tempfile.mkdtemp(prefix="snugfit-probe-"))
     made = lambda: list(build_network(network, target, folder))  # noqa: E731
     return store.fetch("probe", key, load=load_probes, make=made, save=save_probes)
 
