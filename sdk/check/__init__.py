@@ -2,6 +2,7 @@
 
 from sdk.check.checking import CheckRequest, check_bundle
 from sdk.check.result import (
+    BaselineEntry,
     BudgetEntry,
     BundleEntry,
     CheckResult,
@@ -19,6 +20,6 @@ from sdk.check.result import (
 )
 
 __all__ = [
-    "BudgetEntry", "BundleEntry", "CheckRequest", "CheckResult", "DeviceEntry", "Environment", "Interval", "Latency", "Measured",
-    "ProtocolEntry", "Repeat", "RunnerEntry", "check_bundle", "read_result", "result_data", "write_result",
+    "BaselineEntry", "BudgetEntry", "BundleEntry", "CheckRequest", "CheckResult", "DeviceEntry", "Environment", "Interval",
+    "Latency", "Measured", "ProtocolEntry", "Repeat", "RunnerEntry", "check_bundle", "read_result", "result_data", "write_result",
 ]  # fmt: skip

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sdk.bundles import Bundle, integrity, open_bundle
-from sdk.check.baseline import judge_baseline
+from sdk.bundles import Bundle, Manifest, integrity, open_bundle
+from sdk.check.baseline import LEAST, comparable, judge_baseline
 from sdk.check.environment import HOT
 from sdk.check.identity import other_device
 from sdk.check.judging import Budget, Grounds, drift_of, judge, latency, output_limit, relative_error, repeat_of
 from sdk.check.protocols import Protocol, protocol_named
 from sdk.check.result import (
+    BaselineEntry,
     BundleEntry,
     CheckResult,
     Environment,
@@ -22,7 +23,6 @@ from sdk.check.result import (
     Origin,
     ProtocolEntry,
     RunnerEntry,
-    read_result,
 )
 from sdk.check.runners.catalogue import find_runner
 from sdk.check.runners.runner import Job, Run, Session
@@ -40,7 +40,7 @@ class CheckRequest:
     """What to check: the bundle's directory, `on` which runner, the protocol's name and the budgets of flags.
 
     `max_latency` is in ms (p90), `max_memory` in bytes; `deadline` in seconds replaces that of each repeat. `program`
-    is a runner of the user's own, `ssh_config` a file for ssh, `baseline` an earlier result.
+    is a runner of the user's own, `ssh_config` a file for ssh, `baseline` the directory of an earlier bundle.
     """
 
     bundle: Path
@@ -60,25 +60,47 @@ def check_bundle(request: CheckRequest, report: Reporter) -> CheckResult:
     BadInput for a wrong request, CheckFailed for a bundle whose bytes changed or an artifact that breaks its process,
     Missing and its kinds for a device that is absent, lost, busy or unfit.
     """
-    protocol = protocol_named(request.protocol)
-    if request.deadline is not None:
-        protocol = replace(protocol, deadline=request.deadline)
+    protocol = _protocol(request)
     runner, address = find_runner(request.on)
-    before = read_result(request.baseline) if request.baseline is not None else None
     bundle = _whole(request.bundle)
+    baseline = _whole(request.baseline) if request.baseline is not None else None
+    if baseline is not None:
+        comparable(bundle.manifest, baseline.manifest)
     inputs, outputs = bundle.reference
     job = Job(
-        bundle.artifact, bundle.manifest.target, tuple(inputs), tuple(outputs), request.program, request.ssh_config
-    )
-    total = SETUP + protocol.repeats * (protocol.deadline + protocol.cooldown)
+        bundle.artifact, bundle.manifest.target, tuple(inputs), tuple(outputs), request.program, request.ssh_config,
+        baseline.artifact if baseline is not None else None,
+    )  # fmt: skip
+    sides = 1 if baseline is None else 2
+    total = SETUP + sides * protocol.repeats * (protocol.deadline + protocol.cooldown)
     with report.stage(f"hold {request.on}"), runner.open(address, job, total) as session:
-        measured = _measure(session, protocol, report)
+        measured = _measure(session, protocol, baseline is not None, report)
         found = _result(request, bundle, protocol, session, measured, outputs)
-    if before is not None:
-        found = found.model_copy(update={"budgets": (*found.budgets, *judge_baseline(before, found))})
+    if baseline is not None:
+        found = _compared(found, baseline.manifest, measured)
     for note in found.notes:
         report.note(note)
     return found
+
+
+def _protocol(request: CheckRequest) -> Protocol:
+    """The protocol with what the request changes: a deadline, and enough repeats for a comparison."""
+    protocol = protocol_named(request.protocol)
+    if request.deadline is not None:
+        protocol = replace(protocol, deadline=request.deadline)
+    if request.baseline is None:
+        return protocol
+    if protocol.drift or protocol.leaks:
+        raise BadInput(f"--baseline: --protocol {protocol.name} looks at one long repeat: compare with quick or full")
+    return replace(protocol, repeats=max(protocol.repeats, LEAST))
+
+
+def _compared(found: CheckResult, baseline: Manifest, measured: _Measured) -> CheckResult:
+    """The result with the repeats of the baseline and the verdicts against it."""
+    repeats = tuple(repeat_of(run, found.origin) for run in measured.baseline)
+    budgets = judge_baseline(found.repeats, repeats, found.origin)
+    entry = BaselineEntry(bundle=_bundle_entry(baseline), repeats=repeats)
+    return found.model_copy(update={"baseline": entry, "budgets": (*found.budgets, *budgets)})
 
 
 def _whole(path: Path) -> Bundle:
@@ -92,21 +114,29 @@ def _whole(path: Path) -> Bundle:
 @dataclass(frozen=True, slots=True)
 class _Measured:
     runs: tuple[Run, ...]
+    baseline: tuple[Run, ...]
     before: Environment
     after: Environment
 
 
-def _measure(session: Session, protocol: Protocol, report: Reporter) -> _Measured:
+def _measure(session: Session, protocol: Protocol, compared: bool, report: Reporter) -> _Measured:
+    """Measure all repeats; where it is `compared`, those of the baseline between them, first and second by turns."""
     before = session.environment()
     if before.thermal_status in HOT:
         raise DeviceUnfit(f"{session.device.id} is hot (thermal status {before.thermal_status}): let it cool, then check again")
-    runs = []
+    runs: dict[bool, list[Run]] = {False: [], True: []}
     for number in range(protocol.repeats):
-        if number:
-            time.sleep(protocol.cooldown)
-        with report.stage(f"repeat {number + 1} of {protocol.repeats}"):
-            runs.append(session.run(protocol))
-    return _Measured(tuple(runs), before, session.environment())
+        for place, baseline in enumerate(_order(number) if compared else (False,)):
+            if number or place:
+                time.sleep(protocol.cooldown)
+            with report.stage(f"repeat {number + 1} of {protocol.repeats}{' of the baseline' if baseline else ''}"):
+                runs[baseline].append(session.run(protocol, baseline))
+    return _Measured(tuple(runs[False]), tuple(runs[True]), before, session.environment())
+
+
+def _order(number: int) -> tuple[bool, bool]:
+    """Whether the first and the second process of a repeat measure the baseline: ABBA, so a steady drift cancels out."""
+    return (False, True) if number % 2 == 0 else (True, False)
 
 
 def _result(
@@ -126,10 +156,7 @@ def _result(
     accepted: Origin = "host" if manifest.device == "host" and origin == "host" else "device"
     grounds = Grounds(accepted, other, output_limit(manifest.rounding_floor.value))
     return CheckResult(
-        bundle=BundleEntry(
-            digest=manifest.digest, artifact_sha256=manifest.artifact.sha256, artifact_bytes=manifest.artifact.bytes,
-            model=manifest.model.name, device=manifest.device,
-        ),
+        bundle=_bundle_entry(manifest),
         device=session.device, other_device=other, target=manifest.target, origin=origin,
         runner=RunnerEntry(
             name=request.on.partition(":")[0], program=session.program, program_sha256=session.program_sha256,
@@ -144,6 +171,13 @@ def _result(
         latency=times, peak_memory=memory, memory_method=MEMORY_METHOD, relative_error=error, repeats=repeats,
         before=measured.before, after=measured.after, budgets=judge(budgets, times, memory, error, grounds),
         notes=_notes(session, measured, other), **drift_of(repeats, protocol, origin),
+    )  # fmt: skip
+
+
+def _bundle_entry(manifest: Manifest) -> BundleEntry:
+    return BundleEntry(
+        digest=manifest.digest, artifact_sha256=manifest.artifact.sha256, artifact_bytes=manifest.artifact.bytes,
+        model=manifest.model.name, device=manifest.device,
     )  # fmt: skip
 
 

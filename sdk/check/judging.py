@@ -70,7 +70,7 @@ def repeat_of(run: Run, origin: Origin) -> Repeat:
     return Repeat(
         load_ns=told.load_ns, first_ns=told.first_ns, samples_ns=told.samples_ns, base_bytes=told.base_bytes,
         p90_ms=statistics.quantile(told.samples_ns, 0.9) / 1e6, peak_bytes=told.peak_bytes, resident=told.resident,
-        origin=origin,
+        own_ns=told.own_ns, against_ns=told.against_ns, origin=origin,
     )  # fmt: skip
 
 

@@ -112,6 +112,8 @@ class Repeat(_Frozen):
     """One fresh process: raw nanoseconds of loading, of the first run and of each measured run; peak bytes above base.
 
     `resident` are bytes of the process at equal distances over the runs, for leaks; `p90_ms` is of these samples.
+    `own_ns` and `against_ns` are runs in turns of this artifact and the one that it is compared with, neighbours at the
+    same place; empty where there was no comparison.
     """
 
     load_ns: Nanoseconds
@@ -121,6 +123,8 @@ class Repeat(_Frozen):
     base_bytes: Bytes | None = None
     peak_bytes: Bytes | None = None
     resident: tuple[Bytes, ...] = ()
+    own_ns: tuple[Nanoseconds, ...] = ()
+    against_ns: tuple[Nanoseconds, ...] = ()
     origin: Origin
 
 
@@ -154,6 +158,13 @@ class BudgetEntry(_Frozen):
     why: str = ""
 
 
+class BaselineEntry(_Frozen):
+    """The earlier bundle that it was compared with, measured in turns: as many repeats, each in a process of its own."""
+
+    bundle: BundleEntry
+    repeats: Annotated[tuple[Repeat, ...], Field(min_length=1)]
+
+
 class CheckResult(_Frozen):
     """Everything that one check found. `origin` is that of the run; each number repeats it.
 
@@ -182,6 +193,7 @@ class CheckResult(_Frozen):
     leak: Measured | None = None
     leak_interval: Interval | None = None
     repeats: Annotated[tuple[Repeat, ...], Field(min_length=1)]
+    baseline: BaselineEntry | None = None
     before: Environment = Environment()
     after: Environment = Environment()
     budgets: tuple[BudgetEntry, ...] = ()

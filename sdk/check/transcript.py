@@ -11,6 +11,8 @@
     resident_bytes N …  while running, at equal distances
     stride N            every how many runs a sample was kept
     output FILE DTYPE SHAPE   one per output; SHAPE such as 1x1000, or scalar
+    own_ns N N …        with --against: runs in turns with the other artifact, on any number of lines
+    against_ns N N …    the other's, equally many; those at the same place were measured next to each other
     end
 
 Or `error WHY`. A transcript without `end` is of a program that did not live to write it.
@@ -41,13 +43,17 @@ class Transcript:
     private_bytes: int | None = None
     resident: tuple[int, ...] = ()
     outputs: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    own_ns: tuple[int, ...] = ()
+    against_ns: tuple[int, ...] = ()
+
+
+_NUMBERS = ("sample_ns", "resident_bytes", "own_ns", "against_ns")
 
 
 @dataclass(slots=True)
 class _Read:
     words: dict[str, str] = field(default_factory=dict)
-    samples: list[int] = field(default_factory=list)
-    resident: list[int] = field(default_factory=list)
+    numbers: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in _NUMBERS})
     outputs: list[tuple[str, str, tuple[int, ...]]] = field(default_factory=list)
 
 
@@ -82,10 +88,8 @@ def _take(line: str, read: _Read) -> None:
     try:
         if word == "error":
             raise DeviceUnfit(f"the runner on the device cannot run this: {rest}")
-        if word == "sample_ns":
-            read.samples += map(int, rest.split())
-        elif word == "resident_bytes":
-            read.resident += map(int, rest.split())
+        if word in read.numbers:
+            read.numbers[word] += map(int, rest.split())
         elif word == "output":
             name, dtype, shape = rest.split()
             read.outputs.append((name, dtype, () if shape == "scalar" else tuple(map(int, shape.split("x")))))
@@ -96,15 +100,18 @@ def _take(line: str, read: _Read) -> None:
 
 
 def _whole(read: _Read) -> Transcript:
-    words = read.words
+    words, numbers = read.words, {name: tuple(found) for name, found in read.numbers.items()}
     try:
-        if not read.samples:
+        if not numbers["sample_ns"]:
             raise KeyError("sample_ns")
+        if len(numbers["own_ns"]) != len(numbers["against_ns"]):
+            raise KeyError("against_ns")
         return Transcript(
             runtime=words["runtime"], load_ns=int(words["load_ns"]), first_ns=int(words["first_ns"]),
-            samples_ns=tuple(read.samples), stride=int(words.get("stride", 1)), base_bytes=_maybe(words, "base_bytes"),
+            samples_ns=numbers["sample_ns"], stride=int(words.get("stride", 1)), base_bytes=_maybe(words, "base_bytes"),
             peak_bytes=_maybe(words, "peak_bytes"),
-            private_bytes=_maybe(words, "private_bytes"), resident=tuple(read.resident), outputs=tuple(read.outputs),
+            private_bytes=_maybe(words, "private_bytes"), resident=numbers["resident_bytes"], outputs=tuple(read.outputs),
+            own_ns=numbers["own_ns"], against_ns=numbers["against_ns"],
         )  # fmt: skip
     except (KeyError, ValueError) as error:
         raise RunnerFailed(f"the runner's transcript lacks or spoils {error}") from None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--deadline", type=Positive(), help="Seconds after which a repeat is ended; by default the protocol's.")
 @click.option("--runner", "program", type=click.Path(path_type=Path), help="A runner of your own for the device.")
 @click.option("--ssh-config", type=click.Path(path_type=Path), help="The configuration file that ssh is to use.")
-@click.option("--baseline", type=click.Path(path_type=Path), help="An earlier result: worse by 10 % latency or 5 % memory fails.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="An earlier bundle: worse by 10 % latency or 5 % memory fails.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the result, with all samples, to this JSON file.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the verdicts to this JUnit XML file.")
 @json_option

@@ -23,6 +23,7 @@ from sdk.bundles import sha256_file
 from sdk.cache import cache_folder
 from sdk.errors import BadInput, LoweringError, Missing
 
+_SOURCE = files("sdk.check.programs") / "litert_runner.c"
 LITERT = "2.3.0"
 """The version whose C API the runner speaks."""
 RECORD = "runner.json"
@@ -61,8 +62,9 @@ def find_abi(name: str) -> Abi:
 
 
 def program_folder(abi: Abi) -> Path:
-    """Where the built program of an ABI is kept, in the cache's folder."""
-    return cache_folder() / "runners" / f"litert-{LITERT}-{abi.name}"
+    """Where the built program of an ABI is kept, in the cache's folder: one of another source is another program."""
+    with as_file(_SOURCE) as source:
+        return cache_folder() / "runners" / f"litert-{LITERT}-{abi.name}-{sha256_file(source)[:8]}"
 
 
 def build_program(abi: Abi) -> Path:
@@ -101,7 +103,7 @@ def read_program(abi: Abi) -> dict[str, Path]:
 def _compile(abi: Abi, out: Path) -> None:
     if importlib.util.find_spec("ziglang") is None:
         raise Missing("ziglang is not installed: pip install 'snugfit[adb]'")
-    with as_file(files("sdk.check.programs") / "litert_runner.c") as source:
+    with as_file(_SOURCE) as source:
         _tool([
             sys.executable, "-m", "ziglang", "cc", "-target", f"{abi.machine}-linux-gnu.2.27", "-O2", "-s",
             f'-DLITERT_VERSION="{LITERT}"', "-o", str(out), str(source), "-ldl",

@@ -1,6 +1,6 @@
 // Measures one .tflite file with libLiteRt.so's C API and prints the transcript that sdk/check/transcript.py reads.
 //
-//   runner MODEL --warmup N --runs N --seconds S --deadline S [--input DTYPE:SHAPE:FILE ...]
+//   runner MODEL --warmup N --runs N --seconds S --deadline S [--input DTYPE:SHAPE:FILE ...] [--against MODEL]
 //
 // The library is opened by name from the working directory, so that this file needs no headers of it: the prototypes
 // below state the ABI of LiteRT 2.3. The process ends itself by SIGALRM when its deadline is over.
@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST = 32, KEPT = 1 << 18, POINTS = 64, CPU = 1, READ = 0, WRITE = 1, THREADS = 2 };
+enum { MOST = 32, KEPT = 1 << 18, POINTS = 64, CPU = 1, READ = 0, WRITE = 1, THREADS = 2, TURN = 4 };
 
 typedef struct {
   int32_t element;
@@ -25,8 +25,12 @@ typedef struct {
 
 typedef struct {
   char dtype[16], file[256];
-  void *buffer;
-} Tensor;
+} Input;
+
+typedef struct {
+  void *compiled, *inputs[MOST], *outputs[MOST];
+  int gives;
+} Model;
 
 static const struct {
   int element, bytes;
@@ -36,11 +40,11 @@ static const struct {
     {7, 2, "int16"},   {9, 1, "int8"},  {10, 2, "float16"}, {11, 8, "float64"},
 };
 
-static Tensor inputs[MOST], outputs[MOST];
-static void *input_handles[MOST], *output_handles[MOST];
+static Input inputs[MOST];
 static int input_count, warmup, runs;
 static double seconds_least, deadline;
-static void *library, *compiled;
+static const char *against;
+static void *library;
 static int64_t *samples;
 static long points[POINTS + 1];
 
@@ -98,7 +102,7 @@ static size_t elements(const TensorType *type) {
 }
 
 // Fill a buffer from the input's file; int64 narrows to int32 where the file takes that.
-static void fill(Tensor *tensor, const TensorType *type) {
+static void fill(const Input *tensor, void *buffer, const TensorType *type) {
   int wanted = dtype_of(type->element);
   size_t count = elements(type);
   int narrow = !strcmp(tensor->dtype, "int64") && type->element == 2;
@@ -111,9 +115,9 @@ static void fill(Tensor *tensor, const TensorType *type) {
   if (narrow)
     for (size_t i = 0; i < count; i++) ((int32_t *)data)[i] = (int32_t)((int64_t *)data)[i];
   void *place;
-  CALL(LiteRtLockTensorBuffer, (void *, void **, int), tensor->buffer, &place, WRITE);
+  CALL(LiteRtLockTensorBuffer, (void *, void **, int), buffer, &place, WRITE);
   memcpy(place, data, count * (size_t)DTYPES[wanted].bytes);
-  CALL(LiteRtUnlockTensorBuffer, (void *), tensor->buffer);
+  CALL(LiteRtUnlockTensorBuffer, (void *), buffer);
   free(data);
 }
 
@@ -135,13 +139,13 @@ static void *options(void) {
   return made;
 }
 
-// Open the file, make the buffers of signature 0 and fill the inputs; returns the number of outputs.
-static int load(void *environment, const char *path) {
+// Open the file, make the buffers of signature 0 and fill the inputs.
+static void load(void *environment, const char *path, Model *made) {
   void *model, *signature, *tensor, *requirements;
   size_t takes, gives;
   TensorType type;
   CALL(LiteRtCreateModelFromFile, (void *, const char *, void **), environment, path, &model);
-  CALL(LiteRtCreateCompiledModel, (void *, void *, void *, void **), environment, model, options(), &compiled);
+  CALL(LiteRtCreateCompiledModel, (void *, void *, void *, void **), environment, model, options(), &made->compiled);
   CALL(LiteRtGetModelSignature, (void *, size_t, void **), model, 0, &signature);
   CALL(LiteRtGetNumSignatureInputs, (void *, size_t *), signature, &takes);
   CALL(LiteRtGetNumSignatureOutputs, (void *, size_t *), signature, &gives);
@@ -151,35 +155,40 @@ static int load(void *environment, const char *path) {
     size_t place = in ? i : i - takes;
     if (in) {
       CALL(LiteRtGetSignatureInputTensorByIndex, (void *, size_t, void **), signature, place, &tensor);
-      CALL(LiteRtGetCompiledModelInputBufferRequirements, (void *, size_t, size_t, void **), compiled, 0, place, &requirements);
+      CALL(LiteRtGetCompiledModelInputBufferRequirements, (void *, size_t, size_t, void **), made->compiled, 0, place, &requirements);
     } else {
       CALL(LiteRtGetSignatureOutputTensorByIndex, (void *, size_t, void **), signature, place, &tensor);
-      CALL(LiteRtGetCompiledModelOutputBufferRequirements, (void *, size_t, size_t, void **), compiled, 0, place, &requirements);
+      CALL(LiteRtGetCompiledModelOutputBufferRequirements, (void *, size_t, size_t, void **), made->compiled, 0, place, &requirements);
     }
     CALL(LiteRtGetRankedTensorType, (void *, TensorType *), tensor, &type);
-    Tensor *mine = in ? &inputs[place] : &outputs[place];
-    mine->buffer = make_buffer(environment, requirements, &type);
-    (in ? input_handles : output_handles)[place] = mine->buffer;
-    if (in) fill(mine, &type);
+    void *buffer = (in ? made->inputs : made->outputs)[place] = make_buffer(environment, requirements, &type);
+    if (in) fill(&inputs[place], buffer, &type);
   }
-  return (int)gives;
+  made->gives = (int)gives;
 }
 
-static void run(int gives) {
+static void run(Model *model) {
   static int (*invoke)(void *, size_t, size_t, void **, size_t, void **);
   if (!invoke) invoke = (int (*)(void *, size_t, size_t, void **, size_t, void **))symbol("LiteRtRunCompiledModel");
-  if (invoke(compiled, 0, (size_t)input_count, input_handles, (size_t)gives, output_handles)) refuse("the runtime failed to run", "");
+  if (invoke(model->compiled, 0, (size_t)input_count, model->inputs, (size_t)model->gives, model->outputs))
+    refuse("the runtime failed to run", "");
 }
 
-static void write_output(int place) {
+static int64_t timed(Model *model) {
+  int64_t start = now();
+  run(model);
+  return now() - start;
+}
+
+static void write_output(void *buffer, int place) {
   TensorType type;
   void *data;
   char name[32];
-  CALL(LiteRtGetTensorBufferTensorType, (void *, TensorType *), output_handles[place], &type);
+  CALL(LiteRtGetTensorBufferTensorType, (void *, TensorType *), buffer, &type);
   int dtype = dtype_of(type.element);
   size_t bytes = elements(&type) * (size_t)DTYPES[dtype].bytes;
   snprintf(name, sizeof name, "output_%03d.bin", place);
-  CALL(LiteRtLockTensorBuffer, (void *, void **, int), output_handles[place], &data, READ);
+  CALL(LiteRtLockTensorBuffer, (void *, void **, int), buffer, &data, READ);
   FILE *file = fopen(name, "wb");
   if (!file || fwrite(data, 1, bytes, file) != bytes || fclose(file)) refuse("an output cannot be written: ", name);
   printf("output %s %s ", name, DTYPES[dtype].name);
@@ -187,14 +196,17 @@ static void write_output(int place) {
   printf("%s\n", type.rank & 0x7f ? "" : "scalar");
 }
 
+static void print_samples(const char *word, const int64_t *found, long count) {
+  for (long i = 0; i < count; i++)
+    printf("%s %lld%s", i % 64 ? "" : word, (long long)found[i], i % 64 == 63 || i == count - 1 ? "\n" : "");
+}
+
 // Time runs until both least numbers are reached, and print what was measured.
-static void measure(int gives, long base) {
+static void measure(Model *model, long base) {
   long count = 0, kept = 0, stride = 1, seen = 0, every = runs / POINTS > 0 ? runs / POINTS : 1;
   int64_t until = now() + (int64_t)(seconds_least * 1e9);
   while (count < runs || now() < until) {
-    int64_t start = now();
-    run(gives);
-    int64_t taken = now() - start;
+    int64_t taken = timed(model);
     if (count % stride == 0) samples[kept++] = taken;
     if (kept == KEPT) {
       for (kept = 0; kept < KEPT / 2; kept++) samples[kept] = samples[2 * kept];
@@ -205,10 +217,22 @@ static void measure(int gives, long base) {
   }
   long top = status_bytes("VmHWM:");
   if (top >= 0) printf("peak_bytes %ld\n", top > base ? top - base : 0);
-  for (long i = 0; i < kept; i++) printf("%s%lld%s", i % 64 ? " " : "sample_ns ", (long long)samples[i], i % 64 == 63 || i == kept - 1 ? "\n" : "");
+  print_samples("sample_ns", samples, kept);
   printf("resident_bytes");
   for (long i = 0; i < seen; i++) printf(" %ld", points[i]);
   printf("\nstride %ld\n", stride);
+}
+
+// Time both models in turns of TURN runs, the order turned round every time, until both least numbers are reached.
+static void measure_turns(Model *own, Model *other) {
+  int64_t *taken[2] = {samples, samples + KEPT / 2}, until = now() + (int64_t)(seconds_least * 1e9);
+  Model *models[2] = {own, other};
+  long count = 0;
+  for (int first = 0; (count < runs || now() < until) && count < KEPT / 2; first = !first, count += TURN)
+    for (int turn = 0; turn < 2; turn++)
+      for (int i = 0, side = turn ^ first; i < TURN; i++) taken[side][count + i] = timed(models[side]);
+  print_samples("own_ns", taken[0], count);
+  print_samples("against_ns", taken[1], count);
 }
 
 static void parse(int count, char **words) {
@@ -218,8 +242,9 @@ static void parse(int count, char **words) {
     else if (!strcmp(name, "--runs")) runs = atoi(value);
     else if (!strcmp(name, "--seconds")) seconds_least = atof(value);
     else if (!strcmp(name, "--deadline")) deadline = atof(value);
+    else if (!strcmp(name, "--against")) against = value;
     else if (!strcmp(name, "--input") && input_count < MOST) {
-      Tensor *tensor = &inputs[input_count++];
+      Input *tensor = &inputs[input_count++];
       if (sscanf(value, "%15[^:]:%*[^:]:%255s", tensor->dtype, tensor->file) != 2) refuse("cannot read --input ", value);
     } else refuse("does not know ", name);
   }
@@ -242,14 +267,18 @@ int main(int count, char **words) {
   printf("base_bytes %ld\n", base);
   reset_peak();
   int64_t start = now();
-  int gives = load(environment, words[1]);
+  static Model model, other;
+  load(environment, words[1], &model);
   printf("load_ns %lld\n", (long long)(now() - start));
-  start = now();
-  run(gives);
-  printf("first_ns %lld\n", (long long)(now() - start));
-  for (int i = 0; i < warmup; i++) run(gives);
-  measure(gives, base);
-  for (int i = 0; i < gives; i++) write_output(i);
+  printf("first_ns %lld\n", (long long)timed(&model));
+  for (int i = 0; i < warmup; i++) run(&model);
+  measure(&model, base);
+  for (int i = 0; i < model.gives; i++) write_output(model.outputs[i], i);
+  if (against) {
+    load(environment, against, &other);
+    for (int i = 0; i < 1 + warmup; i++) run(&other);
+    measure_turns(&model, &other);
+  }
   puts("end");
   fflush(stdout);
   _exit(0);  // the runtime's own clean-up is not what is measured

@@ -1,6 +1,6 @@
 """Measures one artifact and prints a transcript: pushed to boards as it is, so it needs only Python 3.9 and numpy.
 
-    python measure.py RUNTIME MODEL --warmup N --runs N --seconds S --deadline S [--input DTYPE:SHAPE:FILE …]
+    python measure.py RUNTIME MODEL --warmup N --runs N --seconds S --deadline S [--input DTYPE:SHAPE:FILE …] [--against MODEL]
 
 The transcript is read by `sdk.check.transcript`; outputs are written beside it as `output_000.bin`, ….
 """
@@ -24,6 +24,8 @@ KEPT = 1 << 18
 """Samples kept at most: then every other one is dropped, and from there on every other one is taken."""
 POINTS = 64
 """Readings of resident memory over a repeat."""
+TURN = 4
+"""Runs that one of two models has before it is the other's turn: few, so that both meet the same machine."""
 
 
 def main(arguments: list[str]) -> None:
@@ -34,17 +36,21 @@ def main(arguments: list[str]) -> None:
     for name, kind in (("warmup", int), ("runs", int), ("seconds", float), ("deadline", float)):
         parser.add_argument("--" + name, type=kind, required=True)
     parser.add_argument("--input", action="append", default=[])
+    parser.add_argument("--against")
     given = parser.parse_args(arguments)
     signal.alarm(int(given.deadline) + 1)
     os.environ["TMPDIR"] = os.getcwd()  # what a runtime writes for itself (torch does) is removed with this folder
     print("snugfit-run 1", flush=True)
     load, runtime = RUNTIMES[given.runtime]()
     inputs = [read_input(text) for text in given.input]
-    measure(lambda: load(given.model), inputs, given, runtime)
+    measure(load, given.model, inputs, given, runtime)
 
 
-def measure(load: Callable[[], Run], inputs: list[Any], given: Any, runtime: str) -> None:
-    """Load, run and time; `load()` returns a callable from a list of arrays to a list of arrays."""
+def measure(load: Callable[[str], Run], model: str, inputs: list[Any], given: Any, runtime: str) -> None:
+    """Load, run and time `model`; with `given.against` then load that too, and time both in turns.
+
+    `load(path)` returns a callable from a list of arrays to a list of arrays.
+    """
     print("runtime", runtime)
     samples = array("q", [0]) * KEPT  # resident before the base is read: a list that grows would look like a leak
     base, own = resident(), status("RssAnon:")
@@ -52,7 +58,7 @@ def measure(load: Callable[[], Run], inputs: list[Any], given: Any, runtime: str
         print("base_bytes", base)
         reset_peak()
     start = time.perf_counter_ns()
-    run = load()
+    run = load(model)
     print("load_ns", time.perf_counter_ns() - start)
     start = time.perf_counter_ns()
     run(inputs)
@@ -65,12 +71,15 @@ def measure(load: Callable[[], Run], inputs: list[Any], given: Any, runtime: str
         print("peak_bytes", max(0, top - base))
     if private is not None and own is not None:
         print("private_bytes", max(0, private - own))
-    for place in range(0, kept, 64):
-        print("sample_ns", *samples[place : min(place + 64, kept)])
+    tell("sample_ns", samples[:kept])
     if points:
         print("resident_bytes", *points)
     print("stride", stride)
     write_outputs(outputs)
+    if given.against:
+        own, against = in_turns(run, load(given.against), inputs, given)
+        tell("own_ns", own)
+        tell("against_ns", against)
     print("end", flush=True)
 
 
@@ -99,6 +108,34 @@ def timed(run: Run, inputs: list[Any], given: Any, samples: Any) -> tuple[list[A
         if count % every == 0 and count <= given.runs:
             points.append(resident() or 0)
     return outputs, kept, stride, points
+
+
+def in_turns(run: Run, other: Run, inputs: list[Any], given: Any) -> tuple[list[int], list[int]]:
+    """Run both, `TURN` runs each and the order turned round every time, until both least numbers are reached.
+
+    The other is new, so it first runs as often as `run` did before it was timed.
+    Returns nanoseconds of each, equally many: those at the same place were measured next to each other.
+    """
+    for _ in range(1 + given.warmup):
+        other(inputs)
+    found: tuple[list[int], list[int]] = ([], [])
+    sides = [(run, found[0]), (other, found[1])]
+    clock = time.perf_counter_ns
+    until = clock() + int(given.seconds * 1e9)
+    while (len(found[0]) < given.runs or clock() < until) and len(found[0]) < KEPT:
+        for call, taken in sides:
+            for _ in range(TURN):
+                start = clock()
+                call(inputs)
+                taken.append(clock() - start)
+        sides.reverse()
+    return found
+
+
+def tell(word: str, samples: Any) -> None:
+    """Print nanoseconds, 64 a line."""
+    for place in range(0, len(samples), 64):
+        print(word, *samples[place : place + 64])
 
 
 def write_outputs(outputs: list[Any]) -> None:

@@ -7,12 +7,14 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sdk.check.environment import SCRIPT, parse_environment
+from sdk.check.programs import measure
 from sdk.check.programs.local import MARK
 from sdk.check.protocols import Protocol
 from sdk.check.result import DeviceEntry, Environment, Origin
@@ -65,34 +67,39 @@ class LocalSession:
         last = errors.decode(errors="replace").strip().splitlines()[-1:]
         return parse_timings(output.decode(errors="replace"), len(batch.files), "; ".join([f"exit code {code}", *last]))
 
-    def run(self, protocol: Protocol) -> Run:
+    def run(self, protocol: Protocol, baseline: bool = False) -> Run:
         """Measure one repeat in a fresh process of this Python."""
         if not self._runtime:
             self._runtime = self._probe()
         words = {
             "warmup": protocol.warmup, "runs": protocol.runs, "seconds": protocol.seconds, "deadline": protocol.deadline,
         }  # fmt: skip
-        code, output, errors = self._start(words | self._runtime, protocol.deadline + START)
+        job = {**self._given(baseline), **words, **self._runtime}
+        code, output, errors = self._start(_as_boards(job) if job["mapped"] else _OWN, job, protocol.deadline + START)
         try:
             transcript = parse_transcript(output, f"exit code {code}")
         except RunnerFailed as error:
             raise RunnerFailed(f"{error}{errors}") from None
+        transcript = replace(transcript, runtime=job["runtime"])
         return Run(transcript, tuple(read_outputs(transcript, self._folder)))
 
     def _probe(self) -> dict[str, Any]:
         """Run the artifact once, and return the runtime's name and modules."""
-        code, output, errors = self._start({}, START)
+        code, output, errors = self._start(_OWN, self._given(False), START)
         told = [line.removeprefix(MARK) for line in output.splitlines() if line.startswith(MARK)]
         if not told:
             raise RunnerFailed(f"the artifact does not run here (exit code {code}){errors}")
         found: dict[str, Any] = json.loads(told[0])
         return found
 
-    def _start(self, words: dict[str, Any], deadline: float) -> tuple[int, str, str]:
-        """Start the program; returns its exit code, its output and its last line of errors with a semicolon."""
-        job = {"artifact": str(self._job.artifact.resolve()), "target": self._job.target, "inputs": self._inputs, **words}
+    def _given(self, baseline: bool) -> dict[str, Any]:
+        own, against = (str(path.resolve()) if path else None for path in self._job.sides(baseline))
+        return {"artifact": own, "against": against, "target": self._job.target, "inputs": self._inputs}
+
+    def _start(self, program: Sequence[str], job: dict[str, Any], deadline: float) -> tuple[int, str, str]:
+        """Start a program; returns its exit code, its output and its last line of errors with a semicolon."""
         code, output, errors = run_process(
-            [sys.executable, "-W", "ignore", "-m", self.program], given=json.dumps(job).encode(), folder=self._folder,
+            [sys.executable, "-P", "-W", "ignore", *program], given=json.dumps(job).encode(), folder=self._folder,
             deadline=deadline, what="the process that runs the artifact", environment=_environment(),
         )  # fmt: skip
         last = errors.decode(errors="replace").strip().splitlines()[-1:]
@@ -113,6 +120,17 @@ class LocalRunner:
             raise BadInput("--runner: the local runner opens the artifact with its target: leave it out, or use --on adb or ssh")
         with tempfile.TemporaryDirectory(prefix="snugfit-check-") as folder:
             yield LocalSession(job, Path(folder))
+
+
+_OWN = ("-m", LocalSession.program)
+
+
+def _as_boards(job: dict[str, Any]) -> list[str]:
+    """The program for boards and its words."""
+    words = [f"--{name}={job[name]:g}" for name in ("warmup", "runs", "seconds", "deadline")]
+    inputs = [f"--input={said}" for said in job["inputs"]]
+    against = [f"--against={job['against']}"] if job["against"] else []
+    return [measure.__file__, job["target"], job["artifact"], *words, *inputs, *against]
 
 
 def _environment() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The runner `null`: no device at all; the recorded outputs come back with made-up times, or the fault that is asked for.
 
 It tests everything above a runner. `null` pretends to be a device, `null:emulator` and `null:host` to be one of those;
-`null:lost`, `null:killed`, `null:busy`, `null:hot`, `null:wrong` and `null:unsteady` are faults.
+`null:lost`, `null:killed`, `null:busy`, `null:hot`, `null:wrong` and `null:unsteady` are faults; on `null:slower` and
+`null:bigger` the artifact has become so, by 10 and 5 %, since its baseline.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sdk.check.transcript import Transcript
 from sdk.errors import BadInput, DeviceBusy, DeviceLost, RunnerFailed
 
 ORIGINS: dict[str, Origin] = {"": "device", "emulator": "emulator", "host": "host"}
-FAULTS = ("busy", "hot", "killed", "lost", "unsteady", "wrong")
+FAULTS = ("bigger", "busy", "hot", "killed", "lost", "slower", "unsteady", "wrong")
 MEDIAN_NS = 5_000_000
 PEAK = 12_000_000
 
@@ -40,7 +41,7 @@ class NullSession:
         """Return a cool device, or a hot one where that is the fault."""
         return Environment(thermal_status="severe" if self._fault == "hot" else "none", battery_percent=80)
 
-    def run(self, protocol: Protocol) -> Run:
+    def run(self, protocol: Protocol, baseline: bool = False) -> Run:
         """Return made-up samples, or raise the fault."""
         if self._fault == "lost":
             raise DeviceLost("null: the device went away in the middle of a run: connect it again")
@@ -49,10 +50,13 @@ class NullSession:
         self._repeats += 1
         slow = 1.0 + 0.2 * self._repeats if self._fault == "unsteady" else 1.0
         noise = random.Random(self._repeats)
-        samples = tuple(int(MEDIAN_NS * slow * (1 + 0.02 * noise.random())) for _ in range(protocol.runs))
+        samples, now, before = (_samples(noise, slow * factor, protocol.runs) for factor in (1, self._change("slower", 1.1), 1))
+        peak = round(PEAK * (1 if baseline else self._change("bigger", 1.05)))
+        own, against = ((before, now) if baseline else (now, before)) if self._job.baseline is not None else ((), ())
         told = Transcript(
-            "null", 2 * MEDIAN_NS, 3 * MEDIAN_NS, samples, base_bytes=1_000_000, peak_bytes=PEAK, resident=(PEAK,) * 64
-        )
+            "null", 2 * MEDIAN_NS, 3 * MEDIAN_NS, samples, base_bytes=1_000_000, peak_bytes=peak, resident=(PEAK,) * 64,
+            own_ns=own, against_ns=against,
+        )  # fmt: skip
         return Run(told, self._outputs())
 
     def ask(self, script: str) -> str:
@@ -64,8 +68,15 @@ class NullSession:
         taken = [MEDIAN_NS // 100 + path.stat().st_size for path in batch.files]
         return Timings("null", tuple(Timing([ns] * batch.rounds, [ns * 11 // 10] * batch.rounds) for ns in taken))
 
+    def _change(self, fault: str, factor: float) -> float:
+        return factor if self._fault == fault else 1.0
+
     def _outputs(self) -> tuple[Any, ...]:
         return tuple(array + 1 for array in self._job.outputs) if self._fault == "wrong" else self._job.outputs
+
+
+def _samples(noise: random.Random, slow: float, count: int) -> tuple[int, ...]:
+    return tuple(int(MEDIAN_NS * slow * (1 + 0.02 * noise.random())) for _ in range(count))
 
 
 class NullRunner:

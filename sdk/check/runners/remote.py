@@ -48,25 +48,27 @@ class Program:
 
 
 class RemoteSession:
-    """A device that is held, with everything in `folder`; `command` measures there, `here` takes the outputs."""
+    """A device that is held, with everything in `folder`; `commands` measure artifact and baseline, `here` takes outputs."""
 
-    def __init__(self, link: Link, facts: Facts, program: Program, folder: str, command: str, here: Path) -> None:
+    def __init__(
+        self, link: Link, facts: Facts, program: Program, folder: str, commands: dict[bool, str], here: Path
+    ) -> None:
         self.device, self.origin = facts.device, facts.origin
         self.program, self.program_sha256 = program.name, sha256_file(program.files[program.main])
         self.notes: tuple[str, ...] = ()
         self._program = program
-        self._link, self._folder, self._command, self._here = link, folder, command, here
+        self._link, self._folder, self._commands, self._here = link, folder, commands, here
 
     def environment(self) -> Environment:
         """Read clocks, temperatures and battery."""
         return parse_environment(self._link.shell(SCRIPT, ANSWER).output)
 
-    def run(self, protocol: Protocol) -> Run:
+    def run(self, protocol: Protocol, baseline: bool = False) -> Run:
         """Measure one repeat and fetch its outputs."""
         words = {
             "--warmup": protocol.warmup, "--runs": protocol.runs, "--seconds": protocol.seconds, "--deadline": protocol.deadline,
         }  # fmt: skip
-        command = " ".join((self._command, *(f"{name} {value:g}" for name, value in words.items())))
+        command = " ".join((self._commands[baseline], *(f"{name} {value:g}" for name, value in words.items())))
         answer = self._link.shell(scripts.run_script(self._folder, command), protocol.deadline + GRACE)
         transcript = _transcript(answer)
         for name, _, _ in transcript.outputs:
@@ -121,17 +123,31 @@ def hold(link: Link, facts: Facts, job: Job, program: Program, deadline: float) 
     folder, token = f"{facts.root}/{scripts.FOLDER}", secrets.token_hex(8)
     with tempfile.TemporaryDirectory(prefix="snugfit-check-") as here:
         inputs = write_inputs(job.inputs, Path(here))
-        files = {**program.files, job.artifact.name: job.artifact, **_files(Path(here))}
+        sides = _names(job)
+        files = {**program.files, **sides, **_files(Path(here))}
         _fits(facts, files)
         try:
             _take(link, folder, token, deadline)
             notes = _push(link, folder, files)
-            command = " ".join((program.command, quote(job.artifact.name), *(f"--input {quote(said)}" for said in inputs)))
-            session = RemoteSession(link, facts, program, folder, command, Path(here))
+            given = " ".join(f"--input {quote(said)}" for said in inputs)
+            commands = {side: f"{program.command} {_words(list(sides), side)} {given}" for side in (False, True)}
+            session = RemoteSession(link, facts, program, folder, commands, Path(here))
             session.notes = notes
             yield session
         finally:
             _release(link, folder, token)
+
+
+def _names(job: Job) -> dict[str, Path]:
+    """What artifact and baseline are called there; both may have the same name here."""
+    found = {job.artifact.name: job.artifact}
+    return found | ({f"baseline-{job.baseline.name}": job.baseline} if job.baseline is not None else {})
+
+
+def _words(names: list[str], baseline: bool) -> str:
+    """The artifact that is measured alone, and the one that it then runs against."""
+    own, *against = reversed(names) if baseline else names
+    return " ".join((quote(own), *(f"--against {quote(name)}" for name in against)))
 
 
 def _files(here: Path) -> dict[str, Path]:

@@ -17,6 +17,7 @@ from sdk.check.transcript import Transcript
 class Job:
     """What is to run: the artifact, its target, recorded inputs and outputs (numpy arrays), and what the user chose.
 
+    `baseline` is an artifact of the same target and inputs, with which it is to be compared in turns.
     `outputs` are for the null runner alone. `program` is a runner of the user's own that keeps the contract of
     docs/check.md, `ssh_config` a file for ssh.
     """
@@ -27,6 +28,11 @@ class Job:
     outputs: tuple[Any, ...] = ()
     program: Path | None = None
     ssh_config: Path | None = None
+    baseline: Path | None = None
+
+    def sides(self, baseline: bool) -> tuple[Path, Path | None]:
+        """What a process measures alone, and what it then runs against (None: nothing)."""
+        return (self.baseline, self.artifact) if baseline and self.baseline is not None else (self.artifact, self.baseline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +56,10 @@ class Session(Protocol):
         """Read clocks, temperatures and battery."""
         ...
 
-    def run(self, protocol: protocols.Protocol) -> Run:
-        """Measure one repeat in a fresh process.
+    def run(self, protocol: protocols.Protocol, baseline: bool = False) -> Run:
+        """Measure one repeat in a fresh process: the job's artifact, or its baseline.
 
+        Where the job has a baseline, the process then loads the other artifact too and runs both in turns.
         RunnerFailed when the artifact breaks it, DeviceLost when it does not end by `protocol.deadline` seconds.
         """
         ...
