@@ -191,6 +191,7 @@ static void write_output(void *buffer, int place) {
   CALL(LiteRtLockTensorBuffer, (void *, void **, int), buffer, &data, READ);
   FILE *file = fopen(name, "wb");
   if (!file || fwrite(data, 1, bytes, file) != bytes || fclose(file)) refuse("an output cannot be written: ", name);
+  CALL(LiteRtUnlockTensorBuffer, (void *), buffer);
   printf("output %s %s ", name, DTYPES[dtype].name);
   for (uint32_t i = 0; i < (type.rank & 0x7f); i++) printf("%s%d", i ? "x" : "", type.dims[i]);
   printf("%s\n", type.rank & 0x7f ? "" : "scalar");
