@@ -77,9 +77,8 @@ def measure(load: Callable[[str], Run], model: str, inputs: list[Any], given: An
     print("stride", stride)
     write_outputs(outputs)
     if given.against:
-        own, against = in_turns(run, load(given.against), inputs, given)
-        tell("own_ns", own)
-        tell("against_ns", against)
+        for word, taken in zip(("own_ns", "against_ns"), in_turns(run, load(given.against), inputs, given)):
+            tell(word, taken)
     print("end", flush=True)
 
 
