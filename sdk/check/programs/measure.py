@@ -77,8 +77,9 @@ def measure(load: Callable[[str], Run], model: str, inputs: list[Any], given: An
     print("stride", stride)
     write_outputs(outputs)
     if given.against:
-        for word, taken in zip(("own_ns", "against_ns"), in_turns(run, load(given.against), inputs, given)):
-            tell(word, taken)
+        turns = in_turns(run, load(given.against), inputs, given)
+        tell("own_ns", turns[0])
+        tell("against_ns", turns[1])
     print("end", flush=True)
 
 
