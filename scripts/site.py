@@ -68,7 +68,8 @@ def capabilities() -> str:
     """The measured tables of all targets."""
     from sdk.lowering.discovery import list_targets
 
-    parts = ["# What each target runs\n\nMeasured on the real runtime; `sdk targets NAME` prints the same.\n"]
+    parts = ["# What each target runs\n\nMeasured on the real runtime; `sdk targets NAME` prints the same. What runs on an\n"
+             "accelerator beyond the CPU is documented, not measured: [Accelerators](../accelerators.md).\n"]
     head = ("layers", "scheme", "runs", "relative error", "speed against float", "OS at least", "why")
     for target in list_targets():
         rows = [

@@ -23,6 +23,7 @@ def package(
     *,
     device: str,
     target: str = "auto",
+    accelerator: str | None = None,
     max_size: int | str | None = None,
     max_loss: float | None = None,
     max_memory: int | str | None = None,
@@ -43,23 +44,24 @@ def package(
     """Plan, lower and execute `model` for `device`, write the bundle (`out`) and return it.
 
     `model` is a module, an exported program or a reference (`file.py:factory`, `net.pt2`, a Hugging Face
-    directory); `max_size` bytes or "6MB"; `max_memory` the same of predicted peak memory; `max_latency` ms of
-    predicted latency; `calibration` an iterable of input tuples; `metric(run) -> float`, higher
-    is better, is called with the float model, the quantized model and the artifact; `inputs` are example inputs, by
-    default the first calibration sample; `plan` a plan or its file, `recovered` what `recover` wrote for it; `out` is by
-    default `dist/<model>-<device>-<target>`; `context`: tokens that a language model's bundle holds. Raises sdk.errors:
+    directory); `accelerator` cpu, gpu, npu or auto, as the device's profile allows; `max_size` bytes or "6MB"; `max_memory`
+    the same of predicted peak memory; `max_latency` ms of predicted latency; `calibration` an iterable of input tuples;
+    `metric(run) -> float`, higher is better, is called with the float model, the quantized model and the artifact; `inputs`
+    are example inputs, by default the first calibration sample; `plan` a plan or its file, `recovered` what `recover` wrote
+    for it; `out` is by default `dist/<model>-<device>-<target>`; `context`: tokens that a language model's bundle holds.
+    Raises sdk.errors:
     BadInput, Missing, BudgetError (with a counter-offer), LoweringError, CheckFailed. Nothing is left when it fails.
     """
     from sdk.pipeline import package as run
     from sdk.progress import SilentReporter
 
     said = {
-        "device": device, "target": target, "max_size": max_size, "max_loss": max_loss, "max_memory": max_memory,
-        "max_latency": max_latency, "uniform": uniform,
+        "device": device, "target": target, "accelerator": accelerator, "max_size": max_size, "max_loss": max_loss,
+        "max_memory": max_memory, "max_latency": max_latency, "uniform": uniform,
     }  # fmt: skip
     command = "".join(f", {key}={value!r}" for key, value in said.items() if value not in (None, "auto"))
     request = _request(
-        model, device=device, target=target, max_size=max_size, max_loss=max_loss,
+        model, device=device, target=target, accelerator=accelerator, max_size=max_size, max_loss=max_loss,
         max_memory=max_memory, max_latency=max_latency, uniform=uniform,
         calibration=calibration, metric=metric, loss=loss, example=inputs, min_os=min_os,
         out=Path(out) if out is not None else None, name=name, trust=trust, context=context,
@@ -74,6 +76,7 @@ def plan(
     *,
     device: str,
     target: str = "auto",
+    accelerator: str | None = None,
     max_size: int | str | None = None,
     max_loss: float | None = None,
     max_memory: int | str | None = None,
@@ -92,7 +95,7 @@ def plan(
     from sdk.progress import SilentReporter
 
     request = _request(
-        model, device=device, target=target, max_size=max_size, max_loss=max_loss,
+        model, device=device, target=target, accelerator=accelerator, max_size=max_size, max_loss=max_loss,
         max_memory=max_memory, max_latency=max_latency, uniform=uniform,
         calibration=calibration, loss=loss, example=inputs, min_os=min_os, name=name, trust=trust,
         context=context,

@@ -158,7 +158,8 @@ class Project(_Frozen):
 
     `model`: a reference; `inputs`: a function that returns example inputs; `calibration`: one that returns
     an iterable of input tuples; `metric`: a function `metric(run) -> float`; `devices`, `target`: one name
-    or several; `trust`: run code that a model brings; `gate`: what `sdk gate` lets pass.
+    or several; `accelerator`: what the devices are to run it on; `trust`: run code that a model brings; `gate`: what
+    `sdk gate` lets pass.
     """
 
     model: Text | None = None
@@ -169,6 +170,7 @@ class Project(_Frozen):
     budgets: Annotated[Budgets, BeforeValidator(_or_empty)] = Budgets()
     devices: Words | None = None
     target: Words | None = None
+    accelerator: Literal["cpu", "gpu", "npu", "auto"] | None = None
     min_os: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
     out: Text | None = None
     trust: Annotated[bool, Field(strict=True)] = False
@@ -245,6 +247,9 @@ devices: [{devices}]
 
 # auto picks by device; or executorch, tflite, coreml, or several: [executorch, tflite].
 target: {target}
+
+# cpu, gpu or npu, as the device's profile allows; by default what the target runs on by itself.
+# accelerator: gpu
 
 # The least OS version to package for; by default that of the device.
 # min_os: 17

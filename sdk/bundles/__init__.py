@@ -12,9 +12,11 @@ from sdk.bundles.manifest import (
     PROVENANCE,
     REFERENCE,
     TOKENIZER,
+    AcceleratorEntry,
     Artifact,
     Bounded,
     CalibrationEntry,
+    CoverageEntry,
     Figure,
     Figures,
     FrontEntry,
@@ -24,20 +26,22 @@ from sdk.bundles.manifest import (
     MetricEntry,
     ModelEntry,
     Operators,
+    OutsideEntry,
     RecoveryEntry,
     Tensor,
     dump,
     parse,
     seal,
 )
-from sdk.bundles.read import Bundle, as_arrays, open_bundle
+from sdk.bundles.read import Bundle, as_arrays, open_bundle, target_of
 from sdk.bundles.tensors import read_reference, write_reference
 from sdk.bundles.write import Kind, check_writable, is_bundle, write_bundle
 
 __all__ = [
-    "BOM", "EVIDENCE", "MANIFEST", "PLAN", "PROVENANCE", "REFERENCE", "TOKENIZER", "Artifact", "Bounded",
-    "Bundle", "CalibrationEntry", "Figure", "Figures", "Finding", "FrontEntry", "Kind", "LanguageEntry", "LayerEntry", "Manifest",
-    "MetricEntry", "ModelEntry", "Operators", "RecoveryEntry", "Tensor", "artifact_bytes", "as_arrays", "bundle_folder",
-    "check_writable", "contents", "describe_artifact", "dump", "integrity", "is_bundle", "open_bundle", "parse",
-    "read_reference", "safe_entries", "seal", "sha256_file", "write_bundle", "write_reference",
+    "BOM", "EVIDENCE", "MANIFEST", "PLAN", "PROVENANCE", "REFERENCE", "TOKENIZER", "AcceleratorEntry", "Artifact",
+    "Bounded", "Bundle", "CalibrationEntry", "CoverageEntry", "Figure", "Figures", "Finding", "FrontEntry", "Kind",
+    "LanguageEntry", "LayerEntry", "Manifest", "MetricEntry", "ModelEntry", "Operators", "OutsideEntry",
+    "RecoveryEntry", "Tensor", "artifact_bytes", "as_arrays", "bundle_folder", "check_writable", "contents",
+    "describe_artifact", "dump", "integrity", "is_bundle", "open_bundle", "parse", "read_reference", "safe_entries",
+    "seal", "sha256_file", "target_of", "write_bundle", "write_reference",
 ]  # fmt: skip

@@ -16,11 +16,15 @@ _BESIDE = frozenset({MANIFEST, PLAN, REFERENCE, *EVIDENCE})
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was checked: what, whether it holds, and the detail in a few words."""
+    """One thing that was checked: what, whether it holds, and the detail in a few words.
+
+    `done` is False for what could not be checked here: it failed nothing, and it proves nothing.
+    """
 
     what: str
     ok: bool
     detail: str = ""
+    done: bool = True
 
 
 def integrity(path: Path, manifest: Manifest) -> list[Finding]:

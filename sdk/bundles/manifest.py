@@ -94,6 +94,54 @@ class Operators(_Frozen):
     unknown: dict[str, Count] = {}
 
 
+class OutsideEntry(_Frozen):
+    """Operators of one name that stay on the CPU: how many, their multiply-accumulates, and why."""
+
+    operator: str
+    count: Count
+    macs: int
+    why: str
+
+
+class CoverageEntry(_Frozen):
+    """What an accelerator takes of the artifact: `delegated` of `macs` multiply-accumulates, in `partitions` parts.
+
+    `basis` says where that is known from.
+    """
+
+    macs: int
+    delegated: int
+    partitions: int
+    outside: tuple[OutsideEntry, ...] = ()
+    basis: str
+
+    @property
+    def share(self) -> float:
+        """Share of the multiply-accumulates that the accelerator takes; 1 where there are none."""
+        return self.delegated / self.macs if self.macs else 1.0
+
+    @property
+    def words(self) -> str:
+        """The share in words for people."""
+        parts = "1 partition" if self.partitions == 1 else f"{self.partitions} partitions"
+        return f"{self.share:.1%} of {self.macs:,} multiply-accumulates in {parts}, {self.basis}"
+
+
+class AcceleratorEntry(_Frozen):
+    """What the artifact was made for beyond the CPU: the kind of accelerator, and the backend that drives it.
+
+    `executed`: the artifact was executed on that accelerator. Where it was not, `numerics` says what was executed in its
+    place: every measured number of the bundle is of that. `coverage` is None where the runtime on the device alone decides.
+    """
+
+    kind: Literal["cpu", "gpu", "npu"]
+    backend: str
+    title: str
+    executed: bool
+    numerics: str
+    coverage: CoverageEntry | None = None
+
+
 class Figure(_Frozen):
     """One number (None: not known) and where it came from."""
 
@@ -197,7 +245,7 @@ class Manifest(_Frozen):
     `loss` names the loss that the figures are in (`kl`, `cosine`, `mse`); `runtime` what executed the artifact;
     `rounding_floor` is the relative change that rounding alone makes in the quantized model, against which the
     relative error is read; `front` are the sizes and losses that the model could have had, from the same scoring as the plan;
-    `language` is set for language models;
+    `language` is set for language models, `accelerator` for an artifact that was made for one;
     `plan_sha256` and `reference_sha256` are those of the files beside it, `project_sha256` that of the `sdk.yaml` that
     the command read (None: there was none); `digest` seals all of the rest.
     """
@@ -224,9 +272,16 @@ class Manifest(_Frozen):
     calibration: CalibrationEntry | None = None
     language: LanguageEntry | None = None
     recovery: RecoveryEntry | None = None
+    accelerator: AcceleratorEntry | None = None
     plan_sha256: str
     reference_sha256: str
     digest: str = ""
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave an accelerator out that is not there: a bundle for the CPU is the same text as ever."""
+        written: dict[str, Any] = write(self)
+        return {name: value for name, value in written.items() if name != "accelerator" or value is not None}
 
 
 def seal(manifest: Manifest) -> Manifest:

@@ -10,8 +10,8 @@ from sdk.bundles.check import artifact_finding
 from sdk.bundles.manifest import MANIFEST, PLAN, REFERENCE, Manifest, Tensor, parse
 from sdk.bundles.tensors import read_reference
 from sdk.errors import BadInput, CheckFailed
-from sdk.lowering.discovery import ready_target
-from sdk.lowering.protocol import Executable
+from sdk.lowering import Executable, Target, accelerate
+from sdk.lowering.discovery import find_target, ready
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Bundle:
             found = artifact_finding(self.path, self.manifest)
             if not found.ok:
                 raise CheckFailed(f"{self.path}: {found.what}: {found.detail}")
-            self._executable = ready_target(self.manifest.target).open(self.artifact)
+            self._executable = target_of(self.manifest).open(self.artifact)
         return self._executable
 
 
@@ -70,6 +70,12 @@ def open_bundle(path: str | Path) -> Bundle:
     if manifest.is_symlink() or not manifest.is_file():
         raise BadInput(f"{path}: is not a bundle: it has no {MANIFEST}")
     return Bundle(path, parse(manifest.read_bytes(), str(manifest)))
+
+
+def target_of(manifest: Manifest) -> Target:
+    """Return the target that wrote the artifact, in the variant for its accelerator; Missing says what is not installed."""
+    target, made_for = find_target(manifest.target), manifest.accelerator
+    return ready(accelerate(target, made_for.kind, made_for.backend) if made_for is not None else target)
 
 
 def as_arrays(inputs: tuple[Any, ...], specs: tuple[Tensor, ...]) -> list[Any]:

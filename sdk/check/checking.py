@@ -27,7 +27,7 @@ from sdk.check.result import (
 from sdk.check.runners.catalogue import find_runner
 from sdk.check.runners.runner import Job, Run, Session
 from sdk.devices import DeviceProfile, find_device
-from sdk.errors import BadInput, CheckFailed, DeviceUnfit
+from sdk.errors import BadInput, CheckFailed, DeviceUnfit, Missing
 from sdk.progress import Reporter
 
 SETUP = 300.0
@@ -64,6 +64,8 @@ def check_bundle(request: CheckRequest, report: Reporter) -> CheckResult:
     runner, address = find_runner(request.on)
     bundle = _whole(request.bundle)
     baseline = _whole(request.baseline) if request.baseline is not None else None
+    for each in (bundle, *([baseline] if baseline is not None else [])):
+        _reaches(each, request.program)
     if baseline is not None:
         comparable(bundle.manifest, baseline.manifest)
     inputs, outputs = bundle.reference
@@ -104,11 +106,22 @@ def _compared(found: CheckResult, baseline: Manifest, measured: _Measured) -> Ch
 
 
 def _whole(path: Path) -> Bundle:
+    """Open a bundle whose bytes are as written."""
     bundle = open_bundle(path)
     for found in integrity(path, bundle.manifest):
         if not found.ok:
             raise CheckFailed(f"{path}: {found.what}: {found.detail}")
     return bundle
+
+
+def _reaches(bundle: Bundle, program: Path | None) -> None:
+    """Refuse to measure on the CPU what was made for an accelerator; a runner of the user's own may reach it."""
+    made_for = bundle.manifest.accelerator
+    if made_for is not None and made_for.kind != "cpu" and program is None:
+        raise Missing(
+            f"{bundle.path}: is for the {made_for.kind} ({made_for.title}), and the runners here execute on the CPU: "
+            "give --runner PATH, a program that loads that backend"
+        )
 
 
 @dataclass(frozen=True, slots=True)

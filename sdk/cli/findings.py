@@ -19,7 +19,9 @@ def show_findings(subject: tuple[str, str], findings: Sequence[Finding], column:
     bad = [found for found in findings if not found.ok]
     message = f"{path}: {bad[0].what}: {bad[0].detail}" if bad else ""
     if as_json:
-        failure = {"error": message, "exit_code": 1} if bad else {}
+        failure: dict[str, object] = {"error": message, "exit_code": 1} if bad else {}
+        undone = [found.what for found in findings if not found.done]
+        failure |= {"not_executed": undone} if undone else {}
         print_json({key: path, "ok": not bad, "findings": listed(findings), **failure})
     else:
         print_findings(findings, column)
@@ -30,10 +32,19 @@ def show_findings(subject: tuple[str, str], findings: Sequence[Finding], column:
 
 def print_findings(findings: Sequence[Finding], column: str) -> None:
     """Print the table; `column` is the heading over what was checked."""
-    rows = [(found.what, "ok" if found.ok else "FAILED", found.detail) for found in findings]
+    rows = [(found.what, _verdict(found), found.detail) for found in findings]
     print_table((column, "verdict", "detail"), rows)
+
+
+def _verdict(found: Finding) -> str:
+    if not found.ok:
+        return "FAILED"
+    return "ok" if found.done else "NOT EXECUTED"
 
 
 def listed(findings: Sequence[Finding]) -> list[dict[str, object]]:
     """Return the findings as JSON data."""
-    return [{"what": found.what, "ok": found.ok, "detail": found.detail} for found in findings]
+    return [
+        {"what": found.what, "ok": found.ok, "detail": found.detail, **({} if found.done else {"executed": False})}
+        for found in findings
+    ]

@@ -19,10 +19,13 @@ def package(flags: dict[str, Any], out: str | None, plan: str | None, fleet: str
     from sdk.cli.progress import reporter
     from sdk.cli.requests import shared_workbench, split, whole_request, with_inputs
     from sdk.config import load_project
+    from sdk.errors import BadInput
     from sdk.release.fleet import check_place, chooser_of, members_of, package_fleet
 
     project = load_project(Path(flags["project"]) if flags["project"] else None)
     request = whole_request(flags, project, plan)
+    if request.accelerator in ("gpu", "npu"):
+        raise BadInput(f"--accelerator {request.accelerator}: the variants of a fleet are for what a target runs on by itself")
     file = _fleet(flags, plan, fleet, most, project.devices or ())
     targets = split(flags["targets"]) or project.target or ("auto",)
     members = members_of(file, request, targets)

@@ -65,6 +65,10 @@ _REQUEST = (
         "--target", "-t", "targets", multiple=True, metavar="NAME",
         help="auto (by device), executorch, tflite, coreml; several with commas.",
     ),
+    click.option(
+        "--accelerator", type=click.Choice(["cpu", "gpu", "npu", "auto"]), metavar="KIND",
+        help="cpu, gpu or npu, as the device's profile allows; by default what the target runs on by itself.",
+    ),
     click.option("--max-size", type=Size(), help="Most bytes of the finished file, such as 4MB: best quality within it."),
     click.option("--max-loss", type=Positive(), help="Most loss against the float model: smallest file within it."),
     click.option("--max-memory", type=Size(), help="Most bytes of predicted peak memory, such as 60MB."),

@@ -96,3 +96,18 @@ def foreseen_facts(memory: Any, latency: Any) -> list[tuple[str, str]]:
     if latency is not None:
         found.append(("latency", f"{latency.value:.3g} ms, predicted; {latency.low:.3g} to {latency.high:.3g} ms"))
     return found
+
+
+def accelerator_facts(made_for: Any) -> list[tuple[str, str]]:
+    """Return what a manifest says of the accelerator: what it takes, each operator outside, and that nothing ran there."""
+    if made_for is None:
+        return []
+    found = [("accelerator", f"{made_for.kind}: {made_for.title}, {'' if made_for.executed else 'NOT '}executed on it")]
+    if made_for.coverage is not None:
+        outside = made_for.coverage.outside
+        found.append(("coverage", made_for.coverage.words))
+        found += [("on the CPU", f"{each.count} x {each.operator}, {each.macs:,} of them: {each.why}") for each in outside]
+        found += [] if outside else [("on the CPU", "no operator")]
+    if not made_for.executed:
+        found.append(("numbers are of", made_for.numerics))
+    return found

@@ -66,7 +66,7 @@ def COMMAND(
 
 
 def _show(bundle: Bundle, inventory: LayerInventory) -> None:
-    from sdk.cli.output import foreseen_facts, print_facts, print_table
+    from sdk.cli.output import accelerator_facts, foreseen_facts, print_facts, print_table
     from sdk.units import format_size
 
     manifest = bundle.manifest
@@ -89,6 +89,7 @@ def _show(bundle: Bundle, inventory: LayerInventory) -> None:
         ("sha256", artifact.sha256),
         *foreseen_facts(manifest.predicted.peak_memory, manifest.predicted.latency),
         ("for", f"{manifest.device}, {manifest.target}" + (f", OS {manifest.min_os:g}" if manifest.min_os else "")),
+        *accelerator_facts(manifest.accelerator),
         ("executed by", manifest.runtime),
     ])
 

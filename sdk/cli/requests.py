@@ -53,6 +53,7 @@ def whole_request(flags: dict[str, Any], project: Project, plan: str | None) -> 
         model=model,
         device="",
         example=None,
+        accelerator=flags["accelerator"] or project.accelerator,
         min_os=flags["min_os"] or project.min_os,
         uniform=flags["uniform"],
         plan=Path(plan) if plan else None,
@@ -130,13 +131,18 @@ def _placed(requests: list[Request], out: str | None) -> list[Request]:
         check_writable(Path("dist") / "bundle")
         return requests
     if len(requests) > 1:
-        requests = [replace(r, out=Path(out) / f"{_word(r.device)}-{r.target}") for r in requests]
+        requests = [replace(r, out=Path(out) / _folder(r)) for r in requests]
     else:
         requests = [replace(requests[0], out=Path(out))]
     for request in requests:
         assert request.out is not None
         check_writable(request.out)
     return requests
+
+
+def _folder(request: Request) -> str:
+    kind = f"-{request.accelerator}" if request.accelerator in ("gpu", "npu") else ""
+    return f"{_word(request.device)}-{request.target}{kind}"
 
 
 def _word(device: str) -> str:

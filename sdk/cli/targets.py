@@ -15,25 +15,41 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--device", "-d", metavar="NAME", help="With --accelerator: the device whose accelerator it is.")
+@click.option("--accelerator", type=click.Choice(["cpu", "gpu", "npu"]), metavar="KIND", help="What it runs there, documented.")
 @json_option
-def COMMAND(name: str | None, as_json: bool) -> int:
+def COMMAND(name: str | None, device: str | None, accelerator: str | None, as_json: bool) -> int:
     """List targets with their toolchains; with NAME, what that one was measured to run.
 
     \b
       sdk targets
       sdk targets executorch
+      sdk targets executorch --device pixel8 --accelerator gpu
     """
     from sdk.cli.output import print_json
+    from sdk.errors import BadInput
     from sdk.lowering.discovery import find_target
 
+    if (device is None) != (accelerator is None) or (accelerator is not None and name is None):
+        raise BadInput("--accelerator: name target and device too: sdk targets executorch --device pixel8 --accelerator gpu")
     if name is not None:
-        target = find_target(name)
+        target = find_target(name) if device is None else _variant(name, device, str(accelerator))
         if as_json:
             print_json(_data(target) | {"capabilities": [asdict(row) for row in target.capabilities()]})
         else:
             _show_one(target)
         return 0
     return _list(as_json)
+
+
+def _variant(name: str, device: str, accelerator: str) -> Target:
+    """The target as it is for an accelerator of a device; BadInput, Missing."""
+    from sdk.devices import find_device
+    from sdk.pipeline import Request
+    from sdk.pipeline.accelerating import resolve_target
+
+    request = Request(model=None, device=device, target=name, accelerator=accelerator)
+    return resolve_target(request, find_device(device))
 
 
 def _list(as_json: bool) -> int:
@@ -106,7 +122,7 @@ def _show_one(target: Target) -> None:
             ", ".join(row.kinds), row.scheme, "yes" if row.supported else "no",
             "" if row.relative_error is None else f"{row.relative_error:.1e}",
             "" if row.speed is None else f"{row.speed:.2f}x",
-            "" if row.min_os is None else f"{row.min_os:g}", row.reason,
+            "" if row.min_os is None else f"{row.min_os:g}", row.reason or (f"documented: {row.source}" if row.source else ""),
         )
         for row in target.capabilities()
     ]  # fmt: skip

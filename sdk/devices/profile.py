@@ -106,11 +106,15 @@ class Soc(_Frozen):
 
 
 class Accelerator(_Frozen):
-    """One thing that computes, and which scheme families each target really runs on it."""
+    """One thing that computes, and which scheme families each target really runs on it.
+
+    `backends`: target → the one of its backends that reaches it, where the target's own kernels do not.
+    """
 
     kind: Kind
     name: Fact[Text] | None = None
     targets: dict[str, Fact[tuple[Family, ...]]] = {}
+    backends: dict[str, Fact[Text]] = {}
     note: str = ""
 
 
@@ -188,19 +192,25 @@ class DeviceProfile(_Frozen):
             raise ValueError(f"play: {self.os.name} is not Android: leave it out")
         if len(set(self.targets)) != len(self.targets):
             raise ValueError(f"targets: {list(self.targets)} names one twice: keep each once")
+        for accelerator in self.accelerators:
+            for target in accelerator.backends:
+                if target not in accelerator.targets:
+                    raise ValueError(f"accelerators: {accelerator.kind}: backends: {target!r}: list it under its `targets` too")
         offered = {target for accelerator in self.accelerators for target in accelerator.targets}
         for target in self.targets:
             if target not in offered:
                 raise ValueError(f"targets: {target!r} runs on no accelerator here: list it under one")
         return self
 
-    def families(self, target: str) -> frozenset[str] | None:
-        """Return the scheme families that some accelerator of this device runs through `target`.
+    def families(self, target: str, kind: str | None = None) -> frozenset[str] | None:
+        """Return the scheme families that this device runs through `target` on its accelerators of one `kind`.
 
-        None where the profile says nothing of the target (another vendor's, or an added one): it is unknown,
-        which is neither a yes nor a no.
+        Without a kind on any that the target reaches without a backend. None where the profile says nothing of the target
+        (another vendor's, or an added one): it is unknown, which is neither a yes nor a no.
         """
-        facts = [each.targets[target] for each in self.accelerators if target in each.targets]
+        found = [each for each in self.accelerators if target in each.targets]
+        wanted = [each for each in found if (target not in each.backends if kind is None else each.kind == kind)]
+        facts = [each.targets[target] for each in wanted]
         return frozenset(name for fact in facts for name in fact.value) if facts else None
 
     def facts(self) -> Iterator[tuple[str, Fact[Any]]]:

@@ -1,5 +1,6 @@
 """The border between the SDK and the runtimes: the Target protocol and its data."""
 
+from sdk.lowering.accelerators import Accelerated, Accelerator, Coverage, Outside, accelerate, accelerator_of, variant_of
 from sdk.lowering.protocol import Executable, Progress, Target, TokenExecutable
 from sdk.lowering.types import (
     Capability,
@@ -16,6 +17,7 @@ from sdk.lowering.types import (
 )
 
 __all__ = [
-    "Capability", "Copies", "Executable", "MemoryTable", "Placement", "Prices", "Progress", "Quantized", "Range", "Realised",
-    "ReferenceKernels", "Site", "Target", "TokenExecutable", "Toolchain",
+    "Accelerated", "Accelerator", "Capability", "Copies", "Coverage", "Executable", "MemoryTable", "Outside", "Placement",
+    "Prices", "Progress", "Quantized", "Range", "Realised", "ReferenceKernels", "Site", "Target", "TokenExecutable",
+    "Toolchain", "accelerate", "accelerator_of", "variant_of",
 ]  # fmt: skip

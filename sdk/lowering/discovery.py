@@ -78,10 +78,14 @@ def find_target(name: str) -> Target:
 
 def ready_target(name: str) -> Target:
     """Return the target called `name` with its whole toolchain installed; Missing says how to install the rest."""
-    target = find_target(name)
+    return ready(find_target(name))
+
+
+def ready(target: Target) -> Target:
+    """Return `target` (or its variant) when its whole toolchain is installed; Missing says how to install the rest."""
     toolchain = target.toolchain()
     if toolchain.missing:
-        raise Missing(f"target {name!r} needs {', '.join(toolchain.missing)}: {toolchain.install}")
+        raise Missing(f"target {target.name!r} needs {', '.join(toolchain.missing)}: {toolchain.install}")
     return target
 
 

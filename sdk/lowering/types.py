@@ -20,7 +20,7 @@ class Capability:
     (float latency / scheme latency on the machine that measured; above 1 is faster than float).
     `min_os` is the least OS version whose runtime holds the scheme. `input_multiple`: the flattened inputs per
     channel must be a multiple of it. `ungrouped` rows hold for convolutions of one group only. `reason`
-    says why a row is refused, or what to mind.
+    says why a row is refused, or what to mind. `source` is set where a row is documented, not measured, and says where.
     """
 
     kinds: tuple[str, ...]
@@ -32,6 +32,7 @@ class Capability:
     input_multiple: int = 1
     ungrouped: bool = False
     reason: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

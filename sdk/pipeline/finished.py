@@ -10,7 +10,7 @@ from pathlib import Path
 from sdk.bundles import MANIFEST, PLAN, REFERENCE, Manifest, integrity, parse
 from sdk.cache import Cache, code_digest, key_of
 from sdk.pipeline.lowered import Lowered, copy, lowering_key, parity_key, remove
-from sdk.pipeline.planning import Planned
+from sdk.pipeline.planning import Planned, families_of
 from sdk.pipeline.request import Request
 from sdk.progress import Reporter
 
@@ -31,7 +31,7 @@ def bundle_key(request: Request, planned: Planned) -> BundleKey:
     lowering = lowering_key(Lowered(planned.plan, planned, Reporter(), Path()))
     device, target = planned.device, planned.target
     said = [
-        planned.plan.model_dump(mode="json"), planned.notes, device.name, sorted(device.families(target.name) or ()),
+        planned.plan.model_dump(mode="json"), planned.notes, device.name, sorted(families_of(device, target)),
         request.command, request.project_sha256, request.max_size, request.max_loss, request.uniform, request.plan is not None,
         request.metric is not None, planned.workbench.samples.origin,
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk.cache import Cache, code_digest, key_of, versions
-from sdk.lowering import Prices, Range, Target
+from sdk.lowering import Prices, Range, Target, variant_of
 from sdk.models import Model
 from sdk.models.samples import Samples
 from sdk.rounding import Moments, Statistics
@@ -86,7 +86,7 @@ def prices(target: Target, model: Model, choices: Mapping[str, Sequence[Scheme]]
     min_os = floor_for(target, min_os)
     names = {layer: [scheme.name for scheme in schemes] for layer, schemes in choices.items()}
     code = code_digest(*QUANTIZING, module_of(target))
-    key = key_of("prices", model.digest, target.name, min_os, names, toolchain_versions(target), code)
+    key = key_of("prices", model.digest, target.name, *variant_of(target), min_os, names, toolchain_versions(target), code)
     return Cache().fetch(
         "prices", key, make=lambda: target.price(model, choices, min_os),
         load=lambda folder: Prices(**_load(folder)), save=lambda value, folder: _save(asdict(value), folder),

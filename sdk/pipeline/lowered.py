@@ -11,7 +11,7 @@ from pathlib import Path
 from sdk.bundles import REFERENCE, describe_artifact, sha256_file, write_reference
 from sdk.cache import code_digest, key_of
 from sdk.errors import CheckFailed
-from sdk.lowering import Executable, Quantized, Realised
+from sdk.lowering import Executable, Quantized, Realised, accelerator_of, variant_of
 from sdk.pipeline.kept import QUANTIZING, floor_for, module_of, toolchain_versions
 from sdk.pipeline.planning import Planned
 from sdk.pipeline.together import quantized_by
@@ -63,7 +63,7 @@ class Lowered:
         names = [[spec.name for spec in specs] for specs in (bench.model.inputs, bench.model.outputs)]
         return [
             bench.model.digest, bench.model.name, names, bench.samples.digest, bench.loss, self.plan.schemes, target.name,
-            self.min_os, bench.model.language and bench.model.language.context, toolchain_versions(target),
+            *variant_of(target), self.min_os, bench.model.language and bench.model.language.context, toolchain_versions(target),
             code_digest(*QUANTIZING, module_of(target)), sha256_file(recovered) if recovered is not None else "",
         ]
 
@@ -182,5 +182,5 @@ def remark(lowered: Lowered, parity: Parity) -> None:
             f"relative error {parity.relative_error:.1e} against the quantized torch model; moving its float parameters by 1e-6 "
             f"moves that model by {parity.floor:.1e} (8-bit activations amplify rounding)"
         )
-    if parity.origin == "evaluator":
+    if parity.origin == "evaluator" and accelerator_of(lowered.planned.target) is None:
         lowered.report.note(f"executed by {parity.runtime}, not on a device: numerics are checked, latency is not")

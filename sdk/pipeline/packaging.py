@@ -34,8 +34,9 @@ from sdk.bundles import (
     write_bundle,
 )
 from sdk.errors import BudgetError
-from sdk.lowering import Realised
+from sdk.lowering import Realised, variant_of
 from sdk.models import Model
+from sdk.pipeline.accelerating import accelerator_entry
 from sdk.pipeline.finished import recall, remember
 from sdk.pipeline.kept import toolchain_versions
 from sdk.pipeline.lowered import Lowered, lower, remark, verify
@@ -68,7 +69,9 @@ def package_request(request: Request, report: Reporter, workbench: Workbench | N
         check_writable(request.out)
     report = Chapter(report)
     planned = plan_request(request, report, workbench)
-    out = request.out or Path("dist") / f"{planned.model.name}-{planned.device.name}-{planned.target.name}"
+    out = request.out or Path("dist") / "-".join(
+        [planned.model.name, planned.device.name, planned.target.name, *variant_of(planned.target)[:1]]
+    )
     if request.out is None:
         check_writable(out)
     write_bundle(out, lambda folder: _fill(folder, request, planned, report))
@@ -187,6 +190,7 @@ def _manifest(
         calibration=CalibrationEntry(origin=samples.origin, samples=len(samples), digest=samples.digest),
         language=_language(model, parity, folder),
         recovery=_recovery(planned.recovered),
+        accelerator=accelerator_entry(planned.target, lowered.artifact),
         plan_sha256=sha256_file(folder / PLAN),
         reference_sha256=sha256_file(folder / REFERENCE),
     )

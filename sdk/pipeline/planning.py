@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdk.costs import Costs
-from sdk.devices import DeviceProfile, Kernels, family, find_device, list_devices
-from sdk.errors import BadInput, BudgetError, Missing
-from sdk.lowering import Target
-from sdk.lowering.discovery import find_target, ready_target
+from sdk.devices import DeviceProfile, Kernels, family, find_device
+from sdk.errors import BadInput, BudgetError
+from sdk.lowering import Target, accelerator_of
 from sdk.models import Layer, LayerInventory, Model
+from sdk.pipeline.accelerating import accelerator_notes, resolve_target
 from sdk.pipeline.foreseeing import costs_of, foreseen, keep, kernels_of, rows_of, solve_kept
 from sdk.pipeline.kept import prices
 from sdk.pipeline.request import Request
@@ -69,27 +69,6 @@ class Planned:
         return self.model.inventory
 
 
-def resolve_target(request: Request, device: DeviceProfile) -> Target:
-    """The target asked for, or the device's first one whose toolchain is installed."""
-    if request.target != "auto":
-        target = find_target(request.target)
-        if device.families(target.name) is None and target.name in _known():
-            raise BadInput(f"target {target.name!r} does not run on {device.name}; it runs {', '.join(device.targets)}")
-        return ready_target(request.target)
-    missing = []
-    for name in device.targets:
-        try:
-            return ready_target(name)
-        except Missing as error:
-            missing.append(str(error))
-    raise Missing(missing[0] if missing else f"device {device.name} names no target")
-
-
-def _known() -> set[str]:
-    """Targets that any shipped profile names; a third party's target is not held against a profile."""
-    return {name for device in list_devices() for accelerator in device.accelerators for name in accelerator.targets}
-
-
 def problem_within(
     workbench: Workbench, target: Target, restriction: Restriction, min_os: float | None, report: Reporter
 ) -> Problem:
@@ -127,6 +106,8 @@ def allowed_within(
     always = (target.fallback, target.lossless)
     if model.language is not None:
         if not getattr(target, "generates", False):
+            if accelerator_of(target) is not None:
+                raise BadInput(f"target {target.name!r} takes language models on the CPU alone: leave --accelerator out")
             raise BadInput(f"target {target.name!r} does not take language models; --target executorch does")
         restriction = _without_static(restriction)
     for layer in model.inventory.layers:
@@ -166,14 +147,22 @@ def wanted_by(requests: Sequence[Request], model: Model) -> dict[str, list[Schem
 def restriction_of(device: DeviceProfile, target: Target) -> Restriction:
     """What the device's profile says against a scheme with `target`; nothing where it does not mention the target."""
     always = (target.fallback, target.lossless)
-    families = device.families(target.name) or frozenset()
+    families = families_of(device, target)
+    where = accelerator_of(target)
+    place = f" on its {where.kind}" if where is not None else ""
 
     def restrict(layer: Layer, scheme: Scheme) -> str | None:
         if not families or scheme.name in always or family(scheme.format, scheme.bits, scheme.activations) in families:
             return None
-        return f"{device.name} does not run {family(scheme.format, scheme.bits, scheme.activations)} with {target.name}"
+        return f"{device.name} does not run {family(scheme.format, scheme.bits, scheme.activations)} with {target.name}{place}"
 
     return restrict
+
+
+def families_of(device: DeviceProfile, target: Target) -> frozenset[str]:
+    """Scheme families that the device runs with the target, on its accelerator if it is a variant for one."""
+    where = accelerator_of(target)
+    return device.families(target.name, where.kind if where is not None else None) or frozenset()
 
 
 def start(request: Request, report: Reporter) -> tuple[DeviceProfile, Target, float | None]:
@@ -205,7 +194,7 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
     device, target, min_os = start(request, report)
     report = Chapter(report)
     bench = workbench or Workbench(request, report)
-    for text in bench.notes:
+    for text in (*bench.notes, *accelerator_notes(request, device, target)):
         report.note(text)
     kernels = kernels_of(device, target)
     problem, costs = problem_and_costs(bench, target, restriction_of(device, target), min_os, report, kernels)
@@ -299,7 +288,11 @@ def facts_of(bench: Workbench, device: DeviceProfile, target: Target, min_os: fl
         Calibration(origin="data", samples=len(samples), digest=samples.digest)
         if samples.origin == "given" else Calibration(origin="synthetic (data-free)", samples=len(samples), digest=samples.digest)
     )
-    return Facts(bench.model.name, bench.model.digest, device.name, target.name, min_os, bench.loss, calibration)  # type: ignore[arg-type]
+    made_for = accelerator_of(target)
+    return Facts(
+        bench.model.name, bench.model.digest, device.name, target.name, min_os, bench.loss, calibration,  # type: ignore[arg-type]
+        made_for.kind if made_for is not None else None,
+    )
 
 
 def _said(preset: Uniform, layers: int) -> list[str]:

@@ -16,9 +16,9 @@ class Request:
     """One model for one device and target.
 
     `model`: a reference or a module; `example`: its example inputs; `device`: a profile's name or file; `target`:
-    a name or `auto`; `max_size` in bytes; `max_loss` in units of `loss`; `max_memory` in bytes and `max_latency` in ms, both
-    as predicted; `uniform`: a preset; `plan`: a plan file;
-    `recovered`: a file of grids that were trained for it;
+    a name or `auto`; `accelerator`: `cpu`, `gpu`, `npu` or `auto` (None: what the target runs on by itself); `max_size` in
+    bytes; `max_loss` in units of `loss`; `max_memory` in bytes and `max_latency` in ms, both as
+    predicted; `uniform`: a preset; `plan`: a plan file; `recovered`: a file of grids that were trained for it;
     `calibration`: iterable of input tuples, or `file.py:function` that returns one; `metric`: callable or reference,
     higher is better; `folder`: what relative references are relative to; `trust`: run code that a model brings;
     `context`: tokens that a language model's bundle can hold (None: the default of `sdk.models.language`);
@@ -28,6 +28,7 @@ class Request:
     model: Any
     device: str
     target: str = "auto"
+    accelerator: str | None = None
     example: Any = None
     min_os: float | None = None
     max_size: int | None = None

@@ -10,6 +10,7 @@ from typing import Any
 from sdk.bundles import Bundle, open_bundle, write_bundle
 from sdk.cache import Cache, code_digest, key_of
 from sdk.errors import SdkError
+from sdk.lowering import variant_of
 from sdk.lowering.discovery import find_target
 from sdk.pipeline.finished import recall_by
 from sdk.pipeline.kept import module_of, toolchain_versions
@@ -42,6 +43,7 @@ def survey_key(request: Request, sources: Sources) -> str | None:
     except SdkError:
         return None
     asked = [request.max_size, request.max_loss, request.max_memory, request.max_latency, request.uniform, request.loss]
+    asked += [request.accelerator, *variant_of(target)]
     return key_of(
         "survey", digest, device.model_dump(mode="json"), target.name, min_os, asked, request.name, request.command,
         request.project_sha256, toolchain_versions(target), code_digest("sdk", module_of(target)),

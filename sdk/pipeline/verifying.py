@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sdk.bundles import Bundle, Finding, integrity, open_bundle
+from sdk.bundles import Bundle, Finding, integrity, open_bundle, target_of
 from sdk.errors import SdkError
-from sdk.lowering.discovery import ready_target
+from sdk.pipeline.accelerating import coverage_entry
 from sdk.pipeline.placing import operators
 from sdk.planning import parse_plan
 from sdk.progress import Reporter
@@ -22,7 +22,7 @@ def verify_bundle(path: Path, report: Reporter) -> list[Finding]:
     if not all(found.ok for found in findings):
         return findings
     with report.stage("verify"):
-        return [*findings, *_plan(bundle), *_schemes(bundle), _placement(bundle), _run(bundle)]
+        return [*findings, *_plan(bundle), *_schemes(bundle), _placement(bundle), _run(bundle), *_accelerator(bundle)]
 
 
 def _plan(bundle: Bundle) -> list[Finding]:
@@ -42,7 +42,7 @@ def _schemes(bundle: Bundle) -> list[Finding]:
     """Every layer's scheme and bytes, read back from the artifact, are those of plan and manifest."""
     layers = bundle.manifest.layers
     try:
-        target = ready_target(bundle.manifest.target)
+        target = target_of(bundle.manifest)
         realised = target.realised(bundle.artifact, {layer.name: layer.site for layer in layers})
     except SdkError as error:
         return [Finding("realised schemes", False, str(error))]
@@ -61,7 +61,7 @@ def _placement(bundle: Bundle) -> Finding:
     """Every operator runs where the manifest says: in the delegate or outside of it."""
     stated = bundle.manifest.ops
     try:
-        found = operators(ready_target(bundle.manifest.target), bundle.artifact)
+        found = operators(target_of(bundle.manifest), bundle.artifact)
     except SdkError as error:
         return Finding("operators", False, str(error))
     counts = {part: sum(getattr(found, part).values()) for part in ("delegated", "outside", "unknown")}
@@ -75,6 +75,24 @@ def _placement(bundle: Bundle) -> Finding:
                 detail = f"{name}: {was.get(name, 0)} {part} in the manifest, {now.get(name, 0)} in the artifact"
                 return Finding("operators", False, detail)
     return Finding("operators", False, f"{stated.delegates} delegates in the manifest, {found.delegates} in the artifact")
+
+
+def _accelerator(bundle: Bundle) -> list[Finding]:
+    """What the accelerator takes is what the manifest says; that it was executed there is claimed by nothing here."""
+    made_for = bundle.manifest.accelerator
+    if made_for is None:
+        return []
+    try:
+        found = coverage_entry(target_of(bundle.manifest), bundle.artifact)
+    except SdkError as error:
+        return [Finding("coverage", False, str(error))]
+    instead = f"nothing here runs {made_for.title}: the run above is of {made_for.numerics}"
+    findings = [Finding(made_for.kind, True, made_for.title if made_for.executed else instead, done=made_for.executed)]
+    if found != made_for.coverage:
+        return [Finding("coverage", False, "the manifest and the artifact differ"), *findings]
+    if found is None:
+        return findings
+    return [Finding("coverage", True, found.words), *findings]
 
 
 def _run(bundle: Bundle) -> Finding:

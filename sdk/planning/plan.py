@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializerFunctionWrapHandler, StrictInt, model_serializer
 
 from sdk.errors import BadInput
 from sdk.planning.limits import Limits, Solution
@@ -108,6 +108,7 @@ class Plan(_Part):
     model: ModelId
     device: str
     target: str
+    accelerator: str | None = None
     min_os: Number | None = None
     loss: Loss
     calibration: Calibration
@@ -115,6 +116,12 @@ class Plan(_Part):
     budgets: Budgets
     predicted: Predicted
     layers: tuple[Line, ...]
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave an accelerator out that is not there: a plan without one is the same text as ever."""
+        written: dict[str, Any] = write(self)
+        return {name: value for name, value in written.items() if name != "accelerator" or value is not None}
 
     @property
     def schemes(self) -> dict[str, str]:
@@ -124,7 +131,10 @@ class Plan(_Part):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a plan's header says besides the choice itself; `min_os` None where the target has no floor."""
+    """What a plan's header says besides the choice itself.
+
+    `min_os` is None where the target has no floor, `accelerator` where the plan is for what the target runs on by itself.
+    """
 
     model: str
     digest: str
@@ -133,6 +143,7 @@ class Facts:
     min_os: float | None
     loss: Loss
     calibration: Calibration
+    accelerator: str | None = None
 
 
 def make_plan(
@@ -155,6 +166,7 @@ def make_plan(
         model=ModelId(name=facts.model, digest=facts.digest),
         device=facts.device,
         target=facts.target,
+        accelerator=facts.accelerator,
         min_os=facts.min_os,
         loss=facts.loss,
         calibration=facts.calibration,

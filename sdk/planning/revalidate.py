@@ -51,6 +51,11 @@ def _check_header(plan: Plan, facts: Facts, source: str) -> None:
         )
     if plan.target != facts.target:
         raise BadInput(f"{source}: target: {plan.target}: not the wanted {facts.target}: plan again for it")
+    if plan.accelerator != facts.accelerator:
+        raise BadInput(
+            f"{source}: accelerator: {plan.accelerator or 'none'}: not the wanted {facts.accelerator or 'none'}: "
+            "give --accelerator as the plan was made for, or plan again"
+        )
 
 
 def _check_layers(plan: Plan, problem: Problem, source: str) -> None:

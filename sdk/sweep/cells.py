@@ -12,8 +12,8 @@ from sdk.devices import find_device
 from sdk.errors import BadInput
 from sdk.lowering.discovery import find_target
 from sdk.pipeline import Request
+from sdk.pipeline.accelerating import resolve_target
 from sdk.pipeline.command import without_place
-from sdk.pipeline.planning import resolve_target
 from sdk.planning.presets import PRESETS
 from sdk.sweep.spec import SweepBudget, SweepModel, resolved
 

@@ -47,12 +47,13 @@ class Predicted:
 
     origin = "host"
 
-    def __init__(self, path: Path, contents: Contents) -> None:
+    def __init__(self, path: Path, contents: Contents, units: str) -> None:
         import platform
 
         self.runtime = f"Core ML (macOS {platform.mac_ver()[0]})"
         self._contents = contents
-        self._model = coremltools().models.MLModel(str(path))
+        tools = coremltools()
+        self._model = tools.models.MLModel(str(path), compute_units=tools.ComputeUnit[units])
 
     def run(self, inputs: Arrays) -> Arrays:
         """Execute once; integers are passed as int32, the only integer type of Core ML's arrays."""
@@ -64,12 +65,15 @@ class Predicted:
         return _typed(self._contents.spec, [results[f.name] for f in self._contents.spec.description.output])
 
 
-def open_package(path: Path) -> Executable:
-    """Load the package at `path`; CheckFailed when it is corrupt, Missing when the evaluator lacks an operation."""
+def open_package(path: Path, units: str = "ALL") -> Executable:
+    """Load the package at `path`; CheckFailed when it is corrupt, Missing when the evaluator lacks an operation.
+
+    `units` are the compute units that macOS loads it with, in coremltools' words.
+    """
     try:
         contents = open_contents(path)
         if sys.platform == "darwin":
-            return Predicted(path, contents)
+            return Predicted(path, contents, units)
         return Evaluated(contents)
     except (CheckFailed, Missing):
         raise

@@ -62,6 +62,13 @@ def _manifest(spec: bytes) -> str:
     return json.dumps(content, indent=4) + "\n"
 
 
+def annotate(path: Path, key: str, value: str) -> None:
+    """Add a word to the metadata of the finished package at `path`; CheckFailed when it cannot be read."""
+    spec = read_spec(path)
+    spec.description.metadata.userDefined[key] = value
+    Package(path).finish(spec)
+
+
 def manifest_bytes() -> int:
     """Size of every manifest."""
     return len(_manifest(b""))

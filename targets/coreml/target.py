@@ -49,6 +49,12 @@ class CoreMLTarget:
         """Say which packages are installed without importing them."""
         return Toolchain({"coremltools": _version("coremltools")}, "pip install 'snugfit[coreml]'")
 
+    def on(self, kind: str, backend: str | None) -> CoreMLTarget:
+        """Return the variant that asks Core ML for the compute units of an accelerator."""
+        from targets.coreml.units import CoreMLUnits
+
+        return CoreMLUnits(kind)
+
     def capabilities(self) -> Sequence[Capability]:
         """Return the measured table, read from data."""
         return _capabilities()

@@ -11,6 +11,7 @@ from typing import Any
 from sdk.errors import LoweringError
 from sdk.lowering.types import Quantized
 from sdk.models.language import Language
+from targets.executorch.backends.backend import Backend
 from targets.executorch.decoding import metadata
 from targets.executorch.graph import quantized_program
 from targets.executorch.haste import hastened
@@ -22,27 +23,38 @@ ALIGNMENT = 16
 
 def lower_program(quantized: Quantized) -> bytes:
     """Return the .pte of a quantized model; LoweringError with the backend's own words when it refuses."""
-    import torch
-
     language = quantized.model.language
     with _quiet(), hastened(), (nullcontext() if language is None else decomposed_once()):
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-        from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
-        program = quantized_program(quantized)
-        try:
-            with torch.no_grad():
-                edge = to_edge_transform_and_lower(
-                    program,
-                    partitioner=[XnnpackPartitioner() if language is None else partitioner()],
-                    compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
-                    constant_methods=None if language is None else metadata(language),
-                )
-                made = edge.to_executorch(_config(language))
-        except Exception as error:
-            first = (str(error).strip() or "no message").splitlines()[0][:240]
-            raise LoweringError(f"ExecuTorch refused the model: {type(error).__name__}: {first}") from error
-        return bytes(made.buffer)
+        return _lower(quantized, XnnpackPartitioner() if language is None else partitioner())
+
+
+def lower_through(quantized: Quantized, backend: Backend, kind: str, min_os: float | None) -> bytes:
+    """Return the .pte of a quantized model for an accelerator; LoweringError as `lower_program`."""
+    with _quiet(), hastened(), backend.patched():
+        return _lower(quantized, backend.partitioner(kind, min_os))
+
+
+def _lower(quantized: Quantized, chosen: Any) -> bytes:
+    import torch
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+    language = quantized.model.language
+    program = quantized_program(quantized)
+    try:
+        with torch.no_grad():
+            edge = to_edge_transform_and_lower(
+                program,
+                partitioner=[chosen],
+                compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+                constant_methods=None if language is None else metadata(language),
+            )
+            made = edge.to_executorch(_config(language))
+    except Exception as error:
+        first = (str(error).strip() or "no message").splitlines()[0][:240]
+        raise LoweringError(f"ExecuTorch refused the model: {type(error).__name__}: {first}") from error
+    return bytes(made.buffer)
 
 
 def _config(language: Language | None) -> Any:

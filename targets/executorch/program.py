@@ -50,22 +50,63 @@ class Program:
     blobs: dict[str, memoryview]
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A .pte whose header and segments were checked: the root table, the method that computes, segments, named blobs."""
+
+    name: str
+    root: Table
+    plan: Table
+    segments: list[memoryview]
+    blobs: dict[str, memoryview]
+
+    @property
+    def delegates(self) -> list[tuple[str, memoryview]]:
+        """Backend and payload of every delegate, in the order of their numbers; CheckFailed when one is damaged."""
+        found = []
+        for delegate in self.plan.tables(7):
+            reference = delegate.table(1)
+            if reference is None or reference.scalar(0, "b") != 1:
+                raise CheckFailed(f"{self.name}: a delegate is stored inline, which this SDK never writes")
+            found.append((delegate.string(0), _pick(self.segments, reference.scalar(1, "I"), self.name)))
+        return found
+
+    @property
+    def constants(self) -> tuple[list[int], memoryview]:
+        """Offsets of the constants and the segment that they lie in."""
+        where = self.root.table(5)
+        offsets = where.scalars(1, "Q") if where else []
+        return offsets, _pick(self.segments, where.scalar(0, "I"), self.name) if where and offsets else memoryview(b"")
+
+
 def read_program(path: Path) -> Program:
     """Read the file; CheckFailed when it is no .pte, cut short or inconsistent."""
+    opened = open_file(path)
+    raw = tuple(payload for backend, payload in opened.delegates if backend == "XnnpackBackend")
+    payloads, operators = tuple(map(read_payload, raw)), tuple(map(operator_names, raw))
+    return Program(read_calls(opened), payloads, operators, opened.blobs)
+
+
+def open_file(path: Path) -> Opened:
+    """Check the file's header, segments and method; CheckFailed when it is no .pte, cut short or inconsistent."""
     try:
-        data = memoryview(path.read_bytes())
+        data = path.read_bytes()
     except OSError as error:
         raise CheckFailed(f"{path.name} cannot be read: {error.strerror}") from error
-    base = _check_header(data, path.name)
+    return open_bytes(data, path.name)
+
+
+def open_bytes(content: bytes, name: str) -> Opened:
+    """The same for the bytes of a file; `name` is how messages call it."""
+    data = memoryview(content)
+    base = _check_header(data, name)
     program = root(data)
-    segments = [_segment(data, base, s, path.name) for s in program.tables(4)]
+    segments = [_segment(data, base, s, name) for s in program.tables(4)]
     plan = [method for method in program.tables(1) if method.string(0) == METHOD]
     if len(plan) != 1:
-        raise CheckFailed(f"{path.name} is damaged: it has {len(plan)} methods called {METHOD}, expected one")
-    blobs = {n.string(0): _pick(segments, n.scalar(1, "I"), path.name) for n in program.tables(7)}
-    raw = _payloads(program, plan[0], segments, path.name)
-    payloads, operators = tuple(map(read_payload, raw)), tuple(map(operator_names, raw))
-    return Program(_calls(program, plan[0], segments, path.name), payloads, operators, blobs)
+        raise CheckFailed(f"{name} is damaged: it has {len(plan)} methods called {METHOD}, expected one")
+    blobs = {n.string(0): _pick(segments, n.scalar(1, "I"), name) for n in program.tables(7)}
+    return Opened(name, program, plan[0], segments, blobs)
 
 
 def _check_header(data: memoryview, name: str) -> int:
@@ -93,22 +134,12 @@ def _pick(segments: list[memoryview], index: int, name: str) -> memoryview:
     return segments[index]
 
 
-def _payloads(program: Table, plan: Table, segments: list[memoryview], name: str) -> tuple[memoryview, ...]:
-    found = []
-    for delegate in plan.tables(7):
-        reference = delegate.table(1)
-        if delegate.string(0) == "XnnpackBackend" and reference is not None:
-            if reference.scalar(0, "b") != 1:
-                raise CheckFailed(f"{name}: a delegate is stored inline, which this SDK never writes")
-            found.append(_pick(segments, reference.scalar(1, "I"), name))
-    return tuple(found)
-
-
-def _calls(program: Table, plan: Table, segments: list[memoryview], name: str) -> dict[int, Call]:
+def read_calls(opened: Opened) -> dict[int, Call]:
+    """Return the kernel calls by instruction; CheckFailed when one is damaged."""
+    plan, name = opened.plan, opened.name
     operators = [f"{o.string(0)}.{o.string(1)}".rstrip(".") for o in plan.tables(6)]
-    values, where = plan.tables(2), program.table(5)
-    offsets = where.scalars(1, "Q") if where else []
-    data = _pick(segments, where.scalar(0, "I"), name) if where and offsets else memoryview(b"")
+    values = plan.tables(2)
+    offsets, data = opened.constants
     found: dict[int, Call] = {}
     for chain in plan.tables(5):
         for index, instruction in enumerate(chain.tables(2)):

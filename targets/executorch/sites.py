@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sdk.errors import CheckFailed, LoweringError
@@ -37,7 +37,11 @@ FLOATS = {("fp32", "fp32"): "fp32", ("fp16", "fp32"): "fp16", ("fp16", "fp16"): 
 
 def find_sites(program: Program, quantized: Quantized) -> dict[str, Site]:
     """Return where each layer's weights are in `program`; LoweringError names a layer whose weight is not there."""
-    places = dict(_places(program))
+    return sites_at(dict(_places(program)), quantized)
+
+
+def sites_at(places: Mapping[str, Site], quantized: Quantized) -> dict[str, Site]:
+    """Return each layer's sites among `places` (fingerprint of a stored weight → its place); LoweringError as `find_sites`."""
     module = quantized.model.module()
     sites = {}
     for layer in quantized.model.inventory.layers:
@@ -71,7 +75,12 @@ def _all_places(program: Program) -> Iterator[tuple[str, Site]]:
     for delegate, payload in enumerate(program.payloads):
         for index, node in payload.items():
             yield _weighted_fingerprint(program, node), f"xnnpack:{delegate}:{index}"
-    for index, call in program.calls.items():
+    yield from call_places(program.calls)
+
+
+def call_places(calls: Mapping[int, Call]) -> Iterator[tuple[str, Site]]:
+    """Fingerprint of every constant that a kernel reads, and its place."""
+    for index, call in calls.items():
         for position, constant in call.constants.items():
             yield _constant_fingerprint(call, constant), f"call:{index}:{position}"
 
@@ -139,11 +148,16 @@ def _read_place(program: Program, place: str) -> Realised:
         if node is not None:
             stored = sum(len(program.blobs.get(key, b"")) for key in (node.filter, node.scale) if key)
             return Realised(_scheme_of(node), stored)
-    if kind == "call" and int(first) in program.calls:
-        call = program.calls[int(first)]
-        if int(second) in call.constants:
-            return _read_call(call, call.constants[int(second)])
+    if kind == "call":
+        return read_call_place(program.calls, int(first), int(second))
     raise CheckFailed(f"the file has no weight at {place}")
+
+
+def read_call_place(calls: Mapping[int, Call], index: int, position: int) -> Realised:
+    """Return scheme and bytes of a constant that a kernel reads; CheckFailed when there is none at that place."""
+    if index not in calls or position not in calls[index].constants:
+        raise CheckFailed(f"the file has no weight at call:{index}:{position}")
+    return _read_call(calls[index], calls[index].constants[position])
 
 
 def _scheme_of(node: Weighted) -> str:
@@ -152,7 +166,7 @@ def _scheme_of(node: Weighted) -> str:
     if types in FLOATS:
         return FLOATS[types]
     if types in OPERANDS and (OPERANDS[types][2] != "static" or node.output == "qint8"):
-        return _named(*OPERANDS[types], node.group)
+        return scheme_called(*OPERANDS[types], node.group)
     return f"{node.weight} weight with {node.input} input and {node.output} output"
 
 
@@ -164,11 +178,12 @@ def _read_call(call: Call, constant: Constant) -> Realised:
     scales = call.constants[1]
     grouped = len(scales.sizes) == 2
     group = constant.sizes[1] * (8 // bits) // scales.sizes[1] if grouped else 0
-    name = _named(bits, "group" if grouped else "channel", "float", group)
+    name = scheme_called(bits, "group" if grouped else "channel", "float", group)
     return Realised(name, len(constant.data) + len(scales.data))
 
 
-def _named(bits: int, granularity: str, activations: str, group: int) -> str:
+def scheme_called(bits: int, granularity: str, activations: str, group: int) -> str:
+    """Name of the integer scheme with these properties, or the properties where no scheme has them."""
     wanted = ("int", bits, granularity, activations, group if granularity == "group" else 0)
     for name, scheme in all_schemes().items():
         if (scheme.format, scheme.bits, scheme.granularity, scheme.activations, scheme.group) == wanted:

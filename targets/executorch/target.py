@@ -33,7 +33,15 @@ class ExecutorchTarget:
 
     def toolchain(self) -> Toolchain:
         """Say which packages are installed without importing them."""
-        return Toolchain({name: _version(name) for name in PACKAGES}, "pip install 'snugfit[executorch]'")
+        return Toolchain({name: version_of(name) for name in PACKAGES}, "pip install 'snugfit[executorch]'")
+
+    def on(self, kind: str, backend: str | None) -> ExecutorchTarget:
+        """Return the variant for an accelerator; BadInput for one that ExecuTorch does not reach from here."""
+        if kind == "cpu":
+            return self
+        from targets.executorch.accelerated import variant
+
+        return variant(kind, backend)
 
     def capabilities(self) -> Sequence[Capability]:
         """Return the measured table, read from capabilities.yaml."""
@@ -91,7 +99,7 @@ class ExecutorchTarget:
         """Load the file in ExecuTorch's runtime; CheckFailed when it is corrupt, Missing without the runtime."""
         from targets.executorch.runtime import open_program
 
-        return open_program(path, _version("executorch"))
+        return open_program(path, version_of("executorch"))
 
     def reference(self, quantized: Quantized) -> Callable[..., Any]:
         """Return the torch callable with the same quantization: scales and ranges as XNNPACK takes them."""
@@ -108,7 +116,8 @@ class ExecutorchTarget:
 
 
 @cache
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """Return the installed version of a package, or None."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

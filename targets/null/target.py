@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from sdk.errors import LoweringError
+from sdk.errors import BadInput, LoweringError
 from sdk.lowering.protocol import Executable, Progress
 from sdk.lowering.tables import memory_table
 from sdk.lowering.types import Capability, MemoryTable, Placement, Prices, Quantized, Realised, ReferenceKernels, Site, Toolchain
@@ -35,6 +35,16 @@ class NullTarget:
     def toolchain(self) -> Toolchain:
         """Return torch alone, which the SDK itself needs."""
         return Toolchain({"torch": importlib.metadata.version("torch")}, "pip install snugfit")
+
+    def on(self, kind: str, backend: str | None) -> NullTarget:
+        """Return the variant for the pretended GPU; BadInput for other accelerators."""
+        if kind == "cpu":
+            return self
+        if kind != "gpu":
+            raise BadInput(f"target null reaches cpu and a pretended gpu, not the {kind}")
+        from targets.null.accelerated import NullGpu
+
+        return NullGpu()
 
     def capabilities(self) -> Sequence[Capability]:
         """Return the table in `capabilities.yaml`."""

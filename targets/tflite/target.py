@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdk.errors import Missing
+from sdk.errors import BadInput, Missing
 from sdk.lowering import (
     Capability,
     Executable,
@@ -46,6 +46,16 @@ class TfliteTarget:
     def toolchain(self) -> Toolchain:
         """Say which packages are installed without importing them."""
         return Toolchain({name: _version(name) for name in PACKAGES}, "pip install 'snugfit[tflite]'")
+
+    def on(self, kind: str, backend: str | None) -> TfliteTarget:
+        """Return the variant for an accelerator; BadInput for one that LiteRT does not reach from here."""
+        if kind == "cpu":
+            return self
+        if kind != "gpu":
+            raise BadInput(f"target tflite reaches cpu and gpu; the {kind} needs its maker's own delegate and compiler")
+        from targets.tflite.gpu import TfliteGpu
+
+        return TfliteGpu()
 
     def capabilities(self) -> Sequence[Capability]:
         """Return the measured table, read from capabilities.yaml."""

@@ -11,7 +11,8 @@ from sdk.devices.profile import Family
 from sdk.errors import BadInput, Missing
 from sdk.lowering import Target
 from sdk.pipeline import Request
-from sdk.pipeline.planning import limits_of, newest_os, resolve_target
+from sdk.pipeline.accelerating import resolve_target
+from sdk.pipeline.planning import limits_of, newest_os
 from sdk.planning import Limits
 from sdk.release.fleet.file import FleetFile, Group
 

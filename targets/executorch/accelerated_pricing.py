@@ -1,0 +1,79 @@
+"""Predicts the bytes of a .pte for an accelerator: its float program lowered once, and what each scheme stores instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sdk.lowering.types import Prices, Quantized
+from sdk.models import Layer, Model
+from sdk.schemes import Scheme
+from targets.executorch.backends.backend import Backend
+from targets.executorch.lowering import lower_through
+from targets.executorch.parts import PLACE, find_places
+from targets.executorch.pricing import blob_size
+from targets.executorch.program import open_bytes
+from targets.executorch.sites import fingerprint
+
+HALF = 2
+"""Bytes of a float16, in which scales and floats are stored."""
+
+NAMES = 170
+"""Bytes that one more named blob and value add to the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FloatProgram:
+    """The float program of a model: its bytes, those of each layer's weight, and the layers that stay outside of delegates."""
+
+    size: int
+    weights: Mapping[str, int]
+    outside: frozenset[str]
+
+
+def float_program(model: Model, backend: Backend, kind: str, min_os: float | None) -> FloatProgram:
+    """Lower the float program and find every layer in it. A layer outside of the delegates stays in float32.
+
+    The file holds equal weights once: the first layer pays.
+    """
+    data = lower_through(Quantized(model, {}, {}, {}), backend, kind, min_os)
+    places = find_places(open_bytes(data, "the float program"), backend)
+    module = model.module()
+    weights: dict[str, int] = {}
+    outside: set[str] = set()
+    seen: set[tuple[str, ...]] = set()
+    for layer in model.inventory.layers:
+        halves = tuple(fingerprint(module.get_parameter(name).detach().half().float().numpy()) for name in layer.weights)
+        inside = all(places.get(each, "").startswith(PLACE) for each in halves)
+        if not inside:
+            outside.add(layer.name)
+        weights[layer.name] = 0 if halves in seen else _float_bytes(layer, HALF if inside else 4)
+        seen.add(halves)
+    return FloatProgram(len(data), weights, frozenset(outside))
+
+
+def _float_bytes(layer: Layer, width: int) -> int:
+    return blob_size(width * layer.parameters)
+
+
+def prices(model: Model, choices: Mapping[str, Sequence[Scheme]], program: FloatProgram) -> Prices:
+    """Return base and per-layer prices; a float layer costs its weight, everything else of it is in the base.
+
+    A layer outside of the delegates has a price in float32 alone, one inside has none in float32.
+    """
+    layers = {}
+    for layer in model.inventory.layers:
+        if layer.name in choices:
+            possible = [s for s in choices[layer.name] if (s.name == "fp32") == (layer.name in program.outside)]
+            layers[layer.name] = {scheme.name: _price(layer, scheme) for scheme in possible}
+    return Prices(program.size - sum(program.weights[name] for name in layers), layers)
+
+
+def _price(layer: Layer, scheme: Scheme) -> int:
+    if scheme.format == "float":
+        return _float_bytes(layer, scheme.bits // 8)
+    channels = layer.shape[layer.channel_axis]
+    inputs = layer.parameters // channels
+    groups = inputs // scheme.group if scheme.granularity == "group" else 1
+    sums = blob_size(4 * channels * groups) + NAMES if scheme.activations == "dynamic" else 0
+    return blob_size(channels * inputs * scheme.bits // 8) + blob_size(HALF * channels * groups) + NAMES + sums

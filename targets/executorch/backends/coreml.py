@@ -1,0 +1,69 @@
+"""ExecuTorch's Core ML backend: `.pte` files whose delegates are Core ML packages, for Apple's GPU and Neural Engine."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any
+
+from targets.executorch.backends.backend import Part
+
+UNITS = {"gpu": "CPU_AND_GPU", "npu": "CPU_AND_NE"}
+"""Accelerator → the compute units that a delegate asks Core ML for."""
+
+OLDEST, NEWEST = 16, 18
+"""iOS versions whose programs are written; newer systems run the newest one's."""
+
+
+class CoreML:
+    """The backend behind the `Backend` protocol."""
+
+    name = "coreml"
+    title = "ExecuTorch's Core ML backend"
+    delegate = "CoreMLBackend"
+    kinds = ("gpu", "npu")
+    packages = ("executorch", "coremltools", "torchao", "torch")
+    install = "pip install 'snugfit[executorch,coreml]'"
+    table = "coreml.yaml"
+    why_outside = "the Core ML backend's partitioner does not take it with these arguments"
+    evaluated_by = "the Core ML packages in the delegates and the instructions around them, evaluated in torch"
+
+    def partitioner(self, kind: str, min_os: float | None) -> Any:
+        """Return the partitioner for compute units and an iOS version, in float16."""
+        import coremltools
+        from executorch.backends.apple.coreml.compiler import CoreMLBackend
+        from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+
+        ios = NEWEST if min_os is None else max(OLDEST, min(NEWEST, int(min_os)))
+        specs = CoreMLBackend.generate_compile_specs(
+            compute_unit=coremltools.ComputeUnit[UNITS[kind]],
+            minimum_deployment_target=coremltools.target[f"iOS{ios}"],
+            compute_precision=coremltools.precision.FLOAT16,
+        )
+        return CoreMLPartitioner(compile_specs=specs)
+
+    @contextmanager
+    def patched(self) -> Iterator[None]:
+        """Write the same packages every time (no dates, no random identifiers), in silence. Afterwards all is as before."""
+        from executorch.backends.apple.coreml.compiler import coreml_preprocess
+
+        from targets.executorch.coreml_package import Settled
+
+        before = coreml_preprocess.executorchcoreml
+        coreml_preprocess.executorchcoreml = Settled(before)
+        silent = io.StringIO()
+        try:
+            with redirect_stdout(silent), redirect_stderr(silent):  # progress bars
+                yield
+        finally:
+            coreml_preprocess.executorchcoreml = before
+
+    def read(self, payload: memoryview, blobs: Mapping[str, memoryview]) -> Part:
+        """Read the package in a payload; CheckFailed when it is damaged."""
+        from targets.executorch.coreml_part import part_of
+
+        return part_of(bytes(payload))
+
+
+BACKEND = CoreML()
