@@ -9,7 +9,7 @@ from sdk.costs import Budget, Costs, LatencyModel, MemoryModel, Prediction
 from sdk.costs.transfer import core_peak, peak_of, transferred
 from sdk.devices import DeviceProfile, Kernels
 from sdk.errors import BadInput, BudgetError
-from sdk.lowering import Prices, Target
+from sdk.lowering import Prices, Target, accelerator_of
 from sdk.models import Model
 from sdk.planning import Choices, Expected, Infeasible, Limits, Plan, Problem, Row, Solution, need, significant
 from sdk.planning.offers import raised, shown
@@ -33,7 +33,13 @@ def costs_of(model: Model, target: Target, priced: Prices, kernels: Kernels | No
 
 
 def kernels_of(device: DeviceProfile, target: Target) -> Kernels | None:
-    """Return the device's own kernels where it was probed; else the target's, transferred to its cores; None without either."""
+    """Return the device's own kernels where it was probed; else the target's, transferred to its cores; None without either.
+
+    All of them were timed on a CPU, so there are none for another accelerator.
+    """
+    made_for = accelerator_of(target)
+    if made_for is not None and made_for.kind != "cpu":
+        return None
     if target.name in device.kernels:
         return device.kernels[target.name]
     reference, peak = target.kernels(), peak_of(device)

@@ -74,7 +74,7 @@ class ExecutorchAccelerated(ExecutorchTarget):
         key = f"{model.digest} {min_os}"
         if key not in self._programs:
             self._programs = {key: float_program(model, self._backend, self.accelerator.kind, min_os)}
-        return prices(model, choices, self._programs[key])
+        return prices(model, choices, self._programs[key], lambda scheme: self._backend.overhead(scheme, min_os))
 
     def lower(self, quantized: Quantized, path: Path, min_os: float | None, progress: Progress) -> Mapping[str, Site]:
         """Write the .pte and return where each layer is in it; LoweringError when the backend refuses."""

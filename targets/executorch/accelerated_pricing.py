@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sdk.lowering.types import Prices, Quantized
@@ -17,9 +17,6 @@ from targets.executorch.sites import fingerprint
 
 HALF = 2
 """Bytes of a float16, in which scales and floats are stored."""
-
-NAMES = 170
-"""Bytes that one more named blob and value add to the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +53,27 @@ def _float_bytes(layer: Layer, width: int) -> int:
     return blob_size(width * layer.parameters)
 
 
-def prices(model: Model, choices: Mapping[str, Sequence[Scheme]], program: FloatProgram) -> Prices:
+def prices(
+    model: Model, choices: Mapping[str, Sequence[Scheme]], program: FloatProgram, overhead: Callable[[Scheme], int]
+) -> Prices:
     """Return base and per-layer prices; a float layer costs its weight, everything else of it is in the base.
 
-    A layer outside of the delegates has a price in float32 alone, one inside has none in float32.
+    A layer outside of the delegates has a price in float32 alone, one inside has none in float32. `overhead` returns the bytes
+    that an integer scheme adds to the graph.
     """
     layers = {}
     for layer in model.inventory.layers:
         if layer.name in choices:
             possible = [s for s in choices[layer.name] if (s.name == "fp32") == (layer.name in program.outside)]
-            layers[layer.name] = {scheme.name: _price(layer, scheme) for scheme in possible}
+            layers[layer.name] = {scheme.name: _price(layer, scheme, overhead) for scheme in possible}
     return Prices(program.size - sum(program.weights[name] for name in layers), layers)
 
 
-def _price(layer: Layer, scheme: Scheme) -> int:
+def _price(layer: Layer, scheme: Scheme, overhead: Callable[[Scheme], int]) -> int:
     if scheme.format == "float":
         return _float_bytes(layer, scheme.bits // 8)
     channels = layer.shape[layer.channel_axis]
     inputs = layer.parameters // channels
     groups = inputs // scheme.group if scheme.granularity == "group" else 1
-    sums = blob_size(4 * channels * groups) + NAMES if scheme.activations == "dynamic" else 0
-    return blob_size(channels * inputs * scheme.bits // 8) + blob_size(HALF * channels * groups) + NAMES + sums
+    sums = blob_size(4 * channels * groups) if scheme.activations == "dynamic" else 0
+    return blob_size(channels * inputs * scheme.bits // 8) + blob_size(HALF * channels * groups) + sums + overhead(scheme)

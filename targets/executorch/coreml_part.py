@@ -11,7 +11,7 @@ from sdk.errors import CheckFailed
 from sdk.lowering.discovery import find_target
 from sdk.lowering.types import Realised
 from targets.executorch.backends.backend import Operator, Part, Stored
-from targets.executorch.coreml_package import MODEL, PACKAGE, WEIGHTS, unpacked
+from targets.executorch.coreml_package import read_payload, unpacked
 from targets.executorch.sites import fingerprint, scheme_called
 
 CODED = {"constexpr_blockwise_shift_scale": "data", "constexpr_affine_dequantize": "quantized_data"}
@@ -28,10 +28,8 @@ def part_of(payload: bytes) -> Part:
     """Return what a payload holds, and how it is evaluated here; CheckFailed when it is damaged."""
     from coremltools.proto import Model_pb2
 
-    with unpacked(payload) as folder:
-        package = folder / PACKAGE
-        spec = Model_pb2.Model.FromString((package / MODEL).read_bytes())
-        blobs = (package / WEIGHTS).read_bytes() if (package / WEIGHTS).is_file() else b""
+    found = read_payload(payload)
+    spec, blobs = Model_pb2.Model.FromString(found.spec), found.weights
     function = spec.mlProgram.functions["main"]
     block = function.block_specializations[function.opset]
     shapes = {output.name: _shape(output.type) for op in block.operations for output in op.outputs}
@@ -58,8 +56,8 @@ class _Evaluation:
         import torch
 
         if self._opened is None:
-            with unpacked(self._payload) as folder:
-                self._opened = find_target("coreml").open(folder / PACKAGE)
+            with unpacked(self._payload) as package:
+                self._opened = find_target("coreml").open(package)
         return [torch.from_numpy(value) for value in self._opened.run([value.numpy() for value in inputs])]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sdk.lowering.types import Realised
+from sdk.schemes import Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,10 @@ class Backend(Protocol):
 
     def patched(self) -> AbstractContextManager[None]:
         """Hold what makes the backend's lowering quick and its bytes the same every time."""
+        ...
+
+    def overhead(self, scheme: Scheme, min_os: float | None) -> int:
+        """Return the bytes beyond codes and scales that a layer in an integer scheme adds to the file (measured)."""
         ...
 
     def read(self, payload: memoryview, blobs: Mapping[str, memoryview]) -> Part:

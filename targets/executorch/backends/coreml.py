@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
+from sdk.schemes import Scheme
 from targets.executorch.backends.backend import Part
 
 UNITS = {"gpu": "CPU_AND_GPU", "npu": "CPU_AND_NE"}
@@ -14,6 +15,9 @@ UNITS = {"gpu": "CPU_AND_GPU", "npu": "CPU_AND_NE"}
 
 OLDEST, NEWEST = 16, 18
 """iOS versions whose programs are written; newer systems run the newest one's."""
+
+BLOCKWISE = 18
+"""The iOS version from which a weight is unpacked by one operation without a point and an axis."""
 
 
 class CoreML:
@@ -35,13 +39,19 @@ class CoreML:
         from executorch.backends.apple.coreml.compiler import CoreMLBackend
         from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 
-        ios = NEWEST if min_os is None else max(OLDEST, min(NEWEST, int(min_os)))
+        ios = written_for(min_os)
         specs = CoreMLBackend.generate_compile_specs(
             compute_unit=coremltools.ComputeUnit[UNITS[kind]],
             minimum_deployment_target=coremltools.target[f"iOS{ios}"],
             compute_precision=coremltools.precision.FLOAT16,
         )
         return CoreMLPartitioner(compile_specs=specs)
+
+    def overhead(self, scheme: Scheme, min_os: float | None) -> int:
+        """Return the bytes of the operation that unpacks a weight, and of its blobs' headers."""
+        if written_for(min_os) < BLOCKWISE:
+            return 500
+        return 240 if scheme.granularity == "group" else 295
 
     @contextmanager
     def patched(self) -> Iterator[None]:
@@ -64,6 +74,11 @@ class CoreML:
         from targets.executorch.coreml_part import part_of
 
         return part_of(bytes(payload))
+
+
+def written_for(min_os: float | None) -> int:
+    """Return the iOS version whose program is written for an OS floor."""
+    return NEWEST if min_os is None else max(OLDEST, min(NEWEST, int(min_os)))
 
 
 BACKEND = CoreML()

@@ -7,7 +7,11 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from sdk.schemes import Scheme
 from targets.executorch.backends.backend import Part
+
+OVERHEAD = {("channel", "float"): 495, ("group", "float"): 295, ("group", "dynamic"): 1010}
+"""Granularity and activations of a scheme → bytes that a linear adds besides its codes and scales; a bias is among them."""
 
 
 class Vulkan:
@@ -28,6 +32,10 @@ class Vulkan:
         from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
         return VulkanPartitioner({"force_fp16": True})
+
+    def overhead(self, scheme: Scheme, min_os: float | None) -> int:
+        """Return the bytes of values and named blobs; a dynamic layer has sums of its codes and two further operators."""
+        return OVERHEAD[scheme.granularity, scheme.activations]
 
     @contextmanager
     def patched(self) -> Iterator[None]:
