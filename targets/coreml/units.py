@@ -41,7 +41,7 @@ class CoreMLUnits(CoreMLTarget):
         self.accelerator = Accelerator(
             kind=kind, backend=self._units, title=f"Core ML with compute units {self._units} ({NAMES[kind]})",  # type: ignore[arg-type]
             executed=False,
-            numerics="the package under Core ML on this Mac" if mac else "the package's program, evaluated in torch",
+            numerics="the package under Core ML on this Mac" if mac else "the package's program, evaluated in float32",
         )  # fmt: skip
 
     def lower(self, quantized: Quantized, path: Path, min_os: float | None, progress: Progress) -> Mapping[str, Site]:

@@ -87,7 +87,7 @@ class ExecutorchAccelerated(ExecutorchTarget):
         progress(f"quantized graph to {self._backend.title}")
         path.write_bytes(lower_through(quantized, self._backend, self.accelerator.kind, min_os))
         progress("locate layers in the file")
-        return sites_at(find_places(open_file(path), self._backend), self._stored(quantized))
+        return sites_at(find_places(open_file(path), self._backend), self._stored(quantized), folded=self.fallback)
 
     def realised(self, path: Path, sites: Mapping[str, Site]) -> Mapping[str, Realised]:
         """Read the scheme and stored bytes of each layer back from the file; CheckFailed when it is damaged."""

@@ -13,7 +13,7 @@ from targets.executorch.lowering import lower_through
 from targets.executorch.parts import PLACE, find_places
 from targets.executorch.pricing import blob_size
 from targets.executorch.program import open_bytes
-from targets.executorch.sites import fingerprint
+from targets.executorch.sites import fingerprint, may_fold
 
 HALF = 2
 """Bytes of a float16, in which scales and floats are stored."""
@@ -21,15 +21,20 @@ HALF = 2
 
 @dataclass(frozen=True, slots=True)
 class FloatProgram:
-    """The float program of a model: its bytes, those of each layer's weight, and the layers that stay outside of delegates."""
+    """The float program of a model: its bytes, those of each layer's weight, and which layers are special.
+
+    Those `outside` of the delegates stay in float32; `folded` ones are not in the file: their lookups, whose indices are
+    constants, were done by the compiler.
+    """
 
     size: int
     weights: Mapping[str, int]
     outside: frozenset[str]
+    folded: frozenset[str]
 
 
 def float_program(model: Model, backend: Backend, kind: str, min_os: float | None) -> FloatProgram:
-    """Lower the float program and find every layer in it. A layer outside of the delegates stays in float32.
+    """Lower the float program and find every layer in it.
 
     The file holds equal weights once: the first layer pays.
     """
@@ -37,16 +42,19 @@ def float_program(model: Model, backend: Backend, kind: str, min_os: float | Non
     places = find_places(open_bytes(data, "the float program"), backend)
     module = model.module()
     weights: dict[str, int] = {}
-    outside: set[str] = set()
+    outside, folded = set[str](), set[str]()
     seen: set[tuple[str, ...]] = set()
     for layer in model.inventory.layers:
-        halves = tuple(fingerprint(module.get_parameter(name).detach().half().float().numpy()) for name in layer.weights)
+        tensors = [module.get_parameter(name).detach() for name in layer.weights]
+        halves = tuple(fingerprint(tensor.half().float().numpy()) for tensor in tensors)
         inside = all(places.get(each, "").startswith(PLACE) for each in halves)
-        if not inside:
+        if not inside and may_fold(layer) and not any(fingerprint(tensor.numpy()) in places for tensor in tensors):
+            folded.add(layer.name)
+        elif not inside:
             outside.add(layer.name)
-        weights[layer.name] = 0 if halves in seen else _float_bytes(layer, HALF if inside else 4)
+        weights[layer.name] = 0 if halves in seen or layer.name in folded else _float_bytes(layer, HALF if inside else 4)
         seen.add(halves)
-    return FloatProgram(len(data), weights, frozenset(outside))
+    return FloatProgram(len(data), weights, frozenset(outside), frozenset(folded))
 
 
 def _float_bytes(layer: Layer, width: int) -> int:
@@ -58,15 +66,24 @@ def prices(
 ) -> Prices:
     """Return base and per-layer prices; a float layer costs its weight, everything else of it is in the base.
 
-    A layer outside of the delegates has a price in float32 alone, one inside has none in float32. `overhead` returns the bytes
-    that an integer scheme adds to the graph.
+    A layer outside of the delegates has a price in float32 alone, one inside has none in float32, and a folded one is free in
+    float16. `overhead` returns the bytes that an integer scheme adds to the graph.
     """
     layers = {}
     for layer in model.inventory.layers:
         if layer.name in choices:
-            possible = [s for s in choices[layer.name] if (s.name == "fp32") == (layer.name in program.outside)]
-            layers[layer.name] = {scheme.name: _price(layer, scheme, overhead) for scheme in possible}
+            layers[layer.name] = {
+                scheme.name: 0 if layer.name in program.folded else _price(layer, scheme, overhead)
+                for scheme in choices[layer.name]
+                if _possible(layer, scheme, program)
+            }
     return Prices(program.size - sum(program.weights[name] for name in layers), layers)
+
+
+def _possible(layer: Layer, scheme: Scheme, program: FloatProgram) -> bool:
+    if layer.name in program.folded:
+        return scheme.name == "fp16"
+    return (scheme.name == "fp32") == (layer.name in program.outside)
 
 
 def _price(layer: Layer, scheme: Scheme, overhead: Callable[[Scheme], int]) -> int:

@@ -58,7 +58,7 @@ class Backend(Protocol):
     why_outside: str
     """Why an operator stays outside: what the backend's partitioner says of those it does not take."""
     evaluated_by: str
-    """What executes the payload here, such as `its Vulkan graph evaluated in torch`."""
+    """What executes the payload here, such as `its graph, evaluated in float16`."""
 
     def partitioner(self, kind: str, min_os: float | None) -> Any:
         """Return ExecuTorch's partitioner for an accelerator."""

@@ -31,7 +31,7 @@ class CoreML:
     install = "pip install 'snugfit[executorch,coreml]'"
     table = "coreml.yaml"
     why_outside = "the Core ML backend's partitioner does not take it with these arguments"
-    evaluated_by = "the Core ML packages in the delegates and the instructions around them, evaluated in torch"
+    evaluated_by = "the Core ML packages in the delegates and the instructions around them, evaluated in float32"
 
     def partitioner(self, kind: str, min_os: float | None) -> Any:
         """Return the partitioner for compute units and an iOS version, in float16."""

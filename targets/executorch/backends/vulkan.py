@@ -25,7 +25,7 @@ class Vulkan:
     install = "pip install 'snugfit[executorch]'"
     table = "vulkan.yaml"
     why_outside = "the Vulkan backend's partitioner does not take it with these arguments"
-    evaluated_by = "the delegate's own graph and the instructions around it, evaluated in torch"
+    evaluated_by = "the delegate's own graph and the instructions around it, evaluated in float16"
 
     def partitioner(self, kind: str, min_os: float | None) -> Any:
         """Return the partitioner that computes in float16."""
