@@ -23,22 +23,25 @@ def target(name: str) -> Any:
 
 def choices(model: Any, runtime: Any) -> dict[str, list[str]]:
     """Layer → names of the schemes that the target can hold it in."""
-    return {name: sorted(found) for name, found in priced(model, runtime).layers.items()}
+    return {name: sorted(scheme.name for scheme in found) for name, found in _allowed(model, runtime).items()}
 
 
 def priced(model: Any, runtime: Any) -> Any:
     """The target's prices of every scheme that it can hold a layer in."""
+    from sdk.pipeline.kept import prices
+
+    return prices(runtime, model, _allowed(model, runtime), None)
+
+
+def _allowed(model: Any, runtime: Any) -> dict[str, Any]:
     from sdk.planning import allowed
     from sdk.schemes import all_schemes
 
     rows = runtime.capabilities()
-    kept = {
+    return {
         layer.name: allowed(layer, rows, None, all_schemes().values(), None, (runtime.fallback,))[0]
         for layer in model.inventory.layers
     }
-    from sdk.pipeline.kept import prices
-
-    return prices(runtime, model, kept, None)
 
 
 def plan(found: dict[str, list[str]], name: str) -> dict[str, str]:

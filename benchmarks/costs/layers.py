@@ -15,7 +15,6 @@ HEAVY: dict[str, Any] = {
     "linear": lambda: (nn.Linear(2048, 2048), torch.rand(1, 2048)),
     "pointwise": lambda: (nn.Conv2d(1024, 2048, 1), torch.rand(1, 1024, 4, 4)),
     "conv2d": lambda: (nn.Conv2d(512, 512, 3, padding=1), torch.rand(1, 512, 6, 6)),
-    "depthwise": lambda: (nn.Conv2d(8192, 8192, 5, padding=2, groups=8192), torch.rand(1, 8192, 3, 3)),
     "depthwise_large": lambda: (nn.Conv2d(4096, 4096, 7, padding=3, groups=4096), torch.rand(1, 4096, 2, 2)),
     "conv1d": lambda: (nn.Conv1d(512, 512, 5, padding=2), torch.rand(1, 512, 16)),
     "pointwise1d": lambda: (nn.Conv1d(1024, 2048, 1), torch.rand(1, 1024, 8)),

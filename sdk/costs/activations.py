@@ -30,6 +30,9 @@ _PARTS = {"layer_norm": 8, "native_layer_norm": 8, "group_norm": 8, "scaled_dot_
 _SCRATCH = {"layer_norm": 2.0, "native_layer_norm": 2.0, "group_norm": 2.0}
 """Operator → further tensors of its output's size that live while it runs: runtimes take it apart into simpler ones."""
 
+_UNROLLED = 6.5
+"""Tensors of all gates that live with each step of a recurrent layer, none of which XNNPACK uses again (measured at 40 steps)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
@@ -58,8 +61,9 @@ class Activations:
     """All activations of one inference.
 
     By step: `layers` is the layer that it computes (or None), `kinds` the name of its operator, `scratch` the bytes that it
-    holds besides its tensors, `padded` those of a padded copy of its input, where a runtime makes one. `pointers` counts the
-    entries of the tables through which convolutions read their inputs; `outputs` are the bytes of the model's outputs.
+    holds besides its tensors, `padded` those of a padded copy of its input, where a runtime makes one, `indirect` the entries
+    of the table through which a convolution reads its input. `pointers` counts all of these; `outputs` are the bytes of the
+    model's outputs, `masked` the steps of attention with a mask of truth values.
     """
 
     tensors: tuple[Tensor, ...]
@@ -67,43 +71,21 @@ class Activations:
     kinds: tuple[str, ...]
     scratch: tuple[int, ...]
     padded: tuple[int, ...]
+    indirect: tuple[int, ...]
     operators: int
     pointers: int
     outputs: int
+    masked: frozenset[int]
 
-    def live(
-        self, static: Collection[str], dynamic: Collection[str], outside: Collection[int]
-    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the bytes that each step holds when the layers in `static` compute in 8 bits: inside, then outside.
+    def copies(
+        self, tensor: Tensor, static: Collection[str], dynamic: Collection[str], padded: Collection[int] = ()
+    ) -> tuple[int, ...] | None:
+        """Return the steps that convert a float tensor to or from 8 bits; None for one that is held in 8 bits itself.
 
-        A tensor that a step in `outside`, or the caller, reads or writes is held by the runtime, the others by the
-        accelerated part, which keeps images of the caller in its own layout. A tensor stays in 8 bits when its maker and all
-        its readers are static; elsewhere a static layer reads and writes floats through 8-bit copies, and a `dynamic` one reads
-        them so, while it runs.
-        Outside, nothing is written over its input.
+        Steps in `padded` pad it in float.
         """
-        inside, held = [0] * len(self.layers), [0] * len(self.layers)
-        for step, size in enumerate(self.scratch):
-            (held if step in outside else inside)[step] += size
-        for step in outside:
-            held[step] += self.padded[step]
-        for tensor in self.tensors:
-            public = tensor.public or any(step in outside for step in tensor.touched)
-            copies = self.copies(tensor, static, dynamic)
-            size = tensor.bytes if copies is not None else tensor.bytes // 4
-            for step in range(max(tensor.made, 0), tensor.last + 1):
-                (held if public else inside)[step] += size
-                copied = tensor.public and tensor.image and (tensor.made >= 0 or step <= max(tensor.touched, default=-1))
-                inside[step] += tensor.bytes if copied else 0
-            for step in tensor.rewritten if public else ():
-                held[step] += size
-            for step in copies or ():
-                (held if step in outside else inside)[step] += tensor.bytes // 4
-        return tuple(inside), tuple(held)
-
-    def copies(self, tensor: Tensor, static: Collection[str], dynamic: Collection[str]) -> tuple[int, ...] | None:
-        """Return the steps that convert a float tensor to or from 8 bits; None for one that is held in 8 bits itself."""
-        if tensor.maker in static and not tensor.others and all(layer in static for layer in tensor.layers):
+        narrow = tensor.maker in static and not tensor.others and all(layer in static for layer in tensor.layers)
+        if narrow and not any(step in padded for step in tensor.touched if step != tensor.made):
             return None
         layers = [(step, self.layers[step]) for step in sorted(tensor.touched)]
         return tuple(step for step, layer in layers if layer in static or (layer in dynamic and layer in tensor.layers))
@@ -112,31 +94,36 @@ class Activations:
         """Return how many operators convert between floats and 8 bits."""
         return sum(len(self.copies(tensor, static, dynamic) or ()) for tensor in self.tensors)
 
-    def worst(self, outside: Collection[int], most: int) -> list[tuple[int, int, dict[str, float]]]:
-        """Return the steps that hold most in float, at most `most`: (step, bytes with what is held outside, savings).
+    def parts(self, outside: Collection[int]) -> tuple[int, ...]:
+        """Return which accelerated part computes each step, counted in the order in which they run.
 
-        Savings are the bytes that each layer frees there by computing in 8 bits: of a tensor between layers alone, each of
-        them frees its share of three quarters.
+        Steps outside separate them: what needs the result of one, directly or not, is of a later part.
         """
-        inside, held = self.live((), (), outside)
-        savings: list[dict[str, float]] = [{} for _ in self.layers]
+        needs: list[set[int]] = [set() for _ in self.layers]
         for tensor in self.tensors:
-            ends = [*([tensor.maker] if tensor.maker else []), *sorted(tensor.layers)]
-            if tensor.others or tensor.maker is None or any(step in outside for step in tensor.touched):
-                continue
-            for step in range(max(tensor.made, 0), tensor.last + 1):
-                for layer in ends:
-                    savings[step][layer] = savings[step].get(layer, 0.0) + 0.75 * tensor.bytes / len(ends)
-        order = sorted(range(len(inside)), key=lambda step: (-inside[step], step))
-        return [(step, inside[step] + max(held), savings[step]) for step in order[:most]]
+            writers = sorted({tensor.made, *tensor.rewritten} - {-1})
+            for step in tensor.touched:
+                needs[step].update(writer for writer in writers if writer < step)
+        found: list[int] = []
+        for step, before in enumerate(needs):
+            found.append(max((found[each] + (each in outside and step not in outside) for each in before), default=0))
+        return tuple(found)
 
 
 def outside_steps(found: Activations, layers: Collection[str], kinds: Collection[str]) -> frozenset[int]:
-    """Return the steps that compute one of `layers`, or an operator called as one of `kinds`."""
-    return frozenset(
+    """Return the steps that compute one of `layers`, or an operator called as one of `kinds`.
+
+    `masked_attention` is attention whose mask holds truth values, which the runtime makes numbers of; `first_masked_attention`
+    where it does so once: an accelerated part that begins the graph ends there; elsewhere the mask is made before.
+    """
+    steps = frozenset(
         step for step, (layer, kind) in enumerate(zip(found.layers, found.kinds, strict=True))
         if layer in layers or (layer is None and kind in kinds)
     )
+    if "masked_attention" in kinds:
+        return steps | found.masked
+    first = "first_masked_attention" in kinds and 0 not in steps
+    return steps | set(sorted(found.masked)[:1]) if first else steps
 
 
 def activations(model: Model) -> Activations:
@@ -182,12 +169,14 @@ class _Reading:
         for node in steps:
             self._alias(node, fed)
         out = {self._root(node.name) for node in self._outputs()}
+        indirect = tuple(map(_pointers, steps))
         return Activations(
             tuple(self._tensor(name, uses, place, out, len(steps)) for name, uses in self._uses(place, fed).items()),
             tuple(self.of_layer.get(node.name) for node in steps), tuple(map(named, steps)),
             tuple(int(_scratch(node) * _bytes(node)) for node in steps),
-            tuple(map(_padded, steps)), operators=sum(map(self._operators, steps)),
-            pointers=sum(map(_pointers, steps)), outputs=sum(map(_bytes, self._outputs())),
+            tuple(map(_padded, steps)), indirect,
+            operators=sum(map(self._operators, steps)), pointers=sum(indirect), outputs=sum(map(_bytes, self._outputs())),
+            masked=frozenset(step for step, node in enumerate(steps) if _masked(node)),
         )  # fmt: skip
 
     def _uses(self, place: dict[str, int], fed: set[str]) -> dict[str, list[Any]]:
@@ -278,23 +267,61 @@ def _scratch(node: Any) -> float:
         query, key = node.args[0].meta["val"], node.args[1].meta["val"]
         scores = math.prod(query.shape[:-1]) * key.shape[-2]
         return float(2 * scores / max(1, math.prod(node.meta["val"].shape)))
+    if _kind(node) in ("lstm", "gru"):
+        gates, steps = node.args[2][0].meta["val"].shape[0], math.prod(node.args[0].meta["val"].shape[:-1])
+        return float(_UNROLLED * 4 * gates * steps / _bytes(node))
     return _SCRATCH.get(_kind(node), 0.0)
+
+
+def _masked(node: Any) -> bool:
+    if _kind(node) != "scaled_dot_product_attention":
+        return False
+    mask = node.args[3] if len(node.args) > 3 else node.kwargs.get("attn_mask")
+    return "bool" in str(getattr(getattr(mask, "meta", {}).get("val"), "dtype", ""))
 
 
 def named(node: Any) -> str:
     """The operator's name; pooling that pads is told apart, as some runtimes pad in a step of its own."""
-    return _kind(node) + ("_padded" if _padded(node) else "")
+    return _kind(node) + ("_padded" if "pool" in _kind(node) and _padded(node) else "")
 
 
 def _padded(node: Any) -> int:
-    """Bytes of the padded input of a pooling operator, 0 for others."""
-    if _kind(node) not in ("max_pool2d", "avg_pool2d") or len(node.args) < 4:
+    """Bytes of the padded input of a pooling operator or a convolution, 0 for others.
+
+    Rounding up pads to the last window's end; no copy is needed where both sides get what the output's size asks for (`SAME`).
+    """
+    kind = _kind(node)
+    if kind in ("conv1d", "conv2d"):
+        return _padded_convolution(node)
+    if kind not in ("max_pool2d", "avg_pool2d"):
         return 0
-    pads = [int(each) for each in (node.args[3] if isinstance(node.args[3], list | tuple) else [node.args[3]])]
-    if not any(pads):
-        return 0
-    shape = node.args[0].meta["val"].shape
-    return int(4 * math.prod(shape[:-2]) * (shape[-2] + 2 * pads[0]) * (shape[-1] + 2 * pads[-1]))
+    given = [*node.args, *[None] * 6][: 6]
+    kernel, stride, pads = (_pair(each, default) for each, default in ((given[1], 1), (given[2] or given[1], 1), (given[3], 0)))
+    up = bool(given[5] if kind == "max_pool2d" else given[4])
+    size, out = node.args[0].meta["val"].shape, node.meta["val"].shape[-2:]
+    wide = [size[axis - 2] + 2 * pads[axis] for axis in (0, 1)]
+    ends = [max(wide[axis], (out[axis] - 1) * stride[axis] + kernel[axis]) if up else wide[axis] for axis in (0, 1)]
+    return int(4 * math.prod(size[:-2]) * math.prod(ends)) if list(size[-2:]) != ends else 0
+
+
+def _padded_convolution(node: Any) -> int:
+    given = [*node.args, *[None] * 7][:7]
+    size, kernel = tuple(given[0].meta["val"].shape), tuple(given[1].meta["val"].shape[2:])
+    strides, pads, dilations = (_pair(each, default) for each, default in ((given[3], 1), (given[4], 0), (given[5], 1)))
+    same, wide = True, []
+    for axis, (length, taps) in enumerate(zip(size[2:], kernel, strict=True)):
+        pad, stride = pads[axis], strides[axis]
+        needed = max(0, (-(-length // stride) - 1) * stride + (taps - 1) * dilations[axis] + 1 - length)
+        same &= (needed // 2, needed - needed // 2) == (pad, pad)
+        wide.append(length + 2 * pad)
+    return 0 if same or not any(pads[: len(kernel)]) else int(4 * math.prod(size[:2]) * math.prod(wide))
+
+
+def _pair(given: Any, default: int) -> tuple[int, int]:
+    """Sizes of two axes, of which one number may stand for both."""
+    sizes = given if isinstance(given, list | tuple) else [given]
+    sizes = [default if each is None else int(each) for each in sizes] or [default]
+    return sizes[0], sizes[-1]
 
 
 def _dims(node: Any) -> int:
@@ -312,7 +339,7 @@ def _pointers(node: Any) -> int:
     if math.prod(kernel) == 1:
         return 0
     stride = node.args[3] if len(node.args) > 3 and node.args[3] else [1]
-    if len(node.args) > 6 and node.args[6] > 1 and len(kernel) == 2:
+    if len(node.args) > 6 and node.args[6] > 1 and len(kernel) == 2 and math.prod(kernel) <= 25:
         shared = min(stride[-1], kernel[1]) * kernel[0]
         return int(out[0] * (math.prod(kernel) + (out[1] - 1) * shared))
     return int(math.prod(out) * math.prod(kernel))

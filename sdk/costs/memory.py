@@ -11,44 +11,58 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sdk.costs.activations import Activations, activations, outside_steps
+from sdk.costs.arenas import arenas, worst
+from sdk.costs.scratch import scratch
 from sdk.lowering import Copies, MemoryTable, Prices
 from sdk.models import Layer, Model
 from sdk.schemes import Scheme, scheme_named
 
 WINDOW = 2 << 20
 """Bytes of a mapped file that one access makes resident at most: the largest pages of a page cache."""
+Amounts = dict[str, dict[str, float]]
+"""Layer → scheme → bytes."""
+Weights = Mapping[str, Mapping[str, tuple[int, int, int]]]
+"""Layer → scheme → bytes that are packed, read of the file, and kept of these."""
 STEPS = 12
 """Steps of an inference that the solver weighs: the worst ones."""
-RETURNED = 2
-"""Copies of the outputs that the caller holds while it measures: those of the last run, and of the one before."""
-
+LEFT = 600_000
+"""Bytes added where kernels outside ask for room of their own at each run: what an allocator keeps of it varied between models
+(-0.9 to 1.4 MB beside the other parts on 20 plans), and a limit has to hold."""
+FILES = 4
+"""Accelerated parts whose loading the solver weighs, where each gives its pages of the file back: the worst ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Where the bytes of a peak are: file pages, packed weights, passing copies of loading, activations, runtime.
+    """Where the bytes of a peak are: file pages, packed weights, passing copies, activations, runtime.
 
-    `code` is that part of `runtime` which is pages of its libraries.
+    `file` and `passing` are what loading needs at most beyond all packed weights; `kept`: file pages that stay afterwards.
+    `activations` holds what kernels outside of the accelerated parts take besides. `code` is that part of `runtime` which is
+    pages of its libraries, `running` further such pages that the first run touches.
     """
 
     file: int
+    kept: int
     packed: int
     passing: int
     activations: int
     runtime: int
     code: int
-    freed: bool
+    running: int
 
     @property
     def private(self) -> int:
-        """Bytes that belong to no file once it runs: what iOS counts against an app."""
-        return self.packed + self.activations + self.runtime - self.code
+        """Bytes that belong to no file once it runs: what iOS counts against an app.
+
+        The activations take the place of the passing copies: an allocator keeps what it freed for the next that asks.
+        """
+        return self.packed + max(self.passing, self.activations) + self.runtime - self.code
 
     @property
     def peak(self) -> int:
         """Resident bytes at most: while loading, or while running."""
         loading = self.file + self.packed + self.passing + self.runtime
-        return max(loading, self.private + self.code + (0 if self.freed else self.file))
+        return max(loading, self.private + self.code + self.running + self.kept)
 
 
 class MemoryModel:
@@ -60,20 +74,63 @@ class MemoryModel:
         self.found: Activations = activations(model)
         self._copies = {(kind, row.scheme): row for row in table.copies for kind in row.kinds}
         self._lookups = {layer.name: _lookups(model, layer) for layer in model.inventory.layers if layer.kind == "embedding"}
+        self._steps = {layer.name: time_steps(model, layer) for layer in model.inventory.layers if layer.kind in ("lstm", "gru")}
+        self._tables = {
+            layer: round(table.indirection * count)
+            for layer, count in zip(self.found.layers, self.found.indirect, strict=True)
+            if layer is not None and count
+        }
+        self._convolves = any(layer.kind.startswith(("conv", "depthwise")) for layer in model.inventory.layers)
 
     def parts(self, schemes: Mapping[str, str]) -> Parts:
         """Return where the peak's bytes are."""
-        named = {name: scheme_named(scheme) for name, scheme in schemes.items()}
+        named = {name: scheme_named(schemes[name]) for name in self.layers if name in schemes}
         layers = [(self.layers[name], scheme) for name, scheme in named.items()]
+        outside = [(layer, scheme) for layer, scheme in layers if self._row(layer, scheme).outside]
+        inside = [(layer, scheme) for layer, scheme in layers if not self._row(layer, scheme).outside]
+        working = max((scratch(layer, self._row(layer, scheme).scratch) for layer, scheme in outside), default=0)
+        left = LEFT if any(self._row(layer, scheme).scratch for layer, scheme in outside) else 0
+        code = self._code() + (self.table.code.outside if any(layer.kind != "embedding" for layer, _ in outside) else 0)
+        running = self.table.code.running + (self.table.code.operators if self._outside(named) else 0)
+        spared = sum(self._spared(name, scheme) for name, scheme in named.items())
+        operators = self.table.operator * self.found.conversions(*self._eight_bit(named))
         return Parts(
-            file=self.prices.base + sum(self.file(layer, scheme) for layer, scheme in layers),
-            packed=self._with_slack(sum(self.packed(layer, scheme) for layer, scheme in layers)),
-            passing=sum(self.passing(layer, scheme) for layer, scheme in layers),
-            activations=self._with_slack(self.arena(named) + RETURNED * self.found.outputs),
-            runtime=self._runtime() + self.table.operator * self.found.conversions(*self._eight_bit(named)),
-            code=self.table.code,
-            freed=self.table.freed,
+            file=self._loaded(named), kept=self.prices.base + sum(self.kept(layer, scheme) for layer, scheme in layers),
+            packed=self._with_slack(sum(self.packed(layer, scheme) for layer, scheme in layers)), passing=self._rise(inside),
+            activations=self._with_slack(
+                self.arena(named) + left + max(working, self._rise(outside)) + self.table.returned * self.found.outputs
+            ),
+            runtime=code + self._private() + operators - spared, code=code, running=running,
         )  # fmt: skip
+
+    def _rise(self, layers: Sequence[tuple[Layer, Scheme]]) -> int:
+        """Bytes that preparing `layers` one after the other needs at most, beyond what all of them keep."""
+        total = most = 0
+        for layer, scheme in layers:
+            total += self.packed(layer, scheme)
+            most = max(most, total + self.passing(layer, scheme))
+        return max(0, most - total)
+
+    def _loaded(self, schemes: Mapping[str, Scheme]) -> int:
+        """File pages that loading needs at most, beyond all packed weights: of the whole file, or of one part after the other."""
+        kept = self.prices.base + sum(self.kept(self.layers[name], scheme) for name, scheme in schemes.items())
+        total = most = 0
+        for part in self._delegates(schemes):
+            pages = sum(self.file(self.layers[name], schemes[name]) for name in part)
+            total += sum(self.packed(self.layers[name], schemes[name]) for name in part)
+            most = max(most, total + pages)
+        return kept + max(0, most - total)
+
+    def _delegates(self, schemes: Mapping[str, Scheme]) -> list[list[str]]:
+        """The layers whose pages of the file are given back, by the accelerated part that they are in."""
+        if not self.table.freed:
+            return []
+        parts = dict(zip(self.found.layers, self.found.parts(self._outside(schemes)), strict=True))
+        found: dict[int, list[str]] = {}
+        for name, scheme in schemes.items():
+            if not self._row(self.layers[name], scheme).outside:
+                found.setdefault(parts[name], []).append(name)
+        return [found[place] for place in sorted(found)]
 
     def file(self, layer: Layer, scheme: Scheme) -> int:
         """Bytes of the layer in the file that are ever read: all, or the rows that the example looks up."""
@@ -84,22 +141,27 @@ class MemoryModel:
         windows = {int(row * stored / rows) // WINDOW for row in self._lookups[layer.name]}
         return min(stored, len(windows) * WINDOW)
 
+    def kept(self, layer: Layer, scheme: Scheme) -> int:
+        """Those of them that stay resident once everything is loaded."""
+        stays = not self.table.freed or self._row(layer, scheme).outside
+        return self.file(layer, scheme) if stays else 0
+
     def packed(self, layer: Layer, scheme: Scheme) -> int:
         """Private bytes that the layer's weight takes while the artifact is loaded."""
         row = self._row(layer, scheme)
         inputs = layer.parameters // layer.shape[layer.channel_axis]
         scales = layer.shape[layer.channel_axis] * (inputs // scheme.group if scheme.granularity == "group" else 1)
-        return round(row.packed * layer.parameters + row.scale * scales)
+        stepped = row.stepped * unrolled(layer, self._steps[layer.name] - row.folded) if row.stepped else 0.0
+        return round(row.packed * layer.parameters + stepped + row.scale * scales)
 
     def passing(self, layer: Layer, scheme: Scheme) -> int:
-        """Private bytes that exist while the layer is loaded only."""
+        """Private bytes that exist while the layer is prepared only."""
         return round(self._row(layer, scheme).passing * layer.parameters)
 
     def arena(self, schemes: Mapping[str, Scheme]) -> int:
         """Bytes of the activations: those inside the accelerated parts and those outside have an arena each."""
-        outside = {name for name, scheme in schemes.items() if self._row(self.layers[name], scheme).outside}
-        steps = outside_steps(self.found, outside, self.table.outside)
-        return sum(max(live, default=0) for live in self.found.live(*self._eight_bit(schemes), steps))
+        steps = self._outside(schemes)
+        return sum(arenas(self.found, *self._eight_bit(schemes), steps, self.table.operators))
 
     @staticmethod
     def _eight_bit(schemes: Mapping[str, Scheme]) -> tuple[set[str], set[str]]:
@@ -112,24 +174,44 @@ class MemoryModel:
         """Return the peak as sums over layers: while loading, and at each step of running that could be the worst.
 
         Each is (name, base, amounts by layer and scheme). What two layers save together by passing 8 bits on is split between
-        them; what a layer costs by leaving the accelerated part is left out: `parts` counts both.
+        them; what is no sum is left out (a layer outside of the accelerated parts, the largest passing copy): `parts` counts
+        it.
         """
         weights = {name: {each: self._weights(name, each) for each in schemes} for name, schemes in choices.items()}
-        base, stays = float(self._runtime()), 0 if self.table.freed else 1
-        loading = {name: {s: float(sum(parts)) for s, parts in each.items()} for name, each in weights.items()}
-        found = [("loading", base + self.prices.base, loading)]
-        base += stays * self.prices.base + self._with_slack(RETURNED * self.found.outputs)
-        for step, held, savings in self.found.worst(outside_steps(self.found, (), self.table.outside), STEPS):
+        base = float(self._code() + self._private() + self.prices.base)
+        found = [(moment, base, amounts) for moment, amounts in self._loading(choices, weights)]
+        base += self.table.code.running + (self.table.code.operators if self._outside({}) else 0)
+        base += self._with_slack(self.table.returned * self.found.outputs)
+        for step, held, savings in worst(self.found, self._outside({}), STEPS, self.table.operators):
             running = {
-                name: {s: packed + stays * file - self._saved(s, savings.get(name, 0.0)) for s, (file, packed, _) in each.items()}
+                name: {s: packed + kept - self._saved(s, savings.get(name, 0.0)) for s, (packed, _, kept) in each.items()}
                 for name, each in weights.items()
             }
             found.append((f"running, step {step}", base + self._with_slack(held), running))
         return found
 
+    def _loading(self, choices: Mapping[str, Sequence[str]], weights: Weights) -> list[tuple[str, Amounts]]:
+        """The sums while loading: all at once, or at each accelerated part that could be the worst."""
+        parts = self._delegates({name: scheme_named(schemes[0]) for name, schemes in choices.items()})
+        if not parts:
+            whole = {name: {s: float(packed + file) for s, (packed, file, _) in each.items()} for name, each in weights.items()}
+            return [("loading", whole)]
+        sizes = [sum(self.layers[name].parameters for name in part) for part in parts]
+        order = sorted(range(len(parts)), key=lambda place: (-sizes[place] - sum(sizes[:place]), place))[:FILES]
+        place = {name: number for number, part in enumerate(parts) for name in part}
+        found = []
+        for number in order:
+            amounts: Amounts = {}
+            for name, each in weights.items():
+                now, before = place.get(name, number) == number, place.get(name, 0) <= number
+                amounts[name] = {s: float(packed * before + (file if now else kept)) for s, (packed, file, kept) in each.items()}
+            found.append((f"loading, part {number}", amounts))
+        return found
+
     def _weights(self, name: str, scheme: str) -> tuple[int, int, int]:
         layer, named = self.layers[name], scheme_named(scheme)
-        return self.file(layer, named), self._with_slack(self.packed(layer, named)), self.passing(layer, named)
+        packed = self._with_slack(self.packed(layer, named)) - self._spared(name, named)
+        return packed, self.file(layer, named), self.kept(layer, named)
 
     def _with_slack(self, private: float) -> int:
         return round(private * (1 + self.table.slack))
@@ -137,9 +219,19 @@ class MemoryModel:
     def _saved(self, scheme: str, saving: float) -> float:
         return saving * (1 + self.table.slack) if scheme_named(scheme).activations == "static" else 0.0
 
-    def _runtime(self) -> int:
-        pointers = round(self.table.indirection * self.found.pointers)
-        return self.table.code + self.table.fixed + self.table.operator * self.found.operators + pointers
+    def _code(self) -> int:
+        return self.table.code.loading + (self.table.code.convolutions if self._convolves else 0)
+
+    def _private(self) -> int:
+        return self.table.fixed + self.table.operator * self.found.operators + round(self.table.indirection * self.found.pointers)
+
+    def _spared(self, name: str, scheme: Scheme) -> int:
+        """Bytes of the layer's table of inputs if it runs outside, where it needs none."""
+        return self._tables.get(name, 0) if self._row(self.layers[name], scheme).outside else 0
+
+    def _outside(self, schemes: Mapping[str, Scheme]) -> frozenset[int]:
+        layers = {name for name, scheme in schemes.items() if self._row(self.layers[name], scheme).outside}
+        return outside_steps(self.found, layers, self.table.operators.outside)
 
     def _row(self, layer: Layer, scheme: Scheme) -> Copies:
         kind = kernel_kind(layer)
@@ -160,6 +252,19 @@ def _lookups(model: Model, layer: Layer) -> list[int]:
     return [row * layer.shape[0] // count for row in range(count)]
 
 
+def unrolled(layer: Layer, steps: int) -> int:
+    """Weights of a recurrent layer, those of its state counted for every one of `steps`."""
+    gates = layer.shape[0]
+    state = len(layer.weights) // 2 * gates * (gates // {"lstm": 4, "gru": 3}[layer.kind])
+    return layer.parameters + (steps - 1) * state
+
+
+def time_steps(model: Model, layer: Layer) -> int:
+    """Steps that a recurrent layer takes over the model's example."""
+    node = next(n for n in model.program.graph.nodes if n.name == layer.fused[0])
+    return math.prod(node.args[0].meta["val"].shape[:-1])
+
+
 def kernel_kind(layer: Layer) -> str:
     """Name the kernels of a layer: its kind, or what is packed in another way.
 
@@ -170,4 +275,3 @@ def kernel_kind(layer: Layer) -> str:
         return "depthwise_large"
     pointwise = layer.kind in ("conv1d", "conv2d") and math.prod(layer.shape[2:]) == 1
     return {"conv1d": "pointwise1d", "conv2d": "pointwise"}[layer.kind] if pointwise else layer.kind
-

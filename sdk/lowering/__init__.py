@@ -4,8 +4,10 @@ from sdk.lowering.accelerators import Accelerated, Accelerator, Coverage, Outsid
 from sdk.lowering.protocol import Executable, Progress, Target, TokenExecutable
 from sdk.lowering.types import (
     Capability,
+    Code,
     Copies,
     MemoryTable,
+    Operators,
     Placement,
     Prices,
     Quantized,
@@ -17,7 +19,7 @@ from sdk.lowering.types import (
 )
 
 __all__ = [
-    "Accelerated", "Accelerator", "Capability", "Copies", "Coverage", "Executable", "MemoryTable", "Outside", "Placement",
-    "Prices", "Progress", "Quantized", "Range", "Realised", "ReferenceKernels", "Site", "Target", "TokenExecutable",
-    "Toolchain", "accelerate", "accelerator_of", "variant_of",
+    "Accelerated", "Accelerator", "Capability", "Code", "Copies", "Coverage", "Executable", "MemoryTable", "Operators",
+    "Outside", "Placement", "Prices", "Progress", "Quantized", "Range", "Realised", "ReferenceKernels", "Site", "Target",
+    "TokenExecutable", "Toolchain", "accelerate", "accelerator_of", "variant_of",
 ]  # fmt: skip

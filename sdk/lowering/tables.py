@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from sdk.devices import Kernels
-from sdk.lowering.types import Copies, MemoryTable, ReferenceKernels
+from sdk.lowering.types import Code, Copies, MemoryTable, Operators, ReferenceKernels
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -33,4 +33,8 @@ def memory_table(package: str) -> MemoryTable | None:
         return None
     data: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
     copies = tuple(Copies(kinds=tuple(row.pop("kinds")), **row) for row in data.pop("copies"))
-    return MemoryTable(outside=tuple(data.pop("outside")), error=tuple(data.pop("error")), copies=copies, **data)
+    kinds: dict[str, Any] = data.pop("operators")
+    reordered = bool(kinds.pop("reordered", False))
+    operators = Operators(**{name: tuple(found) for name, found in kinds.items()}, reordered=reordered)
+    code, error = Code(**data.pop("code")), tuple(data.pop("error"))
+    return MemoryTable(code=code, operators=operators, error=error, copies=copies, **data)

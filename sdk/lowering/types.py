@@ -39,8 +39,11 @@ class Capability:
 class Copies:
     """What a runtime holds of a weight besides its file: private bytes per weight, and per channel or group scale.
 
-    `packed` stays as long as the artifact is loaded, `passing` exists while it is loaded only. `outside`: the layer is
-    computed by the runtime's own kernels, outside of the accelerated parts. `rows`: only the rows that are looked up are read.
+    `packed` stays as long as the artifact is loaded; `passing` exists while the layer is prepared, one after the other.
+    `outside`: the layer is computed by the runtime's own kernels, outside of the accelerated parts; `scratch` names what such a
+    kernel takes while it runs (`sdk.costs.scratch`). `rows`: only the rows that are looked up are read. `stepped`: bytes
+    per weight of a recurrent layer that is unrolled, the weights of its state counted for every step; `folded`: but for the
+    first, whose state is empty.
     """
 
     kinds: tuple[str, ...]
@@ -48,29 +51,66 @@ class Copies:
     packed: float
     scale: float = 0.0
     passing: float = 0.0
+    scratch: str = ""
     outside: bool = False
     rows: bool = False
+    stepped: float = 0.0
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Pages of a runtime's libraries that an artifact touches, in bytes.
+
+    `loading`: by every artifact; `running`: further ones by its first run; `convolutions`, `outside`: by artifacts that have
+    convolutions, or layers (other than embeddings) which the accelerated parts leave out; `operators`: by the first run of those
+    which leave anything out.
+    """
+
+    loading: int
+    running: int = 0
+    convolutions: int = 0
+    outside: int = 0
+    operators: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """ATen operators that a runtime treats in ways of its own.
+
+    `outside`: its accelerated parts leave them to the runtime; `padded`: a padded copy of their input is made; `narrow`: they
+    compute in 8 bits between static layers; `kept`: what they make lives on, three times, to the end of their part.
+    `reordered`: each part keeps images that pass between parts in its own order besides.
+    """
+
+    outside: tuple[str, ...] = ()
+    padded: tuple[str, ...] = ()
+    narrow: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    reordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryTable:
     """What a runtime needs in memory, measured (`origin` says where and how); bytes.
 
-    `code`: pages of its libraries; `fixed` and `operator`: private bytes of every artifact and of each operator; `indirection`:
-    per entry of the pointer tables of convolutions; `slack`: the share of private bytes that is added for what an allocator
-    does not give back, chosen so that a prediction is rarely too low. `freed`: the file's pages are given back after loading.
-    `outside`: ATen operators that its accelerated parts leave to the runtime. `error`: relative differences (measured /
+    `fixed` and `operator`: private bytes of every artifact and of each operator; `indirection`: per entry of the pointer
+    tables of convolutions; `slack`: the share of private bytes that is added for what an allocator does not give back, chosen
+    so that a prediction is rarely too low. `freed`: an accelerated part's pages of the file are given back once its weights are
+    packed. `returned`: copies of the outputs that the caller holds while it measures.
+    `error`: relative differences (measured /
     predicted - 1) of which nine in ten of the validation's cases lay inside.
     """
 
     origin: str
-    code: int
+    code: Code
     fixed: int
     operator: int
     indirection: float
     slack: float
     freed: bool
-    outside: tuple[str, ...]
+    returned: int
+    operators: Operators
     error: tuple[float, float]
     copies: tuple[Copies, ...]
 

@@ -1,0 +1,263 @@
+"""How much room the activations take: their lifetimes as blocks, and the places that runtimes give these in an arena.
+
+XNNPACK (`memory-planner.c`) and LiteRT (`arena_planner.cc`, `simple_memory_arena.cc`) place blocks alike: the largest first,
+each into the smallest gap that fits between those which live at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sdk.costs.activations import Activations, Tensor
+from sdk.lowering import Operators
+
+ALIGNMENT = 64
+"""Bytes to whose multiples a block is placed."""
+PHASES, READ, COMPUTE, WRITE, TURN = 5, 1, 2, 3, 4
+"""Moments of a step: its inputs are padded or brought into order (0), converted, computed; its result is converted, and brought
+back into order."""
+
+PLAIN = Operators()
+KEPT = 3
+"""Copies of what a one-dimensional convolution makes (ExecuTorch 1.4.1, measured on four of them: floats and integers alike)."""
+
+ONCE, SCORES = 0.5, 2.0
+"""Of what attention holds inside (its scores twice): what passes to the runtime where its mask is applied once to them, and where
+the runtime does all of it in steps of its own (four times the scores, as allocations of a vision transformer show)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Bytes that live from `first` to `last`, both moments included."""
+
+    bytes: int
+    first: int
+    last: int
+
+
+def arena(blocks: Sequence[Block]) -> int:
+    """Return the bytes of the arena that holds all `blocks`."""
+    placed: list[tuple[int, int, Block]] = []
+    for block in sorted(blocks, key=lambda each: (-each.bytes, each.first)):
+        size = -(-block.bytes // ALIGNMENT) * ALIGNMENT
+        beside = sorted((place, end) for place, end, other in placed if other.first <= block.last and block.first <= other.last)
+        best, least, free = -1, 0, 0
+        for place, end in beside:
+            gap = place - free
+            if gap >= size and (best < 0 or gap < least):
+                best, least = free, gap
+            free = max(free, end)
+        start = best if best >= 0 else free
+        placed.append((start, start + size, block))
+    return max((end for _, end, _ in placed), default=0)
+
+
+def arenas(
+    found: Activations, static: Collection[str], dynamic: Collection[str], outside: frozenset[int], rules: Operators = PLAIN
+) -> tuple[int, int]:
+    """Return the bytes of the arena inside of the accelerated parts, and of the runtime's own.
+
+    The parts run one after the other in the same room. To the runtime each part is one step, so that what goes in or
+    comes out lives as long as it runs.
+    """
+    inside, held = blocks(found, static, dynamic, outside, rules)
+    parts = found.parts(outside)
+    rooms: dict[int, list[Block]] = {}
+    for block in inside:
+        rooms.setdefault(parts[block.first // PHASES], []).append(block)
+    order = sorted({_node(parts, step, outside) for step in range(len(parts))})
+    place = {node: number for number, node in enumerate(order)}
+    node = [place[_node(parts, step, outside)] for step in range(len(parts))]
+    whole = []
+    for each in held:  # steps of different parts need not be in the order of the parts
+        ends = node[each.first // PHASES], node[each.last // PHASES]
+        whole.append(Block(each.bytes, min(ends), max(ends)))
+    return max(map(arena, rooms.values()), default=0), arena(whole)
+
+
+def _node(parts: Sequence[int], step: int, outside: frozenset[int]) -> tuple[int, int]:
+    """Where the runtime executes a step: a part first, then the steps outside that need its results."""
+    return (parts[step], step + 1 if step in outside else 0)
+
+
+def live(
+    found: Activations, static: Collection[str], dynamic: Collection[str], outside: frozenset[int], rules: Operators = PLAIN
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the bytes that each step holds when the layers in `static` compute in 8 bits: inside, then outside."""
+    sums = []
+    for each in blocks(found, static, dynamic, outside, rules):
+        moments = [0] * (PHASES * len(found.layers))
+        for block in each:
+            for moment in range(block.first, block.last + 1):
+                moments[moment] += block.bytes
+        sums.append(tuple(max(moments[at : at + PHASES]) for at in range(0, len(moments), PHASES)))
+    return sums[0], sums[1]
+
+
+def blocks(
+    found: Activations, static: Collection[str], dynamic: Collection[str], outside: frozenset[int], rules: Operators = PLAIN
+) -> tuple[list[Block], list[Block]]:
+    """Return what lives inside of the accelerated parts, and what the runtime holds.
+
+    A tensor that a step in `outside`, or the caller, reads or writes, or that passes between parts, is held by the runtime, the
+    others by the accelerated part, which keeps images of the caller in its own layout. A tensor stays in 8 bits when its maker
+    and all its readers are static; elsewhere a static layer reads and writes floats through 8-bit copies, and a `dynamic` one
+    reads them so. Operators that pad read a padded copy, unless the padding is fused into a layer that computes in float.
+    Outside, nothing is written over its input, and no operator is taken apart.
+    """
+    parts, narrow = found.parts(outside), {*static, *dynamic}
+    padded = {
+        step: size for step, (size, layer, kind) in enumerate(zip(found.padded, found.layers, found.kinds, strict=True))
+        if size and kind in rules.padded and (layer is None or layer in narrow or step in outside)
+    }  # fmt: skip
+    inside, held = _working(found, padded, narrow, outside, rules)
+    plain = outside - {step for step in padded if found.layers[step] is not None}
+    for tensor in found.tensors:
+        copies = None if _narrow(found, tensor, static, outside, rules) else found.copies(tensor, static, dynamic, padded)
+        turned = _turned(found, tensor)
+        size = tensor.bytes if copies is not None else tensor.bytes // 4
+        for first, last, public in _stays(tensor, outside, plain, parts):
+            block = Block(size, *_moments(first, last, copies or (), {*padded, *turned}, turned))
+            (held if public else inside).append(block)
+            if public and rules.reordered and tensor.image and not tensor.public:
+                users = sorted(step for step in tensor.touched - outside if first <= step <= last)
+                inside += [Block(size, PHASES * step, PHASES * step + TURN) for step in users]
+        if tensor.made >= 0 and found.kinds[tensor.made] in rules.kept and not tensor.public:
+            inside.append(Block(KEPT * size, PHASES * tensor.made, PHASES * len(found.layers) - 1))
+        if tensor.public and tensor.image:
+            last = tensor.last if tensor.made >= 0 else max(tensor.touched, default=0)
+            inside.append(Block(tensor.bytes, *_moments(tensor.made, last, copies or (), padded, ())))
+        for step in tensor.touched & outside & padded.keys() - {tensor.made}:
+            held.append(Block(padded[step], max(0, PHASES * tensor.made + COMPUTE), PHASES * step + COMPUTE))
+        for step, block in _copied(tensor, copies, turned, padded):
+            (held if step in outside else inside).append(block)
+    return inside, held
+
+
+def _working(
+    found: Activations, padded: Mapping[int, int], narrow: Collection[str], outside: frozenset[int], rules: Operators
+) -> tuple[list[Block], list[Block]]:
+    """What steps hold besides their tensors: inside, then outside."""
+    inside, held = [], []
+    for step, working in enumerate(found.scratch):
+        whole = PHASES * step, PHASES * step + PHASES - 1
+        if working and step not in outside:
+            inside.append(Block(working, *whole))
+        elif working and found.kinds[step] in ("lstm", "gru"):
+            held.append(Block(working, *whole))
+        elif working and step in found.masked:
+            held.append(Block(round(working * (SCORES if "masked_attention" in rules.outside else ONCE)), *whole))
+    for step in padded.keys() - outside:
+        end = READ if found.layers[step] in narrow else COMPUTE
+        inside.append(Block(padded[step], PHASES * step, PHASES * step + end))
+    return inside, held
+
+
+def _copied(
+    tensor: Tensor, copies: tuple[int, ...] | None, turned: Collection[int], padded: Mapping[int, int]
+) -> Iterator[tuple[int, Block]]:
+    """Yield step and block of each copy of a tensor: in another order, and in 8 bits."""
+    for step in turned if copies is not None else ():
+        converts = step in (copies or ())
+        span = (WRITE if converts else COMPUTE, TURN) if step == tensor.made else (0, READ if converts else COMPUTE)
+        yield step, Block(tensor.bytes, PHASES * step + span[0], PHASES * step + span[1])
+    for step in copies or ():
+        made = tensor.made == step
+        first = PHASES * step + (COMPUTE if made else READ)
+        yield step, Block((tensor.bytes if made else max(tensor.bytes, padded.get(step, 0))) // 4, first, first + 1)
+
+
+def _narrow(found: Activations, tensor: Tensor, static: Collection[str], outside: frozenset[int], rules: Operators) -> bool:
+    """Whether a tensor between static layers and operators that follow them stays in 8 bits."""
+    if not rules.narrow or tensor.public or tensor.made < 0 or tensor.touched & outside:
+        return False
+    steps = [(found.layers[step], found.kinds[step]) for step in tensor.touched]
+    allowed = all(layer in static if layer is not None else kind in rules.narrow for layer, kind in steps)
+    return allowed and any(layer is not None for layer, _ in steps)
+
+
+def _turned(found: Activations, tensor: Tensor) -> tuple[int, ...]:
+    """The steps that bring a signal into the order of one-dimensional convolutions, or back for what is none of them."""
+    readers = [step for step in sorted(tensor.touched) if step != tensor.made and found.layers[step] != tensor.maker]
+    made = tensor.made >= 0 and found.kinds[tensor.made] == "conv1d"
+    convolutions = [step for step in readers if found.kinds[step] == "conv1d"]
+    if made:
+        return (tensor.made,) if tensor.public or len(convolutions) < len(readers) else ()
+    return tuple(convolutions)
+
+
+def _moments(
+    first: int, last: int, copies: Collection[int], early: Collection[int], late: Collection[int]
+) -> tuple[int, int]:
+    """From when to when a tensor lives that is made in step `first` (-1: before all) and last needed in step `last`.
+
+    `copies` convert it there, `early` read it to make another copy first, `late` make it from a copy.
+    """
+    start = PHASES * first + (TURN if first in late else WRITE if first in copies else COMPUTE) if first >= 0 else 0
+    end = PHASES * last + (0 if last in early and last != first else READ if last in copies and last != first else COMPUTE)
+    return start, max(start, end)
+
+
+def _stays(
+    tensor: Tensor, outside: frozenset[int], plain: frozenset[int], parts: Sequence[int]
+) -> list[tuple[int, int, bool]]:
+    """The steps from and to which a tensor is held, and whether by the runtime: one stretch for each room it is in.
+
+    Each result that is written over the tensor is one of its own: the runtime holds it if a step outside makes or reads it, the
+    caller does, or a later part. What steps outside read through a padding, all but the `plain` ones, is the part's that pads.
+    Only inside of an accelerated part it takes the place of the one before.
+    """
+    writers = sorted({tensor.made, *tensor.rewritten})
+    ends = [*writers[1:], tensor.last]
+    found: list[tuple[int, int, bool]] = []
+    over = False
+    for place, (step, end) in enumerate(zip(writers, ends, strict=True)):
+        readers = {reader for reader in tensor.touched if step < reader <= end}
+        public = (
+            step in outside
+            or bool(readers & plain)
+            or len({parts[each] for each in {step, *readers - (outside - plain)} - {-1}}) > 1
+            or (tensor.public and (place == len(writers) - 1 or step < 0))
+        )
+        start = found.pop()[0] if over and not public else step
+        found.append((start, end, public))
+        over = not public
+    return found
+
+
+def worst(
+    found: Activations, outside: frozenset[int], most: int, rules: Operators = PLAIN
+) -> list[tuple[int, int, dict[str, float]]]:
+    """Return the steps that hold most in float, at most `most`: (step, bytes with what is held outside, savings).
+
+    Savings are the bytes that each layer frees there by computing in 8 bits: of a tensor between layers alone, each of
+    them frees its share of three quarters; in its own step a layer never holds its floats in and out together. What the
+    arenas hold beyond the fullest step, between blocks, is added to all.
+    """
+    inside, held = live(found, (), (), outside, rules)
+    gaps = sum(arenas(found, (), (), outside, rules)) - max(inside, default=0) - max(held, default=0)
+    savings: list[dict[str, float]] = [{} for _ in found.layers]
+    for tensor in found.tensors:
+        ends = [*([tensor.maker] if tensor.maker else []), *sorted(tensor.layers)]
+        if tensor.others or tensor.maker is None or any(step in outside for step in tensor.touched):
+            continue
+        for step in range(max(tensor.made, 0), tensor.last + 1):
+            for layer in ends:
+                savings[step][layer] = savings[step].get(layer, 0.0) + 0.75 * tensor.bytes / len(ends)
+    for step, (own, freed) in enumerate(zip(found.layers, _apart(found), strict=True)):
+        if own is not None and freed > 0:
+            savings[step][own] = savings[step].get(own, 0.0) + freed
+    order = sorted(range(len(inside)), key=lambda step: (-inside[step], step))
+    return [(step, inside[step] + max(held) + gaps, savings[step]) for step in order[:most]]
+
+
+def _apart(found: Activations) -> list[float]:
+    """Bytes by step that a static layer holds less than its floats in and out."""
+    read, made = [0] * len(found.layers), [0] * len(found.layers)
+    for tensor in found.tensors:
+        if tensor.made >= 0:
+            made[tensor.made] += tensor.bytes
+        if tensor.last not in (tensor.made, -1):
+            read[tensor.last] += tensor.bytes
+    return [one + two - 1.25 * max(one, two) for one, two in zip(read, made, strict=True)]
