@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sdk.costs.activations import activations
-from sdk.costs.work import Step, steps_of
+from sdk.costs.work import LAYOUT, Step, steps_of
 from sdk.devices import Kernel, Kernels
 from sdk.models import Model
 from sdk.schemes import scheme_named
 
 CONVERT = "convert"
 """Kind of the kernel that converts floats to 8 bits or back."""
+BORDER = "border"
+"""Kind of what it costs that one step runs in the runtime's accelerated part and the next outside of it, or the reverse."""
 OTHER = "add"
 """Kind whose time stands for operators that no probe has measured."""
 
@@ -39,7 +41,15 @@ class KernelTimes:
 
     def convert(self, elements: int) -> float:
         """Return the ns of converting so many elements."""
-        row = self._rows.get((CONVERT, ""))
+        return self._crossing(CONVERT, elements)
+
+    def borders(self, steps: Sequence[Step], schemes: Sequence[str]) -> float:
+        """Return the ns of all borders of the accelerated part; `schemes`: of each step (empty: an operator)."""
+        outside = {kind for kind, row in self._rows.items() if row.outside}
+        return sum(self._crossing(BORDER, elements) for elements in borders(steps, schemes, outside))
+
+    def _crossing(self, kind: str, elements: int) -> float:
+        row = self._rows.get((kind, ""))
         return row.ns[1] * elements + row.ns[4] if row is not None else 0.0
 
     def streamed(self, total: float) -> float:
@@ -70,6 +80,15 @@ _PLAIN = {
 """Kind → the kind whose kernels are most like its own."""
 
 
+def borders(steps: Sequence[Step], schemes: Sequence[str], outside: Collection[tuple[str, str]]) -> list[int]:
+    """Return the elements that cross each border: between neighbours of which one kernel (kind, scheme) is in `outside`."""
+    run = [
+        (step, (step.kind, scheme) in outside)
+        for step, scheme in zip(steps, schemes, strict=True) if step.calls and step.kind != LAYOUT
+    ]
+    return [step.outputs for (step, there), (_, next_there) in itertools.pairwise(run) if there != next_there]
+
+
 def packed_bytes(scheme: str) -> float:
     """Bytes that a kernel reads per weight: integers as they are where activations are integers too, else floats."""
     named = scheme_named(scheme)
@@ -90,7 +109,8 @@ class LatencyModel:
         streamed = self.times.streamed(sum(n * packed_bytes(schemes[name]) for name, n in self._weights.items()))
         steps = sum(self.times.step(step, schemes[step.layer] if step.layer else "", streamed) for step in self.steps)
         static = {name for name, scheme in schemes.items() if scheme_named(scheme).activations == "static"}
-        return (steps + sum(self.conversions(static))) / 1e6
+        crossed = self.times.borders(self.steps, [schemes[step.layer] if step.layer else "" for step in self.steps])
+        return (steps + sum(self.conversions(static)) + crossed) / 1e6
 
     def p90(self, schemes: Mapping[str, str]) -> float:
         """Return the 90th percentile of the latency in ms, which budgets limit."""
@@ -106,7 +126,8 @@ class LatencyModel:
     def amounts(self, choices: Mapping[str, Sequence[str]]) -> tuple[float, dict[str, dict[str, float]]]:
         """Return the p90 as a sum: (ms of what is no layer's, ms by layer and scheme).
 
-        Conversions between two layers count for neither: a plan may avoid them. So the sum is never more than the prediction.
+        Conversions and borders between two layers count for neither: a plan may avoid them. So the sum is never more than the
+        prediction.
         """
         least = sum(n * min(map(packed_bytes, choices[name])) for name, n in self._weights.items())
         streamed, scale = self.times.streamed(least), self.times.kernels.tail / 1e6

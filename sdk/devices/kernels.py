@@ -18,13 +18,14 @@ class Kernel(_Frozen):
     """The time of one kernel call: `ns` per multiply-accumulate, element written, element read, weight, and call.
 
     `kind`: a layer's kernel kind or an operator, `scheme` the layer's (empty: floats). `tile`: output channels and inputs per
-    channel are computed in multiples of these.
+    channel are computed in multiples of these. `outside`: the runtime computes it itself, not in its accelerated part.
     """
 
     kind: Text
     scheme: str = ""
     tile: tuple[Annotated[int, Field(ge=1, le=64)], Annotated[int, Field(ge=1, le=64)]] = (1, 1)
     ns: tuple[Nanoseconds, Nanoseconds, Nanoseconds, Nanoseconds, Nanoseconds]
+    outside: bool = False
 
 
 class Kernels(_Frozen):

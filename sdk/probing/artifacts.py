@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sdk.costs.activations import activations
+from sdk.costs.memory import kernel_kind
 from sdk.costs.work import Step, steps_of
 from sdk.errors import SdkError
 from sdk.lowering import Target
 from sdk.models import Model
 from sdk.planning import allowed
 from sdk.probing.networks import Network
-from sdk.schemes import Scheme, all_schemes, scheme_named
+from sdk.schemes import all_schemes, scheme_named
 
 WHAT = "probe.json"
 
@@ -25,15 +26,18 @@ WHAT = "probe.json"
 class Probe:
     """One artifact: network and scheme, its file, what its steps do, and the elements that it converts to or from 8 bits.
 
-    `inputs` are DTYPE:SHAPE of what it takes.
+    `schemes`: of each step (empty: an operator). `inputs` are DTYPE:SHAPE of what it takes. `outside`: the runtime's accelerated
+    part takes less than half of its operators.
     """
 
     network: str
     scheme: str
     file: Path
     steps: tuple[Step, ...]
+    schemes: tuple[str, ...]
     converted: tuple[int, ...]
     inputs: tuple[str, ...]
+    outside: bool = False
 
 
 def build_network(network: Network, target: Target, folder: Path) -> Iterator[Probe]:
@@ -49,13 +53,25 @@ def build_network(network: Network, target: Target, folder: Path) -> Iterator[Pr
     for scheme in _schemes(network, model, target):
         place = folder / scheme
         place.mkdir(parents=True)
+        chosen = _chosen(network, model, scheme, target)
         try:
-            _lower(model, target, scheme, place / target.artifact)
+            _lower(model, target, chosen, place / target.artifact)
+            found = target.placement(place / target.artifact)
         except SdkError:
             continue
+        if network.among_floats and found.delegates < 2:
+            continue
         yield Probe(
-            network.name, scheme, place / target.artifact, steps, _converted(model, scheme), tuple(map(_said, model.example))
-        )
+            network.name, scheme, place / target.artifact, steps, tuple(chosen.get(step.layer or "", "") for step in steps),
+            _converted(model, scheme), tuple(map(_said, model.example)),
+            outside=sum(found.outside.values()) > sum(found.delegated.values()),
+        )  # fmt: skip
+
+
+def _chosen(network: Network, model: Model, scheme: str, target: Target) -> dict[str, str]:
+    """The scheme of every layer."""
+    floats = {layer.name for layer in model.inventory.layers if network.among_floats and kernel_kind(layer) == "pointwise"}
+    return {layer.name: target.fallback if layer.name in floats else scheme for layer in model.inventory.layers}
 
 
 def _schemes(network: Network, model: Model, target: Target) -> list[str]:
@@ -68,16 +84,15 @@ def _schemes(network: Network, model: Model, target: Target) -> list[str]:
     return [name for name in names if scheme_named(name).activations == "static"] if network.border else names
 
 
-def _lower(model: Model, target: Target, scheme: str, path: Path) -> None:
+def _lower(model: Model, target: Target, chosen: Mapping[str, str], path: Path) -> None:
     from sdk.models.samples import take_samples
     from sdk.quantize import quantize
     from sdk.sensitivity.ranges import calibrate_ranges
 
-    layers = [layer for layer in model.inventory.layers if layer.kind not in ("embedding", "lstm", "gru")]
-    static = scheme_named(scheme).activations == "static"
-    ranges = calibrate_ranges(model, layers, take_samples(model, [model.example], 1)) if static else {}
-    chosen: dict[str, Scheme] = {layer.name: scheme_named(scheme) for layer in model.inventory.layers}
-    target.lower(quantize(model, chosen, ranges), path, None, lambda _: None)
+    schemes = {name: scheme_named(scheme) for name, scheme in chosen.items()}
+    static = [layer for layer in model.inventory.layers if schemes[layer.name].activations == "static"]
+    ranges = calibrate_ranges(model, static, take_samples(model, [model.example], 1)) if static else {}
+    target.lower(quantize(model, schemes, ranges), path, None, lambda _: None)
 
 
 def _converted(model: Model, scheme: str) -> tuple[int, ...]:
@@ -107,6 +122,6 @@ def load_probes(folder: Path) -> list[Probe]:
     """Read what `save_probes` wrote."""
     return [
         Probe(row["network"], row["scheme"], folder / row["file"], tuple(Step(**step) for step in row["steps"]),
-              tuple(row["converted"]), tuple(row["inputs"]))
+              tuple(row["schemes"]), tuple(row["converted"]), tuple(row["inputs"]), row["outside"])
         for row in json.loads((folder / WHAT).read_text())
     ]  # fmt: skip

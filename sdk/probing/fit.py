@@ -6,9 +6,9 @@ runtime come from one system, in which a network may hold several kinds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from sdk.costs.latency import CONVERT, packed_bytes
+from sdk.costs.latency import BORDER, CONVERT, borders, packed_bytes
 from sdk.costs.work import FEATURES, LAYOUT, Step
 from sdk.devices.kernels import Kernel
 from sdk.probing.artifacts import Probe
@@ -28,23 +28,34 @@ TILES = tuple((wide, deep) for wide in (1, 8, 16, 32) for deep in (1, 4, 8, 16))
 RIDGE = 0.02
 """Weight of what pulls a coefficient towards an equal share of the time where the shapes cannot tell them apart."""
 
+Kind = tuple[str, str]
 Column = tuple[str, str, str]
+Tiles = Mapping[Kind, tuple[int, int]]
 
 
 def fit_kernels(probes: Sequence[Probe], times: Mapping[int, float]) -> list[Kernel]:
     """Return the kernels from `times` (place of the probe → ns); kinds and schemes that no probe ran have none."""
     known = [(probe, times[place]) for place, probe in enumerate(probes) if place in times and not _streams(probe)]
-    tiles = _tiles(known)
-    found = _solve(known, tiles)
+    tiles, outside = _tiles(known), _outside(probes)
+    found = _solve(known, tiles, outside)
     rows = sorted({column[:2] for column in found})
     return [
-        Kernel(kind=kind, scheme=scheme, tile=tiles.get((kind, scheme), (1, 1)),
+        Kernel(kind=kind, scheme=scheme, tile=tiles.get((kind, scheme), (1, 1)), outside=(kind, scheme) in outside,
                ns=tuple(float(f"{found.get((kind, scheme, name), 0.0):.5g}") for name in FEATURES))  # type: ignore[arg-type]
         for kind, scheme in rows
     ]  # fmt: skip
 
 
-def _tiles(known: Sequence[tuple[Probe, float]]) -> dict[tuple[str, str], tuple[int, int]]:
+def _outside(probes: Sequence[Probe]) -> frozenset[Kind]:
+    """The kinds and schemes whose own chains the accelerated part leaves to the runtime."""
+    votes: dict[Kind, list[bool]] = {}
+    for probe in probes:
+        if _own(probe) in LAYERS:
+            votes.setdefault((_own(probe), probe.scheme), []).append(probe.outside)
+    return frozenset(kind for kind, said in votes.items() if sum(said) > len(said) / 2)
+
+
+def _tiles(known: Sequence[tuple[Probe, float]]) -> dict[Kind, tuple[int, int]]:
     """The tile of each kernel that fits its own chains best."""
     found = {}
     for kind, scheme in sorted({(_own(probe), probe.scheme) for probe, _ in known if _own(probe) in LAYERS}):
@@ -64,40 +75,40 @@ def _own(probe: Probe) -> str:
     return kinds.pop() if len(kinds) == 1 else ""
 
 
-def _misfit(chains: Sequence[tuple[Probe, float]], tiles: Mapping[tuple[str, str], tuple[int, int]]) -> float:
+def _misfit(chains: Sequence[tuple[Probe, float]], tiles: Tiles) -> float:
     found = _solve(chains, tiles)
     return sum((_predicted(probe, tiles, found) / time - 1) ** 2 for probe, time in chains)
 
 
-def _predicted(probe: Probe, tiles: Mapping[tuple[str, str], tuple[int, int]], found: Mapping[Column, float]) -> float:
-    return sum(value * found.get(column, 0.0) for column, value in _row(probe, tiles).items())
+def _predicted(probe: Probe, tiles: Tiles, found: Mapping[Column, float]) -> float:
+    return sum(value * found.get(column, 0.0) for column, value in _row(probe, tiles, ()).items())
 
 
-def _row(probe: Probe, tiles: Mapping[tuple[str, str], tuple[int, int]]) -> dict[Column, float]:
+def _row(probe: Probe, tiles: Tiles, outside: Collection[Kind]) -> dict[Column, float]:
     """The features of an artifact: how much of each unknown it holds."""
     row: dict[Column, float] = {}
-    for step in probe.steps:
-        scheme = probe.scheme if step.layer is not None else ""
+    for step, scheme in zip(probe.steps, probe.schemes, strict=True):
         for name, value in _features(step, scheme, tiles):
             row[step.kind, scheme, name] = row.get((step.kind, scheme, name), 0.0) + value
-    for elements in probe.converted:
-        for name, value in (("outputs", float(elements)), ("calls", 1.0)):
-            row[CONVERT, "", name] = row.get((CONVERT, "", name), 0.0) + value
+    for kind, crossings in ((CONVERT, probe.converted), (BORDER, borders(probe.steps, probe.schemes, outside))):
+        for elements in crossings:
+            for name, value in (("outputs", float(elements)), ("calls", 1.0)):
+                row[kind, "", name] = row.get((kind, "", name), 0.0) + value
     return row
 
 
-def _features(step: Step, scheme: str, tiles: Mapping[tuple[str, str], tuple[int, int]]) -> list[tuple[str, float]]:
+def _features(step: Step, scheme: str, tiles: Tiles) -> list[tuple[str, float]]:
     used = USED.get(step.kind, FEATURES if step.layer is not None else ("outputs", "calls"))
     values = zip(FEATURES, step.features(tiles.get((step.kind, scheme), (1, 1))), strict=True)
     return [(name, value) for name, value in values if name in used and value] if step.calls else []
 
 
-def _solve(known: Sequence[tuple[Probe, float]], tiles: Mapping[tuple[str, str], tuple[int, int]]) -> dict[Column, float]:
+def _solve(known: Sequence[tuple[Probe, float]], tiles: Tiles, outside: Collection[Kind] = ()) -> dict[Column, float]:
     """Return ns per unit of every unknown."""
     import numpy as np
     from scipy.optimize import nnls
 
-    rows = [(_row(probe, tiles), time) for probe, time in known]
+    rows = [(_row(probe, tiles, outside), time) for probe, time in known]
     columns = sorted({column for row, _ in rows for column in row})
     place = {column: index for index, column in enumerate(columns)}
     left = np.zeros((len(rows), len(columns)))

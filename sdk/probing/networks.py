@@ -17,13 +17,15 @@ Made = tuple[Any, tuple[Any, ...]]
 class Network:
     """A chain: its `name`, what `make` returns (module, example inputs), whether its layers are tried in every scheme.
 
-    `border`: in those alone that compute with static 8-bit activations, between operators that do not.
+    `border`: in those alone that compute with static 8-bit activations, between operators that do not. `among_floats`: its
+    pointwise layers stay in floats, and only schemes count whose other layers the runtime's accelerated part does not take.
     """
 
     name: str
     make: Callable[[], Made]
     layers: bool = True
     border: bool = False
+    among_floats: bool = False
 
 
 def all_networks() -> tuple[Network, ...]:
@@ -54,6 +56,8 @@ LINEAR = (
 )  # fmt: skip
 """Inputs, outputs, rows, layers."""
 
+ALTERNATING = ((32, 112, 2, 3), (96, 56, 3, 3), (144, 28, 6, 5), (240, 14, 8, 5), (512, 14, 4, 3), (672, 7, 8, 3), (64, 14, 8, 3))
+"""Channels, side, pairs of a pointwise and a depthwise layer, kernel."""
 STREAMED = ((512, 2), (1024, 2), (1024, 5), (1536, 4), (2048, 4))
 """Width and layers of chains of one row each, which read 2, 8, 21, 38 and 67 MB of weights."""
 
@@ -62,6 +66,8 @@ def _layers() -> list[Network]:
     found = [Network(f"pointwise {shape}", lambda shape=shape: _pointwise(*shape)) for shape in POINTWISE]  # type: ignore[misc]
     found += [Network(f"conv2d {shape}", lambda shape=shape: _convolutions(*shape)) for shape in CONVOLUTIONS]  # type: ignore[misc]
     found += [Network(f"depthwise {shape}", lambda shape=shape: _depthwise(*shape)) for shape in DEPTHWISE]  # type: ignore[misc]
+    for pairs in ALTERNATING:
+        found.append(Network(f"alternating {pairs}", lambda pairs=pairs: _alternating(*pairs), among_floats=True))  # type: ignore[misc]
     found += [Network(f"linear {shape}", lambda shape=shape: _linear(*shape)) for shape in LINEAR]  # type: ignore[misc]
     for shape in ((40, 128, 200, 3, 5), (128, 256, 100, 3, 3), (256, 256, 25, 3, 3), (16, 32, 800, 4, 9)):
         found.append(Network(f"conv1d {shape}", lambda shape=shape: _signals(*shape)))  # type: ignore[misc]
@@ -101,6 +107,17 @@ def _depthwise(channels: int, side: int, count: int, kernel: int) -> Made:
 
     layers = [torch.nn.Conv2d(channels, channels, kernel, 1, kernel // 2, groups=channels) for _ in range(count)]
     return torch.nn.Sequential(*layers), (torch.rand(1, channels, side, side),)
+
+
+def _alternating(channels: int, side: int, count: int, kernel: int) -> Made:
+    """Mobile networks in small: every depthwise layer lies between two that the accelerated part takes in floats."""
+    import torch
+
+    nn, body = torch.nn, []
+    for _ in range(count):
+        body += [nn.Conv2d(channels, channels, 1), nn.ReLU6()]
+        body += [nn.Conv2d(channels, channels, kernel, 1, kernel // 2, groups=channels), nn.ReLU6()]
+    return nn.Sequential(*body, nn.Conv2d(channels, channels, 1)), (torch.rand(1, channels, side, side),)
 
 
 def _linear(one: int, two: int, rows: int, count: int) -> Made:

@@ -129,6 +129,6 @@ def bounds(probes: Sequence[Probe], timed: Timed, kernels: Kernels) -> tuple[flo
 
 def predicted(probe: Probe, times: KernelTimes) -> float:
     """Return the ns that the kernels' times say of one artifact of the probe."""
-    steps = sum(times.step(step, probe.scheme if step.layer is not None else "") for step in probe.steps)
-    return max(1.0, steps + sum(map(times.convert, probe.converted)))
+    steps = sum(map(times.step, probe.steps, probe.schemes))
+    return max(1.0, steps + sum(map(times.convert, probe.converted)) + times.borders(probe.steps, probe.schemes))
 

@@ -32,7 +32,8 @@ def probes(*names: str) -> list[Probe]:
         if network.name.startswith(names):
             module, example = network.make()
             steps = steps_of(load_model(module.eval(), example))
-            found.append(Probe(network.name, "fp32", Path("none"), steps, (), ()))
+            schemes = tuple("fp32" if step.layer else "" for step in steps)
+            found.append(Probe(network.name, "fp32", Path("none"), steps, schemes, (), ()))
     return found
 
 
@@ -75,7 +76,7 @@ def test_probes_come_back_from_disk(tmp_path: Path) -> None:
     probe = probes("pointwise (16")[0]
     file = tmp_path / "model.bin"
     file.write_bytes(b"artifact")
-    kept = Probe(probe.network, "fp32", file, probe.steps, (7,), ("float32:1x2",))
+    kept = Probe(probe.network, "fp32", file, probe.steps, probe.schemes, (7,), ("float32:1x2",), True)
     (tmp_path / "entry").mkdir()
     save_probes([kept], tmp_path / "entry")
     found = load_probes(tmp_path / "entry")
