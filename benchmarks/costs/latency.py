@@ -146,14 +146,18 @@ def summary(rows: Sequence[Any]) -> dict[str, Any]:
 
 
 def kendall(rows: Sequence[Any]) -> float | None:
-    """Kendall's tau over pairs of plans whose measured times differ by more than the noise of both (else a pair is a tie)."""
+    """Kendall's tau over pairs of plans whose measured times differ by more than the noise of both (else a pair is a tie).
+
+    A pair that is predicted alike (within 1 %: the same kernels) is neither right nor wrong, but counts.
+    """
     agree, count = 0, 0
     for one, two in itertools.combinations(rows, 2):
         gap = one["measured_ms"] / two["measured_ms"] - 1
         if abs(gap) <= max(one["noise"], two["noise"]):
             continue
         count += 1
-        agree += 1 if (one["predicted_ms"] > two["predicted_ms"]) == (gap > 0) else -1
+        said = one["predicted_ms"] / two["predicted_ms"] - 1
+        agree += 0 if abs(said) < 0.01 else 1 if (said > 0) == (gap > 0) else -1
     return agree / count if count else None
 
 

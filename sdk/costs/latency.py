@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from sdk.costs.activations import activations
-from sdk.costs.work import LAYOUT, Step, steps_of
+from sdk.costs.work import LAYOUT, ROW, Step, steps_of
 from sdk.devices import Kernel, Kernels
 from sdk.models import Model
 from sdk.schemes import scheme_named
@@ -74,7 +74,7 @@ class KernelTimes:
 
 
 _PLAIN = {
-    "pointwise": "conv2d", "pointwise1d": "pointwise", "conv1d": "conv2d", "depthwise_large": "depthwise",
+    ROW: "linear", "pointwise": "conv2d", "pointwise1d": "pointwise", "conv1d": "conv2d", "depthwise_large": "depthwise",
     "conv_transpose1d": "conv_transpose2d", "conv_transpose2d": "conv2d",
 }  # fmt: skip
 """Kind → the kind whose kernels are most like its own."""

@@ -17,6 +17,8 @@ FEATURES = ("macs", "outputs", "inputs", "weights", "calls")
 """What the time of a step is a weighted sum of."""
 LAYOUT = "layout"
 """Kind of the step that brings an image of the caller into the order of the kernels, or back."""
+ROW = "linear_row"
+"""Kind of a linear layer of one row: a matrix by a vector, for which kernels of their own exist."""
 CHANNELS_LAST = (
     "conv2d", "pointwise", "depthwise", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "upsample",
 )  # fmt: skip
@@ -43,10 +45,11 @@ class Step:
     weights: int
     calls: int = 1
 
-    def features(self, tile: tuple[int, int]) -> tuple[float, ...]:
-        """Return the values of FEATURES; kernels compute whole tiles of (channels, depth), the rest is padding."""
-        wide, deep = (-(-size // step) * step for size, step in zip((self.channels, self.depth), tile, strict=True))
-        macs = self.positions * self.groups * wide * self.taps * deep
+    def features(self, tile: tuple[int, int, int]) -> tuple[float, ...]:
+        """Return the values of FEATURES; kernels compute whole tiles of (positions, channels, depth), the rest is padding."""
+        sizes = (self.positions, self.channels, self.depth)
+        high, wide, deep = (-(-size // step) * step for size, step in zip(sizes, tile, strict=True))
+        macs = high * self.groups * wide * self.taps * deep
         return (float(macs), float(self.outputs), float(self.inputs), float(self.weights), float(self.calls))
 
 
@@ -92,7 +95,8 @@ def _of_layer(node: Any, layer: Layer) -> Step:
     if layer.kind == "depthwise":
         return Step(kind, layer.name, _positions(out), 1, layer.shape[0], taps, 1, **sizes)
     if layer.kind == "linear":
-        return Step(kind, layer.name, math.prod(out[:-1]), 1, channels, 1, layer.shape[1], **sizes)
+        rows = math.prod(out[:-1])
+        return Step(ROW if rows == 1 else kind, layer.name, rows, 1, channels, 1, layer.shape[1], **sizes)
     depth = layer.parameters // (channels * groups * taps)
     positions = _positions(fed if layer.kind.startswith("conv_transpose") else out)
     return Step(kind, layer.name, positions, groups, channels, taps, depth, **sizes)

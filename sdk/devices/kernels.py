@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Nanoseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Size = Annotated[int, Field(ge=1, le=64)]
 Text = Annotated[str, Field(strict=True, min_length=1)]
 
 
@@ -17,13 +18,14 @@ class _Frozen(BaseModel):
 class Kernel(_Frozen):
     """The time of one kernel call: `ns` per multiply-accumulate, element written, element read, weight, and call.
 
-    `kind`: a layer's kernel kind or an operator, `scheme` the layer's (empty: floats). `tile`: output channels and inputs per
-    channel are computed in multiples of these. `outside`: the runtime computes it itself, not in its accelerated part.
+    `kind`: a layer's kernel kind or an operator, `scheme` the layer's (empty: floats). `tile`: positions, output channels and
+    inputs per channel are computed in multiples of these. `outside`: the runtime computes it itself, not in its accelerated
+    part.
     """
 
     kind: Text
     scheme: str = ""
-    tile: tuple[Annotated[int, Field(ge=1, le=64)], Annotated[int, Field(ge=1, le=64)]] = (1, 1)
+    tile: tuple[Size, Size, Size] = (1, 1, 1)
     ns: tuple[Nanoseconds, Nanoseconds, Nanoseconds, Nanoseconds, Nanoseconds]
     outside: bool = False
 

@@ -6,15 +6,18 @@ runtime come from one system, in which a network may hold several kinds.
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from sdk.costs.latency import BORDER, CONVERT, borders, packed_bytes
-from sdk.costs.work import FEATURES, LAYOUT, Step
+from sdk.costs.work import FEATURES, LAYOUT, ROW, Step
 from sdk.devices.kernels import Kernel
 from sdk.probing.artifacts import Probe
 
-LAYERS = frozenset({"pointwise", "pointwise1d", "conv1d", "conv2d", "depthwise", "depthwise_large", "linear", "conv_transpose1d",
-                    "conv_transpose2d", "lstm", "gru"})  # fmt: skip
+LAYERS = frozenset({"pointwise", "pointwise1d", "conv1d", "conv2d", "depthwise", "depthwise_large", "linear", ROW,
+                    "conv_transpose1d", "conv_transpose2d", "lstm", "gru"})  # fmt: skip
 USED: dict[str, tuple[str, ...]] = {
     "embedding": ("outputs", "calls"), "matmul": ("macs", "outputs", "calls"),
     "scaled_dot_product_attention": ("macs", "outputs", "calls"), "mean": ("inputs", "calls"),
@@ -23,45 +26,84 @@ USED: dict[str, tuple[str, ...]] = {
     "depthwise_large": ("macs", "outputs", "calls"),
 }  # fmt: skip
 """Kind → the features that its time depends on; other layers use all, other operators what they write and their calls."""
-TILES = tuple((wide, deep) for wide in (1, 8, 16, 32) for deep in (1, 4, 8, 16))
-"""Tiles that are tried: output channels x inputs per channel."""
+HIGH = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)
+"""Positions of the tiles that are tried."""
+WIDE = tuple((wide, deep) for wide in (1, 8, 16, 32) for deep in (1, 4, 8, 16))
+"""Output channels x inputs per channel of the tiles that are tried."""
+FLOATS = "fp32"
+ALIKE = 0.1
+"""Logarithm of the median ratio of two schemes' times below which they share a kernel: a probe's own noise."""
 RIDGE = 0.02
 """Weight of what pulls a coefficient towards an equal share of the time where the shapes cannot tell them apart."""
 
 Kind = tuple[str, str]
 Column = tuple[str, str, str]
-Tiles = Mapping[Kind, tuple[int, int]]
+Tile = tuple[int, int, int]
+Tiles = Mapping[Kind, Tile]
+NO_TILE: Tile = (1, 1, 1)
 
 
 def fit_kernels(probes: Sequence[Probe], times: Mapping[int, float]) -> list[Kernel]:
     """Return the kernels from `times` (place of the probe → ns); kinds and schemes that no probe ran have none."""
-    known = [(probe, times[place]) for place, probe in enumerate(probes) if place in times and not _streams(probe)]
-    tiles, outside = _tiles(known), _outside(probes)
+    timed = [(probe, times[place]) for place, probe in enumerate(probes) if place in times and not _streams(probe)]
+    shared = _shared(timed)
+    known = [(_renamed(probe, shared), time) for probe, time in timed]
+    tiles, outside = _tiles(known), _outside(known)
     found = _solve(known, tiles, outside)
     rows = sorted({column[:2] for column in found})
-    return [
-        Kernel(kind=kind, scheme=scheme, tile=tiles.get((kind, scheme), (1, 1)), outside=(kind, scheme) in outside,
-               ns=tuple(float(f"{found.get((kind, scheme, name), 0.0):.5g}") for name in FEATURES))  # type: ignore[arg-type]
-        for kind, scheme in rows
-    ]  # fmt: skip
+    kernels = {
+        kind: Kernel(kind=kind[0], scheme=kind[1], tile=tiles.get(kind, NO_TILE), outside=kind in outside,
+                     ns=tuple(float(f"{found.get((*kind, name), 0.0):.5g}") for name in FEATURES))  # type: ignore[arg-type]
+        for kind in rows
+    }  # fmt: skip
+    for (kind, scheme), same in shared.items():
+        kernels[kind, scheme] = kernels[kind, same].model_copy(update={"scheme": scheme})
+    return [kernels[kind] for kind in sorted(kernels)]
 
 
-def _outside(probes: Sequence[Probe]) -> frozenset[Kind]:
+def _shared(known: Sequence[tuple[Probe, float]]) -> dict[Kind, str]:
+    """(kind, scheme) → the scheme whose kernel it shares: weights alone that a runtime unpacks to floats when it loads.
+
+    That is seen in the times: chains of the same shapes, in float activations, take as long as in floats. One fit of all of
+    them is more exact than one of each, and predicts no difference where there is none.
+    """
+    times: dict[tuple[str, str], dict[str, float]] = {}
+    for probe, time in known:
+        if _own(probe) in LAYERS and packed_bytes(probe.scheme) == 4:
+            times.setdefault((_own(probe), probe.scheme), {})[probe.network] = time
+    found = {}
+    for (kind, scheme), mine in times.items():
+        floats = times.get((kind, FLOATS), {})
+        ratios = [mine[network] / floats[network] for network in mine if network in floats]
+        if scheme != FLOATS and len(ratios) >= 3 and abs(math.log(statistics.median(ratios))) <= ALIKE:
+            found[kind, scheme] = FLOATS
+    return found
+
+
+def _renamed(probe: Probe, shared: Mapping[Kind, str]) -> Probe:
+    """The probe with every scheme called by the one whose kernel it shares."""
+    schemes = tuple(shared.get((step.kind, each), each) for step, each in zip(probe.steps, probe.schemes, strict=True))
+    return replace(probe, scheme=shared.get((_own(probe), probe.scheme), probe.scheme), schemes=schemes)
+
+
+def _outside(known: Sequence[tuple[Probe, float]]) -> frozenset[Kind]:
     """The kinds and schemes whose own chains the accelerated part leaves to the runtime."""
     votes: dict[Kind, list[bool]] = {}
-    for probe in probes:
+    for probe, _ in known:
         if _own(probe) in LAYERS:
             votes.setdefault((_own(probe), probe.scheme), []).append(probe.outside)
     return frozenset(kind for kind, said in votes.items() if sum(said) > len(said) / 2)
 
 
-def _tiles(known: Sequence[tuple[Probe, float]]) -> dict[Kind, tuple[int, int]]:
+def _tiles(known: Sequence[tuple[Probe, float]]) -> dict[Kind, Tile]:
     """The tile of each kernel that fits its own chains best."""
     found = {}
     for kind, scheme in sorted({(_own(probe), probe.scheme) for probe, _ in known if _own(probe) in LAYERS}):
         chains = [(probe, time) for probe, time in known if (_own(probe), probe.scheme) == (kind, scheme)]
         if len(chains) >= 6:
-            found[kind, scheme] = min(TILES, key=lambda tile: _misfit(chains, {(kind, scheme): tile}))
+            wide = min(((1, *wide) for wide in WIDE), key=lambda tile: _misfit(chains, {(kind, scheme): tile}))
+            tiles = ((high, *wide[1:]) for high in HIGH)
+            found[kind, scheme] = min(tiles, key=lambda tile: _misfit(chains, {(kind, scheme): tile}))
     return found
 
 
@@ -99,7 +141,7 @@ def _row(probe: Probe, tiles: Tiles, outside: Collection[Kind]) -> dict[Column, 
 
 def _features(step: Step, scheme: str, tiles: Tiles) -> list[tuple[str, float]]:
     used = USED.get(step.kind, FEATURES if step.layer is not None else ("outputs", "calls"))
-    values = zip(FEATURES, step.features(tiles.get((step.kind, scheme), (1, 1))), strict=True)
+    values = zip(FEATURES, step.features(tiles.get((step.kind, scheme), NO_TILE)), strict=True)
     return [(name, value) for name, value in values if name in used and value] if step.calls else []
 
 

@@ -44,7 +44,7 @@ def kernels(**words: Any) -> Kernels:
     fast, slow = (0.01, 0.1, 0.05, 0.02, 100.0), (0.04, 0.4, 0.2, 0.1, 400.0)
     rows = [Kernel(kind="convert", ns=(0, 0.3, 0, 0, 50)), Kernel(kind="add", ns=(0, 0.5, 0, 0, 200))]
     for kind in ("conv2d", "pointwise", "depthwise", "linear"):
-        rows += [Kernel(kind=kind, scheme=name, ns=fast if "static" in name else slow, tile=(8, 4)) for name in NAMES]
+        rows += [Kernel(kind=kind, scheme=name, ns=fast if "static" in name else slow, tile=(1, 8, 4)) for name in NAMES]
     given: dict[str, Any] = {"runtime": "made up", "origin": "made up", "tail": 1.1, "error": (-0.1, 0.2), "rows": tuple(rows)}
     return Kernels(**{**given, **words})
 

@@ -17,8 +17,8 @@ from sdk.probing.networks import all_networks
 from sdk.probing.probing import predicted
 
 ROWS = (
-    Kernel(kind="pointwise", scheme="fp32", tile=(16, 1), ns=(0.016, 0.1, 0.05, 0.01, 800.0)),
-    Kernel(kind="conv2d", scheme="fp32", tile=(16, 1), ns=(0.015, 0.2, 0.05, 0.01, 900.0)),
+    Kernel(kind="pointwise", scheme="fp32", tile=(1, 16, 1), ns=(0.016, 0.1, 0.05, 0.01, 800.0)),
+    Kernel(kind="conv2d", scheme="fp32", tile=(1, 16, 1), ns=(0.015, 0.2, 0.05, 0.01, 900.0)),
     Kernel(kind="layout", ns=(0, 0.6, 0, 0, 700.0)),
     Kernel(kind="add", ns=(0, 0.2, 0, 0, 500.0)),
     Kernel(kind="relu", ns=(0, 0.1, 0, 0, 300.0)),
