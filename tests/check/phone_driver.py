@@ -14,9 +14,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from sdk.bundles import open_bundle
 from sdk.check import CheckRequest, check_bundle, checking, protocols
 from sdk.check.runners import remote
+from sdk.check.runners.catalogue import find_runner
+from sdk.check.runners.runner import Job
+from sdk.check.runners.timer import Batch
 from sdk.errors import SdkError
+from sdk.probing import ProbeRequest, probe_device
 from sdk.progress import SilentReporter
 
 ADBD = "/usr/lib/android-sdk/platform-tools/adbd"
@@ -177,6 +182,21 @@ def check(phone: Phone, bundle: str, runs: int) -> dict[str, object]:
     }  # fmt: skip
 
 
+def probe(phone: Phone, bundle: str) -> dict[str, object]:
+    """Draft a profile of the phone, and time a bundle's artifact twice over in a batch, by the C runner."""
+    on, artifact = f"adb:{SERIAL}", open_bundle(Path(bundle)).artifact
+    said = tuple(f"{each.dtype}:{'x'.join(map(str, each.shape))}" for each in open_bundle(Path(bundle)).manifest.model.inputs)
+    drafted = probe_device(ProbeRequest(on), SilentReporter())
+    runner, address = find_runner(on)
+    with runner.open(address, Job(artifact, "tflite", (), ()), 300) as session:
+        told = session.time(Batch((artifact, artifact), (said, said), rounds=3, runs=5, seconds=0.02, deadline=100))
+    return {
+        "cores": sum(cluster.count.value for cluster in drafted.soc.clusters), "kernels": sorted(drafted.kernels),
+        "runtime": told.runtime, "medians": [each.medians for each in told.each], "p90s": [each.p90s for each in told.each],
+        "clean": phone.clean(),
+    }  # fmt: skip
+
+
 def sockets() -> list[str]:
     """Kinds of every socket that any process of this namespace holds, such as `TCP`."""
     found = set()
@@ -190,7 +210,7 @@ def sockets() -> list[str]:
 
 
 def main(root: str, job: str) -> None:
-    """Play what the JSON file `job` says: `faults` with the `bundle` and its two `programs`, then `litert` bundles."""
+    """Play what the JSON file `job` says: `faults` with the `bundle` and its two `programs`, `litert` bundles, a `probe`."""
     os.environ["ANDROID_ADB_SERVER_PORT"] = PORT
     wanted = json.loads(Path(job).read_text())
     phone = Phone(Path(root))
@@ -204,6 +224,8 @@ def main(root: str, job: str) -> None:
     remote.GRACE, checking.SETUP = grace, setup
     for name, path in wanted["litert"].items():
         found[name] = check(phone, path, wanted["runs"])
+    if "probe" in wanted:
+        found["probe"] = probe(phone, wanted["probe"])
     print(json.dumps(found))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -107,10 +108,16 @@ def test_faults_and_an_artifact_on_a_real_adbd(bundle: Path, small: str, tmp_pat
     _runner(tmp_path / "cache", "x86_64")
     found = _play(
         debian(tmp_path / "root", "amd64"), tmp_path, faults=list(ENDS), bundle=str(bundle),
-        programs=_programs(bundle, tmp_path), litert={"litert": small}, runs=50,
+        programs=_programs(bundle, tmp_path), litert={"litert": small}, runs=50, probe=small,
     )  # fmt: skip
     _emulated(found["litert"], "x86_64")
     assert found["litert"]["relative_error"] == 0
+    probed = found["probe"]
+    assert probed["cores"] == os.cpu_count()
+    assert probed["kernels"] == [], "an emulator's times say nothing of a device"
+    assert probed["runtime"].startswith("LiteRT")
+    for medians, p90s in zip(probed["medians"], probed["p90s"], strict=True):
+        assert len(medians) == 3 and all(0 < median <= p90 for median, p90 in zip(medians, p90s, strict=True))
 
 
 def test_an_emulated_arm64_phone(bundle: Path, small: str, real: dict[str, str], tmp_path: Path) -> None:
