@@ -1,4 +1,4 @@
-"""Times the artifacts of a probe in rounds, a batch at a time, and takes the quietest round of each."""
+"""Times the artifacts of a probe in rounds, a batch at a time, and takes the middle round of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUNS = 12
 SECONDS = 0.07
 """Seconds of an artifact in a round, at least."""
 ROUNDS = 3
-"""Rounds through all artifacts: minutes lie between two times of one, so what slows a device down seldom meets all three."""
+"""Rounds through all artifacts: minutes lie between two times of one, so what slows a device down seldom meets two of three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,10 @@ def time_probes(probes: Sequence[Probe], session: Session, report: Reporter) -> 
     if len(known) < len(probes) / 2:
         failed = f"{len(probes) - len(known)} of {len(probes)} kernels of the probe"
         raise CheckFailed(f"{failed} did not run on {session.device.id}")
-    tail = statistics.median(p90 / median for (median, p90), *_ in known.values())
-    spread = statistics.median(statistics.median(median for median, _ in each) / each[0][0] - 1 for each in known.values())
-    return Timed({place: float(each[0][0]) for place, each in known.items()}, max(1.0, tail), spread, runtime)
+    middle = {place: each[len(each) // 2] for place, each in known.items()}
+    tail = statistics.median(p90 / median for median, p90 in middle.values())
+    spread = statistics.median(middle[place][0] / each[0][0] - 1 for place, each in known.items())
+    return Timed({place: float(median) for place, (median, _) in middle.items()}, max(1.0, tail), spread, runtime)
 
 
 def _batch(probes: Sequence[Probe]) -> Batch:

@@ -12,8 +12,9 @@ from torch import nn
 
 import sdk
 from sdk.costs import Costs, LatencyModel
+from sdk.costs.latency import borders
 from sdk.costs.transfer import Peak, core_peak, peak_of, transferred
-from sdk.costs.work import steps_of
+from sdk.costs.work import Step, steps_of
 from sdk.devices import Kernel, Kernels, find_device
 from sdk.devices.writing import profile_text
 from sdk.errors import BadInput, BudgetError
@@ -58,10 +59,35 @@ def model() -> Any:
 def test_steps_count_what_the_layers_do(model: Any) -> None:
     steps = {step.layer: step for step in steps_of(model) if step.layer}
     for layer in model.inventory.layers:
-        assert steps[layer.name].features((1, 1))[0] == layer.macs
-    assert steps["first"].features((16, 4))[0] == 64 * 16 * 9 * 4
+        assert steps[layer.name].features((1, 1, 1))[0] == layer.macs
+    assert steps["first"].features((1, 16, 4))[0] == 64 * 16 * 9 * 4
     attention = next(step for step in steps_of(model) if step.kind == "scaled_dot_product_attention")
-    assert attention.features((1, 1))[0] == 2 * 64 * 64 * 32
+    assert attention.features((1, 1, 1))[0] == 2 * 64 * 64 * 32
+
+
+def test_tiles_pad_positions_channels_and_depth() -> None:
+    step = Step("linear", "l", 5, 1, 10, 1, 7, 35, 50, 70)
+    assert step.features((4, 8, 4))[0] == 8 * 16 * 8
+    assert step.features((1, 1, 1))[0] == 5 * 10 * 7
+
+
+def test_borders_lie_between_inside_and_outside() -> None:
+    chain = [Step("linear", name, 1, 1, 4, 1, 4, 4, size, 16) for name, size in (("a", 4), ("b", 5), ("c", 6), ("d", 7))]
+    chain.insert(1, Step("view", None, 0, 0, 0, 0, 0, 0, 0, 0, calls=0))
+    schemes = ["int4_channel", "", "int4_channel", "fp32", "int4_channel"]
+    assert borders(chain, schemes, {("linear", "int4_channel")}) == [5, 6]
+    assert not borders(chain, schemes, ())
+
+
+def test_a_plan_pays_for_its_borders(model: Any) -> None:
+    inside = kernels()
+    border = Kernel(kind="border", ns=(0, 1.0, 0, 0, 1000.0))
+    rows = [row.model_copy(update={"outside": (row.kind, row.scheme) == ("conv2d", NAMES[0])}) for row in inside.rows]
+    priced = LatencyModel(model, inside.model_copy(update={"rows": (*rows, border)}))
+    alike, mixed = ({layer.name: name for layer in model.inventory.layers} for name in (NAMES[1], NAMES[0]))
+    free = LatencyModel(model, inside)
+    assert priced.median(alike) == pytest.approx(free.median(alike))
+    assert priced.median(mixed) > free.median(mixed)
 
 
 def test_what_costs_nothing_has_no_calls(model: Any) -> None:

@@ -57,7 +57,7 @@ def test_whatever_a_device_says_the_draft_is_a_profile(said: str) -> None:
 
 
 def test_kernels_survive_the_file(tmp_path: Path) -> None:
-    linear = Kernel(kind="linear", scheme="fp32", tile=(16, 1), ns=(0.1, 0.2, 0.0, 1e-05, 300.0))
+    linear = Kernel(kind="linear", scheme="fp32", tile=(1, 16, 1), ns=(0.1, 0.2, 0.0, 1e-05, 300.0))
     rows, stream = (linear, Kernel(kind="add", ns=(0, 1, 0, 0, 2))), ((10, 0.1), (20, 0.2))
     found = Kernels(runtime="r", origin="o: with, odd 'signs'", tail=1.05, error=(-0.1, 0.1), stream=stream, rows=rows)
     profile = find_device("host").model_copy(update={"kernels": {"tflite": found}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -84,3 +85,17 @@ def test_probes_come_back_from_disk(tmp_path: Path) -> None:
         (kept.network, kept.scheme, kept.steps, kept.converted, kept.inputs)
     ]
     assert found[0].file.read_bytes() == b"artifact"
+
+
+def test_schemes_that_take_as_long_share_a_kernel() -> None:
+    made = probes("pointwise (")
+    truth = [predicted(probe, KernelTimes(KERNELS)) for probe in made]
+    named = [[replace(probe, scheme=name, schemes=tuple(name if each else "" for each in probe.schemes)) for probe in made]
+             for name in ("fp32", "fp16", "int4_channel")]  # fmt: skip
+    toss = random.Random(1)
+    factors = [toss.uniform(0.95, 1.05) for _ in (*made, *made)] + [3.0] * len(made)
+    everything = [probe for each in named for probe in each]
+    times = {place: time * factor for place, (time, factor) in enumerate(zip(truth * 3, factors, strict=True))}
+    rows = {row.scheme: row for row in fit_kernels(everything, times) if row.kind == "pointwise"}
+    assert rows["fp16"].ns == rows["fp32"].ns
+    assert rows["int4_channel"].ns[0] > 2 * rows["fp32"].ns[0]
