@@ -140,16 +140,13 @@ def _fix_lifted(flat: Any, lifted: Lifted, count: int) -> None:
 def _write_true_weights(flat: Any, model: Model, places: Mapping[str, tuple[Place, ...]]) -> None:
     """Put every layer's own weight into its tensor (the converter saw changed ones where layers were equal)."""
     from sdk.models.rewrite import attribute
-    from targets.tflite.match import CHANNEL_AXIS
 
     module = model.module()
     for found in places.values():
         for place in found:
             array = place.arrange(attribute(module, place.parameter).detach().numpy())
             if place.ratio is not None:
-                shape = [1] * array.ndim
-                shape[CHANNEL_AXIS[place.builtin]] = -1
-                array = array * place.ratio.reshape(shape)
+                array = array * place.over_channels(place.ratio)
             flat.subgraphs[0].tensors[place.tensor].buffer = new_buffer(flat, array)
 
 

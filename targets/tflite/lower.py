@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdk.errors import LoweringError
-from sdk.lowering import Quantized
+from sdk.lowering import Quantized, Range
 from sdk.models import Layer
 from sdk.rounding import Grid
+from sdk.sensitivity.ranges import affine_range
 from targets.tflite.convert import FloatModel
 from targets.tflite.flatbuffer import as_bytes, new_tensor, read, tensor_array, write
 from targets.tflite.layout import SEPARATOR
@@ -69,7 +70,7 @@ def _apply(flat: Any, layer: Layer, place: Place, grid: Grid, quantized: Quantiz
         op = graph.operators[index]
         recipe = Recipe(weight, parameters, mode)
         if mode == "static":
-            recipe = _static(flat, op, recipe, layer, quantized)
+            recipe = _static(flat, op, recipe, layer, quantized, place)
         out[_scope(flat, op)] = recipe
     return out
 
@@ -80,7 +81,7 @@ def _scope(flat: Any, op: Any) -> str:
     return str(tfl_flatbuffer_utils.get_op_scope(op, flat.subgraphs[0].tensors))
 
 
-def _static(flat: Any, op: Any, recipe: Recipe, layer: Layer, quantized: Quantized) -> Recipe:
+def _static(flat: Any, op: Any, recipe: Recipe, layer: Layer, quantized: Quantized, place: Place) -> Recipe:
     """Add the calibrated ranges and an integer bias of the operator's own."""
     import numpy as np
 
@@ -96,7 +97,15 @@ def _static(flat: Any, op: Any, recipe: Recipe, layer: Layer, quantized: Quantiz
         own = new_tensor(flat, f"{recipe.weight}/bias", [channels], "FLOAT32", bias.reshape(-1))
         op.inputs = np.asarray([*op.inputs[:position], own], np.int32)
     parameters = with_bias(recipe.parameters, bias.reshape(-1), found)
-    return Recipe(recipe.weight, parameters, "static", found, quantized.ranges[layer.output])
+    return Recipe(recipe.weight, parameters, "static", found, _folded(quantized.ranges[layer.output], place.ratio))
+
+
+def _folded(found: Range, ratio: Any) -> Range:
+    """The range of an output that the converter multiplies by a factor per channel: what all channels together may reach."""
+    if ratio is None:
+        return found
+    ends = [factor * (code - found.zero_point) * found.scale for factor in (ratio.min(), ratio.max()) for code in (-128, 127)]
+    return affine_range(float(min(ends)), float(max(ends)))
 
 
 def _readers(flat: Any, tensor: int) -> int:

@@ -24,7 +24,7 @@ class Place:
 
     `tensor` is its index and `operators` the indices of those that read it, all of kind `builtin`. `axes` is the
     permutation from the parameter's axes to the file's, `flip` whether its spatial axes are reversed, `shape` the
-    shape there. `ratio` multiplies each output channel (the converter merged a factor into the weight), or None.
+    shape there. `ratio` multiplies each output channel (the converter merged a factor into the weight, of any sign), or None.
     `rows` are the rows of the parameter that the file keeps, or None for all.
     """
 
@@ -47,6 +47,19 @@ class Place:
         if self.flip:
             moved = moved[:, ::-1, ::-1, :]
         return np.ascontiguousarray(moved.reshape(self.shape))
+
+    @property
+    def factors(self) -> Any:
+        """The ratio as (signs of the codes, factors of the scales), each over the file's channels; zero is the sign's."""
+        import numpy as np
+
+        return np.sign(self.ratio), np.where(self.ratio == 0, 1, np.abs(self.ratio)).astype(np.float32)
+
+    def over_channels(self, values: Any) -> Any:
+        """Return one value per channel in the shape that multiplies an array of the file."""
+        shape = [1] * len(self.shape)
+        shape[CHANNEL_AXIS[self.builtin]] = -1
+        return values.reshape(shape)
 
 
 def find_places(flat: Any, model: Model, weights: Mapping[str, Any], rows: Mapping[str, Any]) -> dict[str, tuple[Place, ...]]:
@@ -152,5 +165,6 @@ def _fit(a: Any, w: Any) -> Any:
     error = np.abs(a - ratio[:, None] * w).max(1)
     if w.shape[1] == 1 and not np.allclose(ratio, ratio[0], rtol=1e-4):
         return None  # one weight per channel: any two vectors are proportional
-    good = (error <= 1e-5 * np.abs(a).max(1).clip(1e-30)) & ((ratio > 0) | (energy == 0))
-    return ratio.astype(np.float32) if bool(good.all()) else None
+    good = error <= 1e-5 * np.abs(a).max(1).clip(1e-30)
+    told = np.mean((ratio != 0) & (energy > 0))  # channels that a factor of zero leaves empty say nothing
+    return ratio.astype(np.float32) if bool(good.all()) and told >= 0.5 else None

@@ -12,6 +12,7 @@ from typing import Any
 
 from sdk.lowering import Range
 from sdk.rounding import Grid
+from sdk.rounding.round import LEAST_SCALE
 from sdk.schemes import Scheme
 from targets.tflite.match import CHANNEL_AXIS, Place
 
@@ -59,9 +60,15 @@ def weight_parameters(place: Place, grid: Grid) -> Any:
         quantized_dimension=CHANNEL_AXIS[place.builtin],
         scale=scale if grouped else scale.reshape(-1),
         zero_point=np.zeros(scale.size, np.int64),
-        quantized_data=place.arrange(grid.codes.numpy()),
+        quantized_data=stored_codes(place, grid),
         block_size=grid.scheme.group,
     )
+
+
+def stored_codes(place: Place, grid: Grid) -> Any:
+    """The integers in the layout of the file: a channel whose factor is negative changes their sign."""
+    codes = place.arrange(grid.codes.numpy())
+    return codes if place.ratio is None else (codes * place.over_channels(place.factors[0])).astype(codes.dtype)
 
 
 def stored_float(place: Place, grid: Grid) -> Any:
@@ -69,13 +76,14 @@ def stored_float(place: Place, grid: Grid) -> Any:
     array = place.arrange(grid.value.numpy())
     if place.ratio is None:
         return array
-    shape = [1] * array.ndim
-    shape[CHANNEL_AXIS[place.builtin]] = -1
-    return array * place.ratio.reshape(shape)
+    return array * place.over_channels(place.ratio)
 
 
 def stored_scale(place: Place, grid: Grid) -> Any:
-    """The scales (float32 [channels, groups]) as the file holds them: group scales in bfloat16's precision."""
+    """The scales (float32 [channels, groups]) as the file holds them: group scales in bfloat16's precision.
+
+    A factor that the converter merged may take a group's scale below what float16 holds: then it is the least of those.
+    """
     import numpy as np
     import torch
 
@@ -83,9 +91,9 @@ def stored_scale(place: Place, grid: Grid) -> Any:
     if place.rows is not None:
         scale = scale[torch.from_numpy(place.rows)]
     if place.ratio is not None:
-        scale = scale * torch.from_numpy(place.ratio).unsqueeze(1)
+        scale = scale * torch.from_numpy(place.factors[1]).unsqueeze(1)
     if grid.scheme.granularity == "group":
-        scale = scale.to(torch.bfloat16).to(torch.float16).float()
+        scale = scale.to(torch.bfloat16).to(torch.float16).float().clamp(min=LEAST_SCALE)
     return np.ascontiguousarray(scale.numpy())
 
 

@@ -43,5 +43,5 @@ def _stored_grid(place: Place, grid: Grid) -> Grid:
         return grid
     scale = torch.from_numpy(stored_scale(place, grid))
     if place.ratio is not None:
-        scale = scale / torch.from_numpy(place.ratio).unsqueeze(1)
+        scale = scale / torch.from_numpy(place.factors[1]).unsqueeze(1)
     return dataclasses.replace(grid, scale=scale)

@@ -16,8 +16,10 @@ pytest.importorskip("litert_torch")
 
 from sdk.errors import CheckFailed, LoweringError
 from sdk.models.load import load_model
+from sdk.models.samples import take_samples
 from sdk.quantize import quantize
 from sdk.schemes.catalogue import scheme_named
+from sdk.sensitivity.ranges import calibrate_ranges
 from targets.tflite import TARGET
 from targets.tflite.checks import checked
 
@@ -170,8 +172,10 @@ def test_the_folder_imports_no_toolchain() -> None:
 SAME = """
 import hashlib, pathlib, sys, torch
 from sdk.models.load import load_model
+from sdk.models.samples import take_samples
 from sdk.quantize import quantize
 from sdk.schemes.catalogue import scheme_named
+from sdk.sensitivity.ranges import calibrate_ranges
 from targets.tflite import TARGET
 torch.manual_seed(0)
 module = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 8)).eval()
@@ -191,3 +195,43 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
         for i in range(2)
     }
     assert len(found) == 1
+
+
+class Scaled(nn.Module):
+    """A branch with a factor per channel (layer scale), which the converter folds into the last weight."""
+
+    def __init__(self, factors: torch.Tensor) -> None:
+        super().__init__()
+        self.wide, self.narrow, self.factors = nn.Linear(64, 128), nn.Linear(128, 64), nn.Parameter(factors)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.narrow(self.wide(x).relu()) * self.factors
+
+
+@pytest.mark.parametrize("scheme", ["int8_channel", "int8_channel_dynamic", "int8_channel_static", "int4_g32_dynamic", "fp16"])
+@pytest.mark.parametrize("least", [-0.5, 0.001])
+def test_factors_of_any_sign_are_folded(scheme: str, least: float, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    factors = torch.linspace(least, -2 * least if least < 0 else 2 * least, 64)
+    factors[:3] = 0
+    model = load_model(Scaled(factors).eval(), (torch.randn(4, 64),))
+    static = model.inventory.layers if scheme.endswith("static") else ()
+    samples = take_samples(model, [(torch.randn(4, 64),) for _ in range(8)], 8)
+    quantized = quantize(
+        model, {layer.name: scheme_named(scheme) for layer in model.inventory.layers}, calibrate_ranges(model, static, samples)
+    )
+    path = tmp_path / "model.tflite"
+    TARGET.lower(quantized, path, None, lambda _: None)
+    image = torch.randn(4, 64)
+    found = TARGET.open(path).run([image.numpy()])[0]
+    wanted = model.module()(image)[0].detach().numpy()
+    assert np.all(found[:, :3] == 0)
+    assert np.linalg.norm(found - wanted) <= {"fp16": 2e-3, "int4_g32_dynamic": 0.2}.get(scheme, 0.04) * np.linalg.norm(wanted)
+
+
+def test_groups_whose_scales_vanish_keep_the_least(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = load_model(Scaled(torch.full((64,), 1e-8)).eval(), (torch.randn(4, 64),))
+    quantized = plan(model, by_kind(model, {"linear": "int4_g32_dynamic"}))
+    TARGET.lower(quantized, tmp_path / "model.tflite", None, lambda _: None)
+    assert np.abs(TARGET.open(tmp_path / "model.tflite").run([torch.randn(4, 64).numpy()])[0]).max() < 1e-4
