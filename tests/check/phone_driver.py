@@ -182,6 +182,16 @@ def check(phone: Phone, bundle: str, runs: int) -> dict[str, object]:
     }  # fmt: skip
 
 
+def against_itself(phone: Phone, bundle: str) -> dict[str, object]:
+    """Compare a bundle with itself, both run in turns by the C runner."""
+    result = check_bundle(CheckRequest(Path(bundle), on=f"adb:{SERIAL}", deadline=200.0, baseline=Path(bundle)), SilentReporter())
+    assert result.baseline is not None
+    return {
+        "turns": [len(each.own_ns) for each in (*result.repeats, *result.baseline.repeats)], "clean": phone.clean(),
+        "verdicts": {budget.name: budget.verdict for budget in result.budgets},
+    }  # fmt: skip
+
+
 def probe(phone: Phone, bundle: str) -> dict[str, object]:
     """Draft a profile of the phone, and time a bundle's artifact twice over in a batch, by the C runner."""
     on, artifact = f"adb:{SERIAL}", open_bundle(Path(bundle)).artifact
@@ -210,7 +220,7 @@ def sockets() -> list[str]:
 
 
 def main(root: str, job: str) -> None:
-    """Play what the JSON file `job` says: `faults` with the `bundle` and its two `programs`, `litert` bundles, a `probe`."""
+    """Play what the JSON file `job` says: `faults` with `bundle` and `programs`, `litert` bundles, a `probe` with turns."""
     os.environ["ANDROID_ADB_SERVER_PORT"] = PORT
     wanted = json.loads(Path(job).read_text())
     phone = Phone(Path(root))
@@ -225,6 +235,7 @@ def main(root: str, job: str) -> None:
     for name, path in wanted["litert"].items():
         found[name] = check(phone, path, wanted["runs"])
     if "probe" in wanted:
+        found["turns"] = against_itself(phone, wanted["probe"])
         found["probe"] = probe(phone, wanted["probe"])
     print(json.dumps(found))
 

@@ -112,6 +112,9 @@ def test_faults_and_an_artifact_on_a_real_adbd(bundle: Path, small: str, tmp_pat
     )  # fmt: skip
     _emulated(found["litert"], "x86_64")
     assert found["litert"]["relative_error"] == 0
+    assert found["turns"]["turns"] == [52] * 10
+    assert found["turns"]["verdicts"]["latency against baseline"] == "unjudged", "an emulator's latency is none"
+    assert found["turns"]["verdicts"]["memory against baseline"] == "passed"
     probed = found["probe"]
     assert probed["cores"] == os.cpu_count()
     assert probed["kernels"] == [], "an emulator's times say nothing of a device"

@@ -130,6 +130,9 @@ def test_pythons_runtime_on_the_board_gives_the_recorded_outputs(
     assert found.peak_memory.value is not None and 0 < found.peak_memory.value < 100_000_000
     assert {budget.name: budget.verdict for budget in found.budgets}["max_latency"] == "unjudged" and found.exit_code == 1
     assert {found.origin, found.latency.p90_ms.origin, found.peak_memory.origin} == {"host"}, "this board is this machine"
+    turns = check_bundle(replace(wanted, baseline=out), SilentReporter())
+    assert turns.baseline is not None and len(turns.repeats) == len(turns.baseline.repeats) == 5
+    assert turns.repeats[0].own_ns and turns.budgets[-1].verdict == "passed", "as big as itself"
     assert clean(board)
 
 
