@@ -147,12 +147,13 @@ class MemoryModel:
         return self.file(layer, scheme) if stays else 0
 
     def packed(self, layer: Layer, scheme: Scheme) -> int:
-        """Private bytes that the layer's weight takes while the artifact is loaded."""
+        """Private bytes that the layer's weight takes while the artifact is loaded: each operator that reads it packs its own."""
         row = self._row(layer, scheme)
         inputs = layer.parameters // layer.shape[layer.channel_axis]
         scales = layer.shape[layer.channel_axis] * (inputs // scheme.group if scheme.granularity == "group" else 1)
         stepped = row.stepped * unrolled(layer, self._steps[layer.name] - row.folded) if row.stepped else 0.0
-        return round(row.packed * layer.parameters + stepped + row.scale * scales)
+        readers = 1 if layer.kind == "embedding" else layer.uses
+        return readers * round(row.packed * layer.parameters + stepped + row.scale * scales)
 
     def passing(self, layer: Layer, scheme: Scheme) -> int:
         """Private bytes that exist while the layer is prepared only."""
