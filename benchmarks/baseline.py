@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "snugfit-baseline", help="of the bundles")
     parser.add_argument("--minutes", type=float, default=5, help="begin no trial after that")
     parser.add_argument("--true", action="store_true", help="measure the true sizes of the changes instead, at length")
+    parser.add_argument("--beside", default="nothing", help="what else runs on the machine meanwhile, as the table calls it")
     parser.add_argument("--busy", action="store_true", help="beside a process that computes all the time")
     parser.add_argument("--again", action="store_true", help="forget the trials of earlier calls")
     parser.add_argument("--table", action="store_true", help="only rewrite the page from the results")
@@ -97,7 +98,7 @@ def run(document: dict[str, Any], options: argparse.Namespace) -> None:
     if options.true:
         true.update({kind: true_size(options.folder, kind) for kind in KINDS})
     end = time.monotonic() + 60 * options.minutes
-    others = "a busy process" if options.busy else "nothing"
+    others = "a busy process" if options.busy else options.beside
     while not options.true and time.monotonic() < end:
         counts = {kind: sum(row["kind"] == kind and row["others"] == others for row in rows) for kind in KINDS}
         kind = min(counts, key=counts.__getitem__)
@@ -178,11 +179,11 @@ def _compute() -> None:
 def page() -> None:
     """Write `docs/benchmarks/baseline.md` from the results."""
     document = read("baseline")
-    groups = [(kind, others) for others in ("nothing", "a busy process") for kind in KINDS]
-    rows = [_row(kind, others, document) for kind, others in groups]
+    beside = sorted({row["others"] for row in document["rows"]})
+    rows = [_row(kind, others, document) for others in beside for kind in KINDS]
     write_page(
         "baseline", "Regressions that `sdk check --baseline` finds", intro("benchmarks.baseline", document), NOTE,
-        table([row for row in rows if row["trials"]], COLUMNS),
+        table(rows, COLUMNS),
     )  # fmt: skip
 
 

@@ -25,6 +25,8 @@ LEAST = 5
 """Repeats of a comparison."""
 MISSED, ALARMS = 1.645, 2.326
 """Standard normal quantiles of the errors that are allowed: 1 of 20 regressions missed, 1 alarm in 100 without one."""
+ALIKE = ("model.name", "device", "target")
+"""What two bundles have to share to be compared."""
 Change = Literal["worse", "same", "unclear"]
 
 
@@ -73,8 +75,8 @@ def place(values: Sequence[float]) -> float:
 
 def comparable(now: Manifest, before: Manifest) -> None:
     """Say whether the two bundles can be run in turns; BadInput names what differs."""
-    for what in ("model.name", "device", "target"):
-        ours, theirs = _part(now, what), _part(before, what)
+    made_for = [("accelerator", *(side.accelerator.kind if side.accelerator else "cpu" for side in (now, before)))]
+    for what, ours, theirs in [*((each, _part(now, each), _part(before, each)) for each in ALIKE), *made_for]:
         if ours != theirs:
             raise BadInput(f"--baseline: {what} is {theirs} there and {ours} here: name an earlier bundle of the same")
     ours, theirs = ([(tensor.dtype, tensor.shape) for tensor in side.model.inputs] for side in (now, before))

@@ -64,10 +64,9 @@ def check_bundle(request: CheckRequest, report: Reporter) -> CheckResult:
     runner, address = find_runner(request.on)
     bundle = _whole(request.bundle)
     baseline = _whole(request.baseline) if request.baseline is not None else None
-    for each in (bundle, *([baseline] if baseline is not None else [])):
-        _reaches(each, request.program)
     if baseline is not None:
         comparable(bundle.manifest, baseline.manifest)
+    _reaches(bundle, request.program)
     inputs, outputs = bundle.reference
     job = Job(
         bundle.artifact, bundle.manifest.target, tuple(inputs), tuple(outputs), request.program, request.ssh_config,

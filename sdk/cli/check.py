@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--protocol", default="quick", metavar="NAME", help="quick, full, sustained or soak; by default quick.")
 @click.option("--max-latency", type=Milliseconds(), help="Most ms of p90 on the device, such as 8ms.")
 @click.option("--max-memory", type=Size(), help="Most bytes that it adds to its process, such as 60MB.")
-@click.option("--deadline", type=Positive(), help="Seconds after which a repeat is ended; by default the protocol's.")
+@click.option("--deadline", type=Positive(), help="Whole seconds after which a repeat is ended; by default the protocol's.")
 @click.option("--runner", "program", type=click.Path(path_type=Path), help="A runner of your own for the device.")
 @click.option("--ssh-config", type=click.Path(path_type=Path), help="The configuration file that ssh is to use.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="An earlier bundle: worse by 10 % latency or 5 % memory fails.")
@@ -59,13 +59,14 @@ def COMMAND(out: Path | None, junit: Path | None, as_json: bool, **words: Any) -
 
 
 def failure_of(result: CheckResult) -> str:
-    """Return one sentence for the first budget that was not kept, or an empty text."""
+    """Return one sentence for all budgets that were not kept, or an empty text."""
+    said = []
     for budget in result.budgets:
         if budget.verdict == "failed" or (budget.verdict == "unjudged" and budget.asked == "flag"):
             value = _amount(budget.measured.value, budget.unit)
             why = f" ({budget.why})" if budget.why else ""
-            return f"{budget.name}: {value} where {_amount(budget.limit, budget.unit)} is the limit: {budget.verdict}{why}"
-    return ""
+            said.append(f"{budget.name}: {value} where {_amount(budget.limit, budget.unit)} is the limit: {budget.verdict}{why}")
+    return "; ".join(said)
 
 
 def _show(result: CheckResult) -> None:

@@ -25,8 +25,8 @@ def solve_rows(problem: Problem, limits: Limits, objective: Objective) -> Soluti
     """
     for budget in limits.rows:
         if not any(row.budget == budget for row in problem.rows):
-            measure = ", or measure the device with `sdk devices probe`" if budget == "max_latency" else ""
-            raise BadInput(f"{budget}: nothing predicts it for this target: leave it out, choose another target{measure}")
+            probe = ", or use `sdk devices probe` (LiteRT and ExecuTorch on the CPU)" if budget == "max_latency" else ""
+            raise BadInput(f"{budget}: nothing predicts it for this target: leave it out, choose another target{probe}")
     found = _packed(problem, limits, objective.minimise)
     if found is None:
         raise Infeasible(_offer(problem, limits))

@@ -59,7 +59,7 @@ class RowsOffer:
             )  # fmt: skip
             return f"{said}; raise {' and '.join(each.name for each in hopeless)}, or choose another target or model"
         named = " and ".join(f"{each.name} {shown(each.name, each.value)}" for each in self.limits)
-        ways = [f"{name} to {raised(name, each.given)}" for name, each in by_name.items() if each.given is not None]
+        ways = [f"{name} to at least {raised(name, each.given)}" for name, each in by_name.items() if each.given is not None]
         return f"{named} cannot be met together: raise {' or '.join(ways) if ways else 'two of them'}"
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from sdk.cache import Cache, code_digest, key_of, versions
 from sdk.check.result import Origin
 from sdk.check.runners.catalogue import find_runner
-from sdk.check.runners.runner import Job, Session
+from sdk.check.runners.runner import Job, Runner, Session
 from sdk.costs.latency import KernelTimes
 from sdk.devices import DeviceProfile, Kernels, find_device
 from sdk.devices.draft import SCRIPT, draft_profile
@@ -52,20 +54,28 @@ def probe_device(request: ProbeRequest, report: Reporter) -> DeviceProfile:
     runner, address = find_runner(request.on)
     if request.on.partition(":")[0] == "null" and request.targets:
         raise BadInput("--on null measures nothing: use --no-kernels, or local, adb or ssh:HOST")
-    profile: DeviceProfile | None = None
+    targets = [ready_target(name) for name in request.targets]
     kernels: dict[str, Kernels] = {}
     with tempfile.TemporaryDirectory(prefix="snugfit-probe-") as folder:
-        built = {name: _built(ready_target(name), Path(folder) / name, report) for name in request.targets}
-        for name in request.targets or ("tflite",):
-            probes = built.get(name, [])
-            first = probes[0].file if probes else _nothing(Path(folder))
-            job = Job(first, name, (), (), request.program, request.ssh_config)
-            with report.stage(f"hold {request.on}"), runner.open(address, job, HOURS * 3600) as session:
-                profile = profile or _drafted(request.on, session)
-                if probes and _counts(session.origin, request.on, report):
-                    kernels[name] = _measured(probes, session, report)
-    assert profile is not None
+        hold = partial(_held, request, runner, address, report)
+        with hold(_nothing(Path(folder)), request.targets[0] if request.targets else "tflite") as session:
+            profile = _drafted(request.on, session)  # first: a device that is not there is told before artifacts are made
+            counts = not targets or _counts(session.origin, request.on, report)
+        for target in targets if counts else ():
+            probes = _built(target, Path(folder) / target.name, report)
+            with hold(probes[0].file, target.name) as session:
+                kernels[target.name] = _measured(probes, session, report)
     return DeviceProfile.model_validate(profile.model_copy(update={"kernels": kernels}).model_dump(by_alias=True))
+
+
+@contextmanager
+def _held(
+    request: ProbeRequest, runner: Runner, address: str, report: Reporter, artifact: Path, target: str
+) -> Iterator[Session]:
+    """Hold the device with an artifact of a target."""
+    job = Job(artifact, target, (), (), request.program, request.ssh_config)
+    with report.stage(f"hold {request.on}"), runner.open(address, job, HOURS * 3600) as session:
+        yield session
 
 
 def _nothing(folder: Path) -> Path:

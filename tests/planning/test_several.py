@@ -86,7 +86,7 @@ def test_a_refusal_names_the_limit_that_binds() -> None:
     problem = Problem(0, (Choices("fc", "linear", options),), (row,))
     with pytest.raises(Infeasible, match=r"max_memory 2\.00 MB cannot be met: no plan needs less than 6\.00 MB"):
         solve(problem, Limits(max_memory=2_000_000))
-    with pytest.raises(Infeasible, match=r"max_memory 7\.00 MB and max_loss 0\.01 cannot be met together: raise max_memory to"):
+    with pytest.raises(Infeasible, match=r"max_memory 7\.00 MB and max_loss 0\.01 cannot be met together: raise max_memory"):
         solve(problem, Limits(max_memory=7_000_000, max_loss=0.01))
     assert solve(problem, Limits(max_memory=7_000_000)).loss == 0.1
 
