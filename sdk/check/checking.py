@@ -87,6 +87,8 @@ def check_bundle(request: CheckRequest, report: Reporter) -> CheckResult:
 def _protocol(request: CheckRequest) -> Protocol:
     """The protocol with what the request changes: a deadline, and enough repeats for a comparison."""
     protocol = protocol_named(request.protocol)
+    if request.ssh_config is not None and not request.on.startswith("ssh"):
+        raise BadInput(f"--ssh-config: --on {request.on} is not reached by ssh: leave it out, or use --on ssh:HOST")
     if request.deadline is not None:
         protocol = replace(protocol, deadline=request.deadline)
     if request.baseline is None:

@@ -106,7 +106,9 @@ def accelerator_facts(made_for: Any) -> list[tuple[str, str]]:
     if made_for.coverage is not None:
         outside = made_for.coverage.outside
         found.append(("coverage", made_for.coverage.words))
-        found += [("on the CPU", f"{each.count} x {each.operator}, {each.macs:,} of them: {each.why}") for each in outside]
+        found += [
+            ("on the CPU", f"{each.count} x {each.operator}, {each.macs:,} multiply-accumulates: {each.why}") for each in outside
+        ]
         found += [] if outside else [("on the CPU", "no operator")]
     if not made_for.executed:
         found.append(("numbers are of", made_for.numerics))

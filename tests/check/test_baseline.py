@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -144,6 +145,12 @@ def test_only_bundles_of_the_same_are_compared(bundle: Path, change: dict[str, s
     now = open_bundle(bundle).manifest
     with pytest.raises(BadInput, match=words):
         comparable(now, now.model_copy(update=change))
+
+
+def test_bundles_for_other_accelerators_are_not_compared(bundle: Path) -> None:
+    now = open_bundle(bundle).manifest
+    with pytest.raises(BadInput, match="accelerator is gpu there and cpu here"):
+        comparable(now, now.model_copy(update={"accelerator": SimpleNamespace(kind="gpu")}))
 
 
 def test_only_bundles_with_the_same_inputs_are_compared(bundle: Path) -> None:
