@@ -49,8 +49,7 @@ def package(
     `metric(run) -> float`, higher is better, is called with the float model, the quantized model and the artifact; `inputs`
     are example inputs, by default the first calibration sample; `plan` a plan or its file, `recovered` what `recover` wrote
     for it; `out` is by default `dist/<model>-<device>-<target>`; `context`: tokens that a language model's bundle holds.
-    Raises sdk.errors:
-    BadInput, Missing, BudgetError (with a counter-offer), LoweringError, CheckFailed. Nothing is left when it fails.
+    Raises sdk.errors: BadInput, Missing, BudgetError (with a counter-offer), LoweringError, CheckFailed; then nothing is left.
     """
     from sdk.pipeline import package as run
     from sdk.progress import SilentReporter

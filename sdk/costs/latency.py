@@ -18,6 +18,8 @@ from sdk.schemes import scheme_named
 
 CONVERT = "convert"
 """Kind of the kernel that converts floats to 8 bits or back."""
+FLOATS = "fp32"
+"""Scheme of a layer in floats, whose kernel stands in for others."""
 BORDER = "border"
 """Kind of what it costs that one step runs in the runtime's accelerated part and the next outside of it, or the reverse."""
 OTHER = "add"
@@ -30,6 +32,7 @@ class KernelTimes:
     def __init__(self, kernels: Kernels) -> None:
         self.kernels = kernels
         self._rows: dict[tuple[str, str], Kernel] = {(row.kind, row.scheme): row for row in kernels.rows}
+        self._outside = {kind for kind, row in self._rows.items() if row.outside}
 
     def step(self, step: Step, scheme: str, streamed: float = 0.0) -> float:
         """Return the ns of one step in a scheme (empty: an operator); `streamed`: ns per byte that weights are read in."""
@@ -45,8 +48,7 @@ class KernelTimes:
 
     def borders(self, steps: Sequence[Step], schemes: Sequence[str]) -> float:
         """Return the ns of all borders of the accelerated part; `schemes`: of each step (empty: an operator)."""
-        outside = {kind for kind, row in self._rows.items() if row.outside}
-        return sum(self._crossing(BORDER, elements) for elements in borders(steps, schemes, outside))
+        return sum(self._crossing(BORDER, elements) for elements in borders(steps, schemes, self._outside))
 
     def _crossing(self, kind: str, elements: int) -> float:
         row = self._rows.get((kind, ""))
@@ -67,7 +69,7 @@ class KernelTimes:
     def _row(self, step: Step, scheme: str) -> Kernel | None:
         """The row that stands in for one that was not measured: the kind's in floats, a plain kind's, an operator's."""
         for kind in (step.kind, _PLAIN.get(step.kind, OTHER if not scheme else "")):
-            for name in (scheme, "fp32"):
+            for name in (scheme, FLOATS):
                 if (kind, name) in self._rows:
                     return self._rows[kind, name]
         return None

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from sdk.costs.latency import BORDER, CONVERT, borders, packed_bytes
+from sdk.costs.latency import BORDER, CONVERT, FLOATS, borders, packed_bytes
 from sdk.costs.work import FEATURES, LAYOUT, ROW, Step
 from sdk.devices.kernels import Kernel
 from sdk.probing.artifacts import Probe
@@ -30,7 +30,6 @@ HIGH = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)
 """Positions of the tiles that are tried."""
 WIDE = tuple((wide, deep) for wide in (1, 8, 16, 32) for deep in (1, 4, 8, 16))
 """Output channels x inputs per channel of the tiles that are tried."""
-FLOATS = "fp32"
 ALIKE = 0.1
 """Logarithm of the median ratio of two schemes' times below which they share a kernel: a probe's own noise."""
 RIDGE = 0.02
