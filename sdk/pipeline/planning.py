@@ -13,6 +13,7 @@ from sdk.lowering import Target, accelerator_of
 from sdk.models import Layer, LayerInventory, Model
 from sdk.pipeline.accelerating import accelerator_notes, resolve_target
 from sdk.pipeline.foreseeing import costs_of, foreseen, keep, kernels_of, rows_of, solve_kept
+from sdk.pipeline.imported import grid_notes, with_own_grids
 from sdk.pipeline.kept import prices
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
@@ -199,6 +200,8 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
     kernels = kernels_of(device, target)
     problem, costs = problem_and_costs(bench, target, restriction_of(device, target), min_os, report, kernels)
     plan = choose(request, bench, problem, costs, device, target, min_os, report)
+    for text in grid_notes(plan, bench.own_grids):
+        report.note(text)
     return Planned(plan, problem, bench.model, device, target, min_os, bench, tuple(report.notes), request.recovered, costs)
 
 
@@ -233,7 +236,15 @@ def choose(
     min_os: float | None, report: Reporter, spare: int = 0, share: float = 1.0,
 ) -> Plan:
     """The plan of a problem: read from a file, uniform, or solved with `spare` bytes kept free below max_size and for
-    `share` of max_loss."""
+    `share` of max_loss. It says of each layer that came on a grid whether it stays there."""
+    plan = _chosen(request, bench, problem, costs, device, target, min_os, report, spare, share)
+    return with_own_grids(plan, bench.model, bench.own_grids)
+
+
+def _chosen(
+    request: Request, bench: Workbench, problem: Problem, costs: Costs, device: DeviceProfile, target: Target,
+    min_os: float | None, report: Reporter, spare: int, share: float,
+) -> Plan:
     facts = facts_of(bench, device, target, min_os)
     if request.plan is not None:
         plan = foreseen(revalidate(read_plan(request.plan), problem, facts, str(request.plan)), costs)

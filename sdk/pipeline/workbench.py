@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from sdk.errors import BadInput
@@ -10,6 +11,7 @@ from sdk.models import Model
 from sdk.models.load import finish_model
 from sdk.models.samples import Samples, take_samples
 from sdk.models.text import own_text, windows
+from sdk.pipeline.imported import own_grids
 from sdk.pipeline.kept import Kept, Scores
 from sdk.pipeline.request import EVALUATED, Request
 from sdk.pipeline.sources import Sources, read_sources
@@ -62,6 +64,11 @@ class Workbench:
             return windows(language, [own_text()])[:OWN_WINDOWS]
         items = list(data)
         return windows(language, items) if items and all(isinstance(item, str) for item in items) else items
+
+    @cached_property
+    def own_grids(self) -> dict[str, str]:
+        """Layer → the grid that its weights lie on in the checkpoint, in words."""
+        return own_grids(self.model)
 
     @property
     def statistics(self) -> Statistics:

@@ -14,7 +14,7 @@ from typing import Any
 from sdk.lowering.types import Range
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples, halves
-from sdk.rounding import Drift, Grid, Statistics, aim, round_layer
+from sdk.rounding import Drift, Grid, Statistics, aim, lies_on, round_layer
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error, quantize_static
 from sdk.sensitivity.moments import MomentsSum, input_rows, product_calls
@@ -45,15 +45,15 @@ def round_in_order(
 
     The float model and the one that is being rounded run side by side, operator by operator. At a layer, its weight is aimed
     at the float output from the inputs of the rounded side (see `sdk.rounding.aim`) and rounded with error feedback on
-    them, which Frantar et al. 2022 (GPTQ) call quantizing in order. Layers without moments, or whose weight is used more
-    than once, are rounded for themselves.
+    them, which Frantar et al. 2022 (GPTQ) call quantizing in order. Layers without moments, whose weight is used more
+    than once, or lies on its scheme's grid already, are rounded for themselves.
     """
     import torch
 
     floats, rounded = model.module(), model.module()
     found = product_calls(floats, [layer for layer in model.inventory.layers if layer.name in schemes])
     used = [layer.weights[0] for layer in found.values()]
-    ahead = {layer.name for layer in found.values() if used.count(layer.weights[0]) == 1}
+    ahead = {layer.name for layer in found.values() if used.count(layer.weights[0]) == 1 and not _kept(layer, floats, schemes)}
     grids: dict[str, tuple[Grid, ...]] = {}
     for each in model.inventory.layers:
         if each.name in schemes and (each.name not in ahead or schemes[each.name].format == "float"):
@@ -75,6 +75,11 @@ def round_in_order(
             sides[0].step(here)
             sides[1].step(there, lambda value, layer=layer, mode=mode: _seen(value, mode, layer, ranges), outputs.get(there.name))
     return grids
+
+
+def _kept(layer: Layer, module: Any, schemes: Mapping[str, Scheme]) -> bool:
+    """Whether the scheme holds the layer's weight as it is, which then must not be moved."""
+    return lies_on(module.get_parameter(layer.weights[0]), schemes[layer.name], layer.channel_axis)
 
 
 class _Side:

@@ -11,7 +11,7 @@ from typing import Any
 from sdk.errors import BadInput
 from sdk.lowering import Quantized
 from sdk.recovery.train import Recovered
-from sdk.rounding import Grid, exact_scale
+from sdk.rounding import Grid, exact_scale, least_integer
 
 _HEADER = "snugfit_recovery"
 _PARTS = ("codes", "scale", "table")
@@ -118,7 +118,7 @@ def _storable(grid: Grid) -> bool:
     if scheme.format == "int":
         most = 2 ** (scheme.bits - 1) - 1
         exact = torch.equal(grid.scale, exact_scale(grid.scale, scheme.granularity == "group"))
-        return bool(exact and int(grid.codes.abs().max()) <= most)
+        return bool(exact and least_integer(scheme.bits) <= int(grid.codes.min()) and int(grid.codes.max()) <= most)
     if scheme.format == "lut":
         finite = bool(torch.isfinite(grid.table).all()) and bool((grid.table.diff(dim=1) >= 0).all())
         exact = torch.equal(grid.table, grid.table.half().float())

@@ -22,8 +22,8 @@ class Trainable(Protocol):
 
 
 def trainable(grid: Grid) -> Trainable | None:
-    """Return what trains `grid`, or None for float schemes, which have nothing to recover."""
-    if grid.scheme.format == "float":
+    """Return what trains `grid`, or None for float schemes and exact grids, which have nothing to recover."""
+    if grid.scheme.format == "float" or grid.exact:
         return None
     return _Integers(grid) if grid.scheme.format == "int" else _Palette(grid)
 
@@ -42,6 +42,7 @@ class _Integers:
         self._scale = grid.scale.expand(rows.shape[0], -1) if grid.scale.shape[0] == 1 else grid.scale
         self._grouped = grid.scheme.granularity == "group"
         self._most = 2 ** (grid.scheme.bits - 1) - 1
+        self._least = min(-self._most, int(grid.codes.min()))
         self.latent = rows.reshape(rows.shape[0], self._scale.shape[1], -1).float().requires_grad_()
         self.steps = torch.zeros_like(grid.scale).requires_grad_()
 
@@ -49,7 +50,7 @@ class _Integers:
         """Codes and scales, exact, with gradients."""
         scale = _through(change := self._start.scale * self.steps.exp(), exact_scale(change.detach(), self._grouped))
         codes = self.latent * (self._scale / scale).unsqueeze(2)
-        return _through(codes, codes.detach().round()).clamp(-self._most, self._most), scale
+        return _through(codes, codes.detach().round()).clamp(self._least, self._most), scale
 
     def weight(self) -> Any:
         codes, scale = self._parts()

@@ -9,6 +9,9 @@ from typing import Any
 from sdk.rounding.feedback import DAMPING
 from sdk.rounding.statistics import Moments
 
+ROWS = 256
+"""Output channels, evenly spread, by which the share of a correction is found."""
+
 
 @dataclass(frozen=True, slots=True)
 class Drift:
@@ -34,10 +37,10 @@ def aim(weight: Any, channel_axis: int, halves: Sequence[Drift]) -> Any:
     """
     rows = weight.detach().movedim(channel_axis, 0)
     groups = halves[0].gap.shape[0]
-    flat = rows.reshape(groups, rows.shape[0] // groups, -1).double()
-    whole = sum(halves[1:], halves[0])
-    aimed = flat + _share(flat, halves) * _correction(flat, whole)
-    return aimed.float().reshape(rows.shape).movedim(0, channel_axis).contiguous()
+    flat = rows.reshape(groups, rows.shape[0] // groups, -1).float()
+    share = _share(flat[:, :: -(-flat.shape[1] // ROWS)], halves)
+    aimed = flat + share * _correction(flat, sum(halves[1:], halves[0])) if share > 0 else flat
+    return aimed.reshape(rows.shape).movedim(0, channel_axis).contiguous()
 
 
 def _correction(flat: Any, drift: Drift) -> Any:
@@ -47,8 +50,8 @@ def _correction(flat: Any, drift: Drift) -> Any:
     dense = drift.moments.value.double()
     energy = dense.diagonal(dim1=1, dim2=2)
     drawn = dense + torch.diag_embed(drift.moments.noise * energy + DAMPING * energy.mean(1, keepdim=True).clamp(min=1e-12))
-    wanted = (flat @ drift.gap.double()).transpose(1, 2)
-    return torch.cholesky_solve(wanted, torch.linalg.cholesky(drawn)).transpose(1, 2)
+    wanted = (flat @ drift.gap).double().transpose(1, 2)
+    return torch.cholesky_solve(wanted, torch.linalg.cholesky(drawn)).transpose(1, 2).float()
 
 
 def _share(flat: Any, halves: Sequence[Drift]) -> float:
@@ -58,6 +61,6 @@ def _share(flat: Any, halves: Sequence[Drift]) -> float:
     along = energy = 0.0
     for fitted, other in (halves, halves[::-1]):
         made = _correction(flat, fitted)
-        along += float(((flat @ other.gap.double()) * made).sum())
-        energy += float(((made @ other.moments.value.double()) * made).sum())
+        along += float(((flat @ other.gap) * made).double().sum())
+        energy += float(((made @ other.moments.value) * made).double().sum())
     return min(1.0, max(0.0, along / energy)) if energy > 0 else 0.0

@@ -17,7 +17,8 @@ class Grid:
     moved to the front and the rest flattened (per channel: one group; per tensor: [1, 1]) and `zero_point`
     is all zero for symmetric schemes (None). For palettes `table` (float32, values exact in float16) is
     [tables, 2^bits], table t serving `group` consecutive output channels, and `scale` is [channels, 1]
-    (values exact in float16) or None. For float schemes only `value` is set.
+    (values exact in float16) or None. For float schemes only `value` is set. `exact`: the weight lay on this int grid already,
+    so that it is stored without loss; only such codes may be the least integer of `sdk.rounding.lattice`.
     """
 
     scheme: Scheme
@@ -28,6 +29,7 @@ class Grid:
     zero_point: Any = None
     table: Any = None
     value: Any = None
+    exact: bool = False
 
     def dequantize(self) -> Any:
         """Return the weight (float32, original shape) that the codes stand for."""

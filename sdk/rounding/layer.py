@@ -39,8 +39,8 @@ def round_plain(
 def feed(
     layer: Layer, weights: Mapping[str, Any], grids: Sequence[tuple[Grid, ...]], moments: Moments
 ) -> list[tuple[Grid, ...]]:
-    """Return `grids` with the codes of the layer's (first) weight chosen by error feedback; floats stay."""
-    chosen = [i for i, (grid, *_) in enumerate(grids) if grid.scheme.format != "float"]
+    """Return `grids` with the codes of the layer's (first) weight chosen by error feedback; what is exact stays, and floats."""
+    chosen = [i for i, (grid, *_) in enumerate(grids) if grid.scheme.format != "float" and not grid.exact]
     made = list(grids)
     if chosen:
         fed = feed_back(weights[layer.weights[0]], [grids[i][0] for i in chosen], moments)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sdk.rounding.grid import Grid
+from sdk.rounding.lattice import lattice_scale, least_integer
 from sdk.schemes import Scheme
 
 SEARCH = {8: (1.0, 0.97, 0.94, 0.9), 4: tuple(1.0 - 0.045 * i for i in range(12)), 2: tuple(1.0 - 0.06 * i for i in range(13))}
@@ -43,10 +44,14 @@ def round_weights(weight: Any, schemes: Sequence[Scheme], channel_axis: int, imp
         shape = tuple(weight.shape)
         if scheme.format == "float":
             return Grid(scheme, shape, channel_axis, value=weight.half().float() if scheme.bits == 16 else weight.clone())
-        codes, table, scale = palettes.fit(scheme) if scheme.format == "lut" else _fit_integers(flat, cost, scheme)
+        if scheme.format == "lut":
+            codes, table, scale = palettes.fit(scheme)
+            zero, exact = None, False
+        else:
+            codes, scale, exact = _fit_integers(flat, cost, scheme)
+            table, zero = None, torch.zeros_like(scale, dtype=torch.int32)
         codes = codes.reshape(rows.shape).movedim(0, channel_axis).contiguous()
-        zero = torch.zeros_like(scale, dtype=torch.int32) if scheme.format == "int" else None
-        return Grid(scheme, shape, channel_axis, codes=codes, scale=scale, zero_point=zero, table=table)
+        return Grid(scheme, shape, channel_axis, codes=codes, scale=scale, zero_point=zero, table=table, exact=exact)
 
     return [onto(scheme) for scheme in schemes]
 
@@ -66,14 +71,31 @@ def exact_scale(scale: Any, grouped: bool) -> Any:
     return kept.half().float().clamp(min=LEAST_SCALE)
 
 
-def _fit_integers(flat: Any, cost: Any, scheme: Scheme) -> tuple[Any, None, Any]:
-    """Symmetric integers, their codes and scales: per block the clipping ratio of least weighted squared error."""
+def lies_on(weight: Any, scheme: Scheme, channel_axis: int) -> bool:
+    """Whether `weight` is exactly integers times the scales that an int `scheme` stores (see `lattice_scale`)."""
+    if scheme.format != "int":
+        return False
+    rows = weight.detach().float().movedim(channel_axis, 0)
+    blocks = rows.reshape(-1, _block(rows, scheme))
+    known = lattice_scale(blocks, scheme.bits, lambda scale: exact_scale(scale, scheme.granularity == "group"))
+    return bool(((known > 0) | (blocks == 0).all(1, keepdim=True)).all())
+
+
+def _block(rows: Any, scheme: Scheme) -> int:
+    """Weights that share one scale; `rows` has the output channels first."""
+    return int({"tensor": rows.numel(), "channel": rows[0].numel(), "group": scheme.group}[scheme.granularity])
+
+
+def _fit_integers(flat: Any, cost: Any, scheme: Scheme) -> tuple[Any, Any, bool]:
+    """Symmetric integers: codes, scales, and whether they are exact; per block the ratio of least weighted squared error.
+
+    A block that lies on such a grid already keeps its own scale, and the least integer that only such blocks have.
+    """
     import torch
     from torchao.quantization.quant_primitives import MappingType, choose_qparams_affine
 
-    size = {"tensor": flat.numel(), "channel": flat.shape[1], "group": scheme.group}[scheme.granularity]
-    blocks, costs = (flat.reshape(1, -1), cost.reshape(1, -1)) if scheme.granularity == "tensor" else (
-        flat.reshape(-1, size), cost.reshape(-1, size))
+    size = _block(flat, scheme)
+    blocks, costs = flat.reshape(-1, size), cost.reshape(-1, size)
     most = 2 ** (scheme.bits - 1) - 1
     full, _ = choose_qparams_affine(
         blocks, MappingType.SYMMETRIC_NO_CLIPPING_ERR, (1, size), torch.int8, quant_min=-most, quant_max=most,
@@ -86,8 +108,12 @@ def _fit_integers(flat: Any, cost: Any, scheme: Scheme) -> tuple[Any, None, Any]
         _search(blocks[i : i + step], costs[i : i + step], full[i : i + step], SEARCH[scheme.bits], most, grouped)
         for i in range(0, blocks.shape[0], step)
     ])
-    codes = torch.round(blocks / best_scale).clamp_(-most, most).to(torch.int8).reshape(flat.shape)
-    return codes, None, best_scale.reshape(1, 1) if scheme.granularity == "tensor" else best_scale.reshape(flat.shape[0], -1)
+    known = lattice_scale(blocks, scheme.bits, lambda scale: exact_scale(scale, grouped))
+    best_scale = torch.where(known > 0, known, best_scale)
+    least = torch.where(known > 0, float(least_integer(scheme.bits)), -float(most))
+    codes = torch.round(blocks / best_scale).clamp_(min=least).clamp_(max=most).to(torch.int8).reshape(flat.shape)
+    exact = bool(((known > 0) | (blocks == 0).all(1, keepdim=True)).all())
+    return codes, best_scale.reshape(1, 1) if scheme.granularity == "tensor" else best_scale.reshape(flat.shape[0], -1), exact
 
 
 def _search(blocks: Any, costs: Any, full: Any, ratios: tuple[float, ...], most: int, grouped: bool) -> Any:

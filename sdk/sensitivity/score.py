@@ -8,15 +8,16 @@ from typing import Any
 
 from sdk.errors import BadInput
 from sdk.models import Layer, Model
-from sdk.models.samples import Samples
-from sdk.rounding import Grid, Statistics, feed, round_plain
+from sdk.models.samples import Samples, halves
+from sdk.rounding import Statistics
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error
+from sdk.sensitivity.errors import HELD, WeightErrors, rounded
 from sdk.sensitivity.losses import direction
 from sdk.sensitivity.moments import second_moments
 from sdk.sensitivity.taps import run_tapped
 
-MEMORY = 1_500_000_000
+MEMORY = 2_000_000_000
 """Bytes of weight errors held at once; layers beyond it are scored in further passes."""
 
 
@@ -31,11 +32,13 @@ class Sensitivity:
 
 def importance(model: Model, samples: Samples, loss: str, limit: int = 16) -> dict[str, Any]:
     """Mean squared gradient of each layer's weights (diagonal Fisher), one random direction per sample."""
+    import torch
+
     module = model.module()
     names = [w for layer in model.inventory.layers for w in layer.weights]
     weights = _require(module, names)
     total: dict[str, Any] = {name: None for name in names}
-    for _ in _backward(module, samples, loss, 1, limit, seed=1):
+    for _ in _backward(module, samples.inputs[:limit], loss, 1, torch.Generator().manual_seed(1)):
         for name in names:
             grad = weights[name].grad
             if grad is not None:
@@ -87,16 +90,11 @@ def score(
     return Sensitivity(loss, samples.origin, {layer.name: values[layer.name] for layer in model.inventory.layers})
 
 
-def grid_key(scheme: Scheme) -> tuple[Any, ...]:
-    """What of a scheme decides the stored weight: schemes that share it share one rounding."""
-    return (scheme.format, scheme.bits, scheme.granularity, scheme.group, scheme.channel_scale)
-
-
 def _chunks(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[list[Layer]]:
     chunks: list[list[Layer]] = [[]]
     held = 0
     for layer in model.inventory.layers:
-        size = 8 * layer.parameters * len({grid_key(s) for s in schemes[layer.name]})
+        size = HELD * layer.parameters * len(rounded(schemes[layer.name]))
         if held and held + size > MEMORY:
             chunks.append([])
             held = 0
@@ -113,7 +111,7 @@ def _score_chunk(
 
     module = model.module()
     params = _require(module, [w for layer in layers for w in layer.weights])
-    errors = {layer.name: _crossed_errors(layer, schemes[layer.name], params, found) for layer in layers}
+    errors = [WeightErrors(layer, schemes[layer.name], params, found) for layer in layers]
     owners = {layer.weights[0]: layer.name for layer in layers}
     by_name = {layer.name: layer for layer in layers}
     dots: dict[tuple[str, str], float] = {}
@@ -130,68 +128,32 @@ def _score_chunk(
             value.register_hook(lambda grad, e=error, k=(name, mode): add(k, float((grad * e).sum())))
 
     sums: dict[str, Any] = {name: torch.zeros(len(schemes[name]), dtype=torch.float64) for name in by_name}
-    count, total = 0, draws * len(samples)
-    for _ in _backward(module, samples, loss, draws, None, seed=2, owners=owners, tap=tap, before=dots.clear):
-        half = int(count // draws >= len(samples) // 2)
-        for layer in layers:
-            sums[layer.name] += _changes(layer, schemes[layer.name], errors[layer.name][half], params, dots).square()
-        for param in params.values():
-            param.grad = None
-        count += 1
-        tick(count, total)
+    count, total, generator = 0, draws * len(samples), torch.Generator().manual_seed(2)
+    for half, inputs in enumerate(halves(samples.inputs)):
+        for each in errors:
+            each.turn_to(half)
+        for _ in _backward(module, inputs, loss, draws, generator, owners=owners, tap=tap, before=dots.clear):
+            for each in errors:
+                name = each.layer.name
+                inputs_too = [dots.get((name, s.activations), 0.0) for s in schemes[name]]
+                sums[name] += (each.along(_gradient(each.layer, params)) + torch.tensor(inputs_too, dtype=torch.float64)).square()
+            for param in params.values():
+                param.grad = None
+            count += 1
+            tick(count, total)
     return {
         name: {s.name: float(v) for s, v in zip(schemes[name], sums[name] / (2 * max(1, count)), strict=True)}
         for name in by_name
     }
 
 
-def _crossed_errors(
-    layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], statistics: Statistics
-) -> tuple[_Errors, _Errors]:
-    """Weight errors for the first half of the samples and for the second; the same where there is no error feedback."""
-    distinct = {grid_key(scheme): scheme for scheme in schemes}
-    index = [list(distinct).index(grid_key(s)) for s in schemes]
-    plain = round_plain(layer, params, list(distinct.values()), statistics)
-    halves = statistics.of_halves(layer.name)
-    if len(halves) < 2:
-        both = _Errors(_rows(layer, plain, params), index)
-        return both, both
-    first, second = (_Errors(_rows(layer, feed(layer, params, plain, half), params), index) for half in halves)
-    return second, first
-
-
-@dataclass(frozen=True, slots=True)
-class _Errors:
-    """Weight errors of each distinct grid, one flat tensor each, and which of them is every scheme's."""
-
-    rows: list[Any]
-    index: list[int]
-
-
-def _rows(layer: Layer, grids: Sequence[tuple[Grid, ...]], params: Mapping[str, Any]) -> list[Any]:
-    import torch
-
-    return [
-        torch.cat([g.dequantize().sub(params[w].detach()).flatten() for w, g in zip(layer.weights, each, strict=True)])
-        for each in grids
-    ]
-
-
-def _changes(
-    layer: Layer, schemes: Sequence[Scheme], errors: _Errors, params: Mapping[str, Any],
-    dots: Mapping[Any, float],
-) -> Any:
-    """gᵀΔ of every scheme of one layer for the gradients now in `params` and `dots`.
-
-    One dot product each, not one matrix product: what a scheme scores must not depend on which others are scored with it.
-    """
+def _gradient(layer: Layer, params: Mapping[str, Any]) -> Any:
+    """The gradient now in `params`, of all the layer's weights one behind the other."""
     import torch
 
     grads = [params[w].grad for w in layer.weights]
     flat = [torch.zeros_like(params[w]) if g is None else g for w, g in zip(layer.weights, grads, strict=True)]
-    gradient = torch.cat([g.flatten() for g in flat])
-    change = torch.tensor([float(torch.dot(row, gradient)) for row in errors.rows], dtype=torch.float64)
-    return change[errors.index] + torch.tensor([dots.get((layer.name, s.activations), 0.0) for s in schemes], dtype=torch.float64)
+    return flat[0].reshape(-1) if len(flat) == 1 else torch.cat([g.flatten() for g in flat])
 
 
 def _require(module: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -204,14 +166,13 @@ def _require(module: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _backward(
-    module: Any, samples: Samples, loss: str, draws: int, limit: int | None, seed: int,
+    module: Any, samples: Sequence[tuple[Any, ...]], loss: str, draws: int, generator: Any,
     owners: Mapping[str, str] | None = None, tap: Any = None, before: Callable[[], None] = lambda: None,
 ) -> Iterator[int]:
     """Yield once per (sample, draw) with gradients of a random direction in place."""
     import torch
 
-    generator = torch.Generator().manual_seed(seed)
-    for inputs in samples.inputs[:limit]:
+    for inputs in samples:
         live = tuple(x.clone().requires_grad_(True) if x.is_floating_point() else x for x in inputs)
         with torch.enable_grad():
             outputs = run_tapped(module, owners or {}, tap, live)

@@ -16,6 +16,7 @@ from targets.executorch.decoding import metadata
 from targets.executorch.graph import quantized_program
 from targets.executorch.haste import hastened
 from targets.executorch.once import decomposed_once, partitioner
+from targets.executorch.retrace import without_idle_work
 
 ALIGNMENT = 16
 """Bytes that each blob in the file begins at a multiple of; what XNNPACK asks of its constants."""
@@ -43,7 +44,7 @@ def _lower(quantized: Quantized, chosen: Any) -> bytes:
     language = quantized.model.language
     program = quantized_program(quantized)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), without_idle_work():
             edge = to_edge_transform_and_lower(
                 program,
                 partitioner=[chosen],

@@ -1,0 +1,53 @@
+"""What becomes of the grids that a checkpoint's weights lie on already: kept exactly, or rounded again, layer by layer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from sdk.models import Model
+from sdk.planning import Plan
+from sdk.rounding import lies_on, recognise
+from sdk.schemes import scheme_named
+
+KEPT, LOST = "keeps its own grid exactly", "rounds its own grid again"
+
+
+def own_grids(model: Model) -> dict[str, str]:
+    """Layer → the grid that all its weights lie on, in words; without layers that lie on none."""
+    module, found = model.module(), {}
+    for layer in model.inventory.layers:
+        said = {recognise(module.get_parameter(name), layer.channel_axis) for name in layer.weights}
+        if len(said) == 1 and None not in said:
+            found[layer.name] = str(said.pop())
+    return found
+
+
+def with_own_grids(plan: Plan, model: Model, grids: Mapping[str, str]) -> Plan:
+    """Return `plan` with the reason of every layer of `grids` saying whether its scheme keeps that grid."""
+    if not grids:
+        return plan
+    module, lines = model.module(), []
+    for line in plan.layers:
+        grid = grids.get(line.layer)
+        if grid is not None and not line.reason.startswith((KEPT, LOST)):
+            layer, scheme = model.inventory[line.layer], scheme_named(line.scheme)
+            weights = [module.get_parameter(name) for name in layer.weights]
+            whole = (scheme.format, scheme.bits) == ("float", 32)
+            kept = whole or all(lies_on(weight, scheme, layer.channel_axis) for weight in weights)
+            said = f"{KEPT if kept else LOST} ({grid})"
+            line = line.model_copy(update={"reason": f"{said}; {line.reason}" if line.reason else said})
+        lines.append(line)
+    return plan.model_copy(update={"layers": tuple(lines)})
+
+
+def grid_notes(plan: Plan, grids: Mapping[str, str]) -> list[str]:
+    """Say for each kind of grid how many layers keep it exactly in `plan`, and what the others are."""
+    reasons = {line.layer: line.reason for line in plan.layers}
+    notes = []
+    for grid, count in sorted(Counter(grids.values()).items()):
+        mine = [reasons[name] for name, said in grids.items() if said == grid and name in reasons]
+        kept = sum(reason.startswith(KEPT) for reason in mine)
+        again = f"; {count - kept} are rounded again, since their scheme does not hold it" if kept < count else ""
+        notes.append(f"{count} layers lie on a grid of {grid} already: {kept} keep it exactly{again}")
+    return notes

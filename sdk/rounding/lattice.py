@@ -1,0 +1,110 @@
+"""Finds the integer grid that a weight already lies on, as checkpoints of few bits do: rounding to it changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+SAMPLE = 16
+"""Blocks, evenly spread, of which one must show a grid before all are searched."""
+
+CHUNK = 1 << 18
+"""Weights searched at once."""
+
+LEAST = {4: -8}
+"""Width in bits → least integer, where kernels take the one that has no positive counterpart."""
+
+
+def least_integer(bits: int) -> int:
+    """The least integer of a grid of `bits`."""
+    return LEAST.get(bits, 1 - (1 << (bits - 1)))
+
+
+def published_as(weight: Any) -> Any:
+    """The narrowest of bfloat16, float16 and float32 that holds every value of `weight` (float32) exactly.
+
+    A checkpoint's integers times scales were rounded to it when they were published.
+    """
+    import torch
+
+    for dtype in (torch.bfloat16, torch.float16):
+        if bool((weight.to(dtype).float() == weight).all()):
+            return dtype
+    return torch.float32
+
+
+def lattice_scale(blocks: Any, bits: int, store: Callable[[Any], Any]) -> Any:
+    """Return the scale (float32 [n, 1]) that makes each row of `blocks` ([n, size]) exactly integers times it; 0 where none does.
+
+    Integers of `bits` reach from `least_integer` to 2^(bits-1)-1. The scale is one that `store` returns, which rounds scales
+    to those of a format; exact means equal in the number format that the weight was published in (see `published_as`).
+    """
+    import torch
+
+    found = torch.zeros(blocks.shape[0], 1)
+    seen = some_blocks(blocks)
+    seen = seen[few_values(seen, 2**bits)]
+    if not bool((_search(seen, bits, published_as(seen), store) > 0).any()):
+        return found
+    step = max(1, CHUNK // blocks.shape[1])
+    for dtype in dict.fromkeys((torch.float32, published_as(blocks))):  # equal as they are, before equal once rounded
+        left = torch.nonzero(found[:, 0] == 0)[:, 0]
+        for rows in left.split(step):
+            found[rows] = _search(blocks[rows], bits, dtype, store)
+    return found
+
+
+def some_blocks(blocks: Any) -> Any:
+    """About SAMPLE rows of `blocks`, evenly spread."""
+    return blocks[:: -(-blocks.shape[0] // SAMPLE)]
+
+
+def few_values(blocks: Any, most: int) -> Any:
+    """Which rows have at most `most` different values, but not zeros alone."""
+    return ((blocks.sort(dim=1).values.diff(dim=1) != 0).sum(1) < most) & (blocks != 0).any(1)
+
+
+def _search(blocks: Any, bits: int, dtype: Any, store: Callable[[Any], Any]) -> Any:
+    """`lattice_scale` of some blocks: the largest value of each is tried as every integer that it may be."""
+    import torch
+
+    ends = least_integer(bits), 2 ** (bits - 1) - 1
+    found = torch.zeros(blocks.shape[0], 1)
+    largest = blocks.abs().amax(1, keepdim=True)
+    left = torch.nonzero(largest[:, 0] > 0)[:, 0]
+    for integer in range(-ends[0], 0, -1):
+        if not len(left):
+            break
+        scale = _stored(blocks[left], largest[left] / integer, ends, dtype, store)
+        found[left] = scale
+        left = left[scale[:, 0] == 0]
+    return found
+
+
+def _stored(blocks: Any, scale: Any, ends: tuple[int, int], dtype: Any, store: Callable[[Any], Any]) -> Any:
+    """The scale near `scale` that is stored as it is and gives every row back; 0 where there is none."""
+    import torch
+
+    codes = torch.round(blocks / scale)
+    low, high = _between(blocks, codes, dtype)
+    fits = ((codes >= ends[0]) & (codes <= ends[1])).all(1, keepdim=True)
+    found, middle = torch.zeros_like(low), (low + high) / 2
+    for near in (middle, middle.bfloat16().float()):  # scales of few digits are likelier to be the checkpoint's own
+        kept = store(near)
+        same = ((codes * kept).to(dtype).float() == blocks).all(1, keepdim=True)
+        found = torch.where(fits & same, kept, found)
+    return found
+
+
+def _between(blocks: Any, codes: Any, dtype: Any) -> tuple[Any, Any]:
+    """Bounds of the scales that each row allows, were every value rounded to `dtype` after its integer was multiplied."""
+    import torch
+
+    digits = {torch.bfloat16: 8, torch.float16: 11}.get(dtype)
+    size, steps = blocks.abs(), codes.abs()
+    exponent = torch.frexp(size).exponent
+    half = torch.zeros_like(size) if digits is None else torch.ldexp(torch.full_like(size, 0.5), exponent - digits)
+    some = steps > 0
+    low = torch.where(some, (size - half) / steps, torch.zeros_like(size)).amax(1, keepdim=True)
+    high = torch.where(some, (size + half) / steps, torch.full_like(size, float("inf"))).amin(1, keepdim=True)
+    return low, torch.minimum(high, size.amax(1, keepdim=True))

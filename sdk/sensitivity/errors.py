@@ -1,0 +1,78 @@
+"""What each scheme changes in a layer's weight, and how far that goes along a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sdk.models import Layer
+from sdk.rounding import Grid, Moments, Statistics, feed, round_plain
+from sdk.schemes import Scheme
+
+MANY = 8
+"""Bits from which a weight's error is far below that of its 8-bit input."""
+
+HELD = 3
+"""Bytes that are held per weight and grid: the error in bfloat16, and the codes that it was made from."""
+
+
+def grid_key(scheme: Scheme) -> tuple[Any, ...]:
+    """What of a scheme decides the stored weight: schemes that share it share one rounding."""
+    return (scheme.format, scheme.bits, scheme.granularity, scheme.group, scheme.channel_scale)
+
+
+def rounded(schemes: Sequence[Scheme]) -> list[Scheme]:
+    """One scheme for each distinct grid that changes a float32 weight."""
+    return list({grid_key(s): s for s in schemes if (s.format, s.bits) != ("float", 32)}.values())
+
+
+class WeightErrors:
+    """The errors of one layer's weights in every scheme, for one half of the samples at a time.
+
+    Error feedback fits its rounding to samples, so each half of them is scored on weights that the other half rounded.
+    """
+
+    def __init__(self, layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], statistics: Statistics) -> None:
+        """Round the layer's weights, which `params` holds by name; the errors are taken by `turn_to`."""
+        distinct = rounded(schemes)
+        keys = [grid_key(scheme) for scheme in distinct]
+        self.layer = layer
+        self._places = [keys.index(grid_key(s)) if grid_key(s) in keys else len(keys) for s in schemes]
+        self._params, self._halves = params, statistics.of_halves(layer.name)
+        self._plain = round_plain(layer, params, distinct, statistics)
+        self._rows: list[Any] | None = None
+
+    def turn_to(self, half: int) -> None:
+        """Hold the errors for the first (0) or second (1) half of the samples."""
+        if len(self._halves) == 2:
+            self._rows = None
+            self._rows = self._errors(self._fed(self._halves[1 - half]))
+        elif self._rows is None:
+            self._rows, self._plain = self._errors(self._plain), []
+
+    def along(self, gradient: Any) -> Any:
+        """Scalar products (float64, one per scheme) of the errors with a flat `gradient` of the layer's weights.
+
+        One each, not one matrix product: what a scheme scores must not depend on which others are scored with it.
+        """
+        import torch
+
+        found = [float(torch.dot(row.float(), gradient)) for row in self._rows or ()]
+        return torch.tensor([*found, 0.0], dtype=torch.float64)[self._places]
+
+    def _fed(self, moments: Moments) -> list[tuple[Grid, ...]]:
+        """The grids after error feedback; those of many bits as they are, since it wins nothing there worth its time."""
+        few = [i for i, (grid, *_) in enumerate(self._plain) if grid.scheme.bits < MANY]
+        made = list(self._plain)
+        for i, grids in zip(few, feed(self.layer, self._params, [made[i] for i in few], moments), strict=True):
+            made[i] = grids
+        return made
+
+    def _errors(self, grids: Sequence[tuple[Grid, ...]]) -> list[Any]:
+        import torch
+
+        weights = [self._params[name].detach() for name in self.layer.weights]
+        return [
+            torch.cat([(grid.dequantize() - weight).flatten().bfloat16() for weight, grid in zip(weights, each, strict=True)])
+            for each in grids
+        ]
