@@ -202,12 +202,21 @@ def test_damage_is_found_and_crashes_nothing(encoder, tmp_path):
 
 
 def test_toolchain_is_as_before_after_lowering(encoder, tmp_path):
-    from executorch.backends.xnnpack import xnnpack_preprocess
-    from torch.fx import traceback
+    import importlib
 
-    before = traceback.NodeSource.__init__, xnnpack_preprocess.XNNPACKPassManager
+    from executorch.backends.xnnpack import xnnpack_preprocess
+    from executorch.exir.pass_base import _ExportPassBase
+    from torch.fx import GraphModule, traceback
+
+    delegates = importlib.import_module("torch._higher_order_ops.executorch_call_delegate")
+
+    def now():
+        replaced = traceback.NodeSource.__init__, xnnpack_preprocess.XNNPACKPassManager, GraphModule.recompile
+        return *replaced, delegates.call_delegate_cpu, _ExportPassBase.call, vars(_ExportPassBase).get("__call__")
+
+    before = now()
     _lower(encoder, {"up": "int8_channel_dynamic"}, tmp_path / "model.pte")
-    assert (traceback.NodeSource.__init__, xnnpack_preprocess.XNNPACKPassManager) == before
+    assert now() == before
 
 
 @pytest.mark.slow
