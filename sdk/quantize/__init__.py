@@ -1,7 +1,7 @@
 """Plan × model → quantized model, and its torch reference."""
 
 from sdk.quantize.quantize import quantize
-from sdk.quantize.reference import reference, reference_module
+from sdk.quantize.reference import as_reference, reference, reference_module
 from sdk.quantize.walk import walkable
 
-__all__ = ["quantize", "reference", "reference_module", "walkable"]
+__all__ = ["as_reference", "quantize", "reference", "reference_module", "walkable"]

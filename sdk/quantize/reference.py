@@ -20,9 +20,12 @@ def reference(quantized: Quantized, kernels: Kernels | None = None) -> Callable[
     A static layer quantizes its input and its output (behind a fused activation function); a dynamic one
     its input, per token for linears and per sample for convolutions.
     """
-    import torch
+    return as_reference(reference_module(quantized, kernels))
 
-    module = reference_module(quantized, kernels)
+
+def as_reference(module: Any) -> Callable[..., tuple[Any, ...]]:
+    """Return the callable of a module that is executed without gradients."""
+    import torch
 
     def run(*inputs: Any) -> tuple[Any, ...]:
         with torch.no_grad():

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 SAMPLE = 16
-"""Blocks, evenly spread, of which one must show a grid before all are searched."""
+"""Blocks, evenly spread, of which half must show a grid before all are searched."""
+
+OFF = 0.3
+"""Steps that a weight may seem to lie off its grid while the scale is that of the block's largest value, rounded as published."""
 
 CHUNK = 1 << 18
 """Weights searched at once."""
@@ -43,8 +46,10 @@ def lattice_scale(blocks: Any, bits: int, store: Callable[[Any], Any]) -> Any:
 
     found = torch.zeros(blocks.shape[0], 1)
     seen = some_blocks(blocks)
-    seen = seen[few_values(seen, 2**bits)]
-    if not bool((_search(seen, bits, published_as(seen), store) > 0).any()):
+    likely = seen[may_lie(seen, bits)]
+    if 2 * len(likely) < len(seen) or not len(seen):
+        return found
+    if 2 * int((_search(likely, bits, published_as(seen), store) > 0).sum()) < len(seen):
         return found
     step = max(1, CHUNK // blocks.shape[1])
     for dtype in dict.fromkeys((torch.float32, published_as(blocks))):  # equal as they are, before equal once rounded
@@ -55,13 +60,27 @@ def lattice_scale(blocks: Any, bits: int, store: Callable[[Any], Any]) -> Any:
 
 
 def some_blocks(blocks: Any) -> Any:
-    """About SAMPLE rows of `blocks`, evenly spread."""
-    return blocks[:: -(-blocks.shape[0] // SAMPLE)]
+    """About SAMPLE rows of `blocks`, evenly spread, without those of zeros alone."""
+    some = blocks[:: -(-blocks.shape[0] // SAMPLE)]
+    return some[(some != 0).any(1)]
 
 
 def few_values(blocks: Any, most: int) -> Any:
-    """Which rows have at most `most` different values, but not zeros alone."""
-    return ((blocks.sort(dim=1).values.diff(dim=1) != 0).sum(1) < most) & (blocks != 0).any(1)
+    """Which rows have at most `most` different values."""
+    return (blocks.sort(dim=1).values.diff(dim=1) != 0).sum(1) < most
+
+
+def may_lie(blocks: Any, bits: int) -> Any:
+    """Which rows (not of zeros alone) are nearly integers of `bits` for some integer that their largest value may be."""
+    import torch
+
+    made = few_values(blocks, 2**bits)
+    largest = blocks.abs().amax(1, keepdim=True)
+    near = torch.zeros_like(made)
+    for part in torch.arange(1.0, 1 - least_integer(bits)).split(16):
+        steps = blocks.unsqueeze(1) / largest.unsqueeze(1) * part.reshape(1, -1, 1)
+        near |= ((steps - steps.round()).abs().amax(2) < OFF).any(1)
+    return made & near
 
 
 def _search(blocks: Any, bits: int, dtype: Any, store: Callable[[Any], Any]) -> Any:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdk.rounding.lattice import few_values, lattice_scale, published_as, some_blocks
+from sdk.rounding.lattice import few_values, lattice_scale, may_lie, published_as, some_blocks
 
-WIDTHS = (2, 4, 8)
-"""Bits of the grids that are looked for."""
+WIDTHS = ((2, False), (4, False), (4, True), (8, False))
+"""Bits of the grids that are looked for, and whether they have offsets, in this order."""
 
 GROUPS = (128, 64, 32)
 """Weights along the input that may share a scale, besides a whole channel."""
@@ -21,24 +21,20 @@ def recognise(weight: Any, channel_axis: int) -> str | None:
     rows = weight.detach().float().movedim(channel_axis, 0)
     flat = rows.reshape(rows.shape[0], -1)
     sizes = (flat.shape[1], *(size for size in GROUPS if size < flat.shape[1] and flat.shape[1] % size == 0))
-    for offsets in (False, True):
-        for bits in WIDTHS if not offsets else (4,):
-            for size in sizes:
-                blocks = some_blocks(flat.reshape(-1, size))
-                blocks = blocks[(blocks != 0).any(1)]
-                if len(blocks) and _all_lie(blocks, bits, offsets):
-                    where = "per channel" if size == flat.shape[1] else f"in groups of {size}"
-                    width = "1 bit" if bits == 2 and bool((blocks != 0).all()) else "ternary" if bits == 2 else f"{bits} bits"
-                    return f"{width} {where}{' with offsets' if offsets else ''}"
+    for bits, offsets in WIDTHS:
+        for size in sizes:
+            blocks = some_blocks(flat.reshape(-1, size))
+            if len(blocks) and _all_lie(blocks, bits, offsets):
+                where = "per channel" if size == flat.shape[1] else f"in groups of {size}"
+                width = "1 bit" if bits == 2 and bool((blocks != 0).all()) else "ternary" if bits == 2 else f"{bits} bits"
+                return f"{width} {where}{' with offsets' if offsets else ''}"
     return None
 
 
 def _all_lie(blocks: Any, bits: int, offsets: bool) -> bool:
-    if not bool(few_values(blocks, 2**bits + (not offsets)).all()):
-        return False
     if offsets:
-        return bool(_with_offsets(blocks, bits).all())
-    return bool((lattice_scale(blocks, bits, lambda scale: scale) > 0).all())
+        return bool(few_values(blocks, 2**bits).all() and _with_offsets(blocks, bits).all())
+    return bool(may_lie(blocks[:1], bits).all() and (lattice_scale(blocks, bits, lambda scale: scale) > 0).all())
 
 
 def _with_offsets(blocks: Any, bits: int) -> Any:

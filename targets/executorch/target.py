@@ -102,12 +102,20 @@ class ExecutorchTarget:
         return open_program(path, version_of("executorch"))
 
     def reference(self, quantized: Quantized) -> Callable[..., Any]:
-        """Return the torch callable with the same quantization: scales and ranges as XNNPACK takes them."""
-        from sdk.quantize import reference
+        """Return the torch callable with the same quantization: scales and ranges as XNNPACK takes them.
+
+        A language model's float operators between its layers are the runtime's own (see `native`).
+        """
+        from sdk.quantize import as_reference, reference, reference_module
         from targets.executorch.graph import pointwise
         from targets.executorch.packing import as_stored
 
-        return reference(as_stored(quantized), dict.fromkeys(pointwise(quantized.model), "position"))
+        stored, language = as_stored(quantized), quantized.model.language
+        if language is None:
+            return reference(stored, dict.fromkeys(pointwise(quantized.model), "position"))
+        from targets.executorch.native import with_native_kernels
+
+        return as_reference(with_native_kernels(reference_module(stored), language))
 
     def _require(self) -> None:
         chain = self.toolchain()
