@@ -1,8 +1,8 @@
 """Predicted against measured peak memory: `python -m benchmarks.costs.memory`; no model here was used to fit a table.
 
-`known` models were looked at to find out what a runtime holds, and so were the `fresh` ones in the end; `unseen` models were
-chosen and measured once the model was finished. Each case is one model in one plan on one target, executed as
-`sdk check --on local` does it, in a process of its own.
+`known` models were looked at to find out what a runtime holds, and so were the `fresh` and the `seen` ones in the end; `unseen`
+models were chosen, predicted (`--predict` writes that down before anything is lowered) and measured once the model was finished.
+Each case is one model in one plan on one target, executed as `sdk check --on local` does it, in a process of its own.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ from benchmarks.costs.artifacts import build, plan, priced, target
 from benchmarks.costs.fresh_models import FRESH
 from benchmarks.costs.measured import memory_of
 from benchmarks.costs.models import MODELS, load
+from benchmarks.costs.seen_models import SEEN
 from benchmarks.costs.unseen_models import UNSEEN
 from benchmarks.results_file import intro, read, save, table, write_page
 
 PLANS = ("float", "int8", "dynamic", "int4", "weights", "mix1", "mix2")
 NAME = "memory"
-SETS: dict[str, dict[str, Any]] = {"known": MODELS, "fresh": FRESH, "unseen": UNSEEN}
+PREDICTED = "memory_predicted"
+"""Name of the results that hold the predictions of the unseen models, as they were before these were measured."""
+SETS: dict[str, dict[str, Any]] = {"known": MODELS, "fresh": FRESH, "seen": SEEN, "unseen": UNSEEN}
 
 
 def main() -> None:
@@ -36,8 +39,12 @@ def main() -> None:
     parser.add_argument("--set", choices=sorted(SETS), default="known", help="whose models, where none is named")
     parser.add_argument("--plan", action="append", help="several of " + ", ".join(PLANS))
     parser.add_argument("--keep", type=Path, help="folder of the artifacts and what was measured of them")
+    parser.add_argument("--predict", action="store_true", help="only write the predictions of the unseen models")
     given = parser.parse_args()
     targets = given.target or ["tflite", "executorch"]
+    if given.predict:
+        save(PREDICTED, [row for name in UNSEEN for each in targets for row in predictions(name, each, given.plan or PLANS)])
+        return
     rows = {_key(row): row for row in read(NAME)["rows"]}
     with tempfile.TemporaryDirectory() as folder:
         for name in given.model or SETS[given.set]:
@@ -48,6 +55,20 @@ def main() -> None:
                     save(NAME, [rows[key] for key in sorted(rows)])
                 gc.collect()
     page()
+
+
+def predictions(name: str, runtime: str, plans: Any) -> Any:
+    """Yield what is predicted for each plan of a model."""
+    from sdk.costs import MemoryModel
+
+    chosen, model = target(runtime), load(name)
+    prices = priced(model, chosen)
+    memory = MemoryModel(model, chosen.memory(), prices)
+    choices = {layer: sorted(found) for layer, found in prices.layers.items()}
+    for each in plans:
+        parts = memory.parts(plan(choices, each))
+        print(name, runtime, each, parts.peak, file=sys.stderr, flush=True)
+        yield {"model": name, "target": runtime, "plan": each, "predicted_bytes": parts.peak, "private_bytes": parts.private}
 
 
 def cases(name: str, runtime: str, plans: Any, folder: Path) -> Any:
@@ -127,8 +148,8 @@ def page() -> None:
     }  # fmt: skip
     write_page(
         NAME, "Peak memory, predicted and measured", intro("benchmarks.costs.memory", document),
-        "MB. Predicted before lowering; measured as `sdk check --on local` does, in a process of its own. `known` and "
-        "`fresh` models were looked at to find out what a runtime holds; `unseen` ones were chosen and measured once the model "
+        "MB. Predicted before lowering; measured as `sdk check --on local` does, in a process of its own. `known`, `fresh` and "
+        "`seen` models were looked at to find out what a runtime holds; `unseen` ones were chosen and measured once the model "
         "was finished. None was used to fit a table.",
         table(totals, heads), table(rows, columns),
     )  # fmt: skip

@@ -104,12 +104,13 @@ MODELS: dict[str, Any] = {
 
 
 def load(name: str) -> Any:
-    """Return the `sdk.models.Model` of a name in MODELS, FRESH or UNSEEN."""
+    """Return the `sdk.models.Model` of a name in MODELS, FRESH, SEEN or UNSEEN."""
     from benchmarks.costs.fresh_models import FRESH
+    from benchmarks.costs.seen_models import SEEN
     from benchmarks.costs.unseen_models import UNSEEN
     from sdk.models.load import load_model
 
-    found = (MODELS | FRESH | UNSEEN)[name]
+    found = (MODELS | FRESH | SEEN | UNSEEN)[name]
     if name in ("efficientnet-lite0", "minilm", "lcnet"):
         inputs = found.calibration[0] if name == "minilm" else found.loaded[1]
         return load_model(found.loaded[0], inputs, name=name)

@@ -10,120 +10,91 @@ from torch import nn
 from benchmarks.costs.models import First, Made, image
 
 
-def mobilenet_v1() -> Made:
-    from transformers import MobileNetV1Config, MobileNetV1ForImageClassification
+def bottleneck() -> Made:
+    from transformers import ResNetConfig, ResNetForImageClassification
 
-    config = MobileNetV1Config(image_size=160, depth_multiplier=0.5, num_labels=200)
-    return First(MobileNetV1ForImageClassification(config), "logits"), image(160)
-
-
-def poolformer() -> Made:
-    from transformers import PoolFormerConfig, PoolFormerForImageClassification
-
-    config = PoolFormerConfig(depths=[1, 1, 3, 1], hidden_sizes=[32, 64, 160, 256], num_encoder_blocks=4, num_labels=60)
-    return First(PoolFormerForImageClassification(config), "logits"), image(128)
+    config = ResNetConfig(hidden_sizes=[96, 192, 384, 512], embedding_size=32, depths=[2, 2, 3, 1], num_labels=120)
+    return First(ResNetForImageClassification(config), "logits"), image(160)
 
 
-def segformer() -> Made:
-    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+def electra() -> Made:
+    from transformers import ElectraConfig, ElectraModel
 
-    config = SegformerConfig(
-        depths=[1, 1, 2, 1], hidden_sizes=[24, 48, 96, 192], num_attention_heads=[1, 2, 3, 6], decoder_hidden_size=128,
-        num_labels=8,
-    )  # fmt: skip
-    return First(SegformerForSemanticSegmentation(config), "logits"), image(128)
-
-
-def albert() -> Made:
-    from transformers import AlbertConfig, AlbertModel
-
-    config = AlbertConfig(
-        vocab_size=9000, embedding_size=96, hidden_size=288, num_hidden_layers=4, num_attention_heads=6, intermediate_size=1152,
-        max_position_embeddings=96,
+    config = ElectraConfig(
+        vocab_size=10000, embedding_size=128, hidden_size=224, num_hidden_layers=4, num_attention_heads=4, intermediate_size=896,
+        max_position_embeddings=128,
     )  # fmt: skip
     torch.manual_seed(0)
-    return First(AlbertModel(config), "last_hidden_state"), (torch.randint(0, 9000, (1, 80)),)
+    return First(ElectraModel(config), "last_hidden_state"), (torch.randint(0, 10000, (1, 56)),)
 
 
-def mixer() -> Made:
-    """Patches that are mixed by linear layers over places and over channels in turn."""
+def listener() -> Made:
+    """The encoder of a recognizer of speech: two convolutions over a spectrogram, then attention without a mask."""
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    class Mix(nn.Module):
-        def __init__(self, places: int, width: int) -> None:
-            super().__init__()
-            self.one, self.two = nn.LayerNorm(width), nn.LayerNorm(width)
-            self.places = nn.Sequential(nn.Linear(places, 2 * places), nn.GELU(), nn.Linear(2 * places, places))
-            self.channels = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width))
-
-        def forward(self, x: Any) -> Any:
-            x = x + self.places(self.one(x).transpose(1, 2)).transpose(1, 2)
-            return x + self.channels(self.two(x))
-
-    class Mixer(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.patches, self.head = nn.Conv2d(3, 224, 16, 16), nn.Linear(224, 75)
-            self.body = nn.Sequential(*(Mix(144, 224) for _ in range(5)))
-
-        def forward(self, x: Any) -> Any:
-            return self.head(self.body(self.patches(x).flatten(2).transpose(1, 2)).mean(1))
-
-    return Mixer().eval(), image(192)
+    sizes = {"encoder_layers": 3, "encoder_attention_heads": 3, "encoder_ffn_dim": 768, "max_source_positions": 150}
+    config = WhisperConfig(d_model=192, **sizes)
+    return First(WhisperEncoder(config), "last_hidden_state"), (torch.randn(1, 80, 300),)
 
 
-def dilated() -> Made:
-    """A tagger of sequences: dilated convolutions with residuals."""
+def dense() -> Made:
+    """Blocks in which each layer reads all before it, joined."""
 
     class Layer(nn.Module):
-        def __init__(self, width: int, dilation: int) -> None:
+        def __init__(self, inputs: int, growth: int) -> None:
             super().__init__()
-            self.wide = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
-            self.back = nn.Conv1d(width, width, 1)
+            self.one = nn.Sequential(nn.Conv2d(inputs, 4 * growth, 1, bias=False), nn.BatchNorm2d(4 * growth), nn.ReLU())
+            self.two = nn.Sequential(nn.Conv2d(4 * growth, growth, 3, padding=1), nn.BatchNorm2d(growth), nn.ReLU())
 
         def forward(self, x: Any) -> Any:
-            return x + self.back(self.wide(x).relu())
+            return torch.cat([x, self.two(self.one(x))], 1)
 
-    body = [Layer(160, 2**place) for place in range(7)]
-    return nn.Sequential(nn.Conv1d(24, 160, 1), *body, nn.Conv1d(160, 12, 1)).eval(), (torch.randn(1, 24, 256),)
+    parts: list[Any] = [nn.Conv2d(3, 32, 7, 2, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    width = 32
+    for layers in (3, 4, 5):
+        parts += [Layer(width + 16 * place, 16) for place in range(layers)]
+        width += 16 * layers
+        parts += [nn.Conv2d(width, width // 2, 1), nn.ReLU(), nn.AvgPool2d(2)]
+        width //= 2
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 40)).eval(), image(176)
 
 
-def keyword() -> Made:
-    """A detector of words: a convolution over the spectrum, two recurrent layers, a decision."""
+def shuffled() -> Made:
+    """Units that split their channels, compute one half, and mix both."""
 
-    class Keyword(nn.Module):
-        def __init__(self) -> None:
+    def apart(width: int, stride: int) -> Any:
+        return nn.Conv2d(width, width, 3, stride, 1, groups=width)
+
+    class Unit(nn.Module):
+        def __init__(self, width: int) -> None:
             super().__init__()
-            self.front = nn.Sequential(nn.Conv2d(1, 24, (3, 8), (1, 4), (1, 2)), nn.BatchNorm2d(24), nn.ReLU())
-            self.one, self.two = nn.GRU(240, 128, batch_first=True), nn.GRU(128, 128, batch_first=True)
-            self.head = nn.Linear(128, 20)
+            half = width // 2
+            first, last = (nn.Sequential(nn.Conv2d(half, half, 1), nn.ReLU()) for _ in range(2))
+            self.body = nn.Sequential(first, apart(half, 1), last)
 
         def forward(self, x: Any) -> Any:
-            seen = self.front(x).permute(0, 2, 1, 3).flatten(2)
-            return self.head(self.two(self.one(seen)[0])[0][:, -1])
+            one, two = x.chunk(2, 1)
+            both = torch.stack([one, self.body(two)], 2)
+            return both.flatten(1, 2)
 
-    return Keyword().eval(), (torch.randn(1, 1, 30, 40),)
+    def stage(inputs: int, outputs: int, units: int) -> list[Any]:
+        return [apart(inputs, 2), nn.Conv2d(inputs, outputs, 1), nn.ReLU(), *(Unit(outputs) for _ in range(units))]
+
+    body = [nn.Conv2d(3, 24, 3, 2, 1), nn.ReLU(), *stage(24, 96, 2), *stage(96, 192, 3), *stage(192, 384, 2)]
+    head = [nn.Conv2d(384, 640, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(640, 90)]
+    return nn.Sequential(*body, *head).eval(), image(192)
 
 
-def squeezed() -> Made:
-    """Convolutions that squeeze, and expand again on two ways that are joined."""
-
-    class Fire(nn.Module):
-        def __init__(self, inputs: int, narrow: int, wide: int) -> None:
-            super().__init__()
-            self.squeeze = nn.Conv2d(inputs, narrow, 1)
-            self.one, self.three = nn.Conv2d(narrow, wide, 1), nn.Conv2d(narrow, wide, 3, padding=1)
-
-        def forward(self, x: Any) -> Any:
-            x = self.squeeze(x).relu()
-            return torch.cat([self.one(x).relu(), self.three(x).relu()], 1)
-
-    body = [nn.Conv2d(3, 64, 3, 2), nn.ReLU(), nn.MaxPool2d(3, 2), Fire(64, 16, 64), Fire(128, 16, 64), nn.MaxPool2d(3, 2)]
-    body += [Fire(128, 32, 128), Fire(256, 48, 192), nn.MaxPool2d(3, 2), Fire(384, 64, 256), nn.Conv2d(512, 100, 1), nn.ReLU()]
-    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval(), image(192)
+def enlarger() -> Made:
+    """An image made three times as large: convolutions, and their channels laid out as pixels."""
+    sizes = ((3, 48, 5), (48, 48, 3), (48, 32, 3))
+    body = [part for one, two, k in sizes for part in (nn.Conv2d(one, two, k, padding=k // 2), nn.Tanh())]
+    return nn.Sequential(*body, nn.Conv2d(32, 27, 3, padding=1), nn.PixelShuffle(3)).eval(), image(96)
 
 
 UNSEEN: dict[str, Any] = {
-    "mobilenet-v1": mobilenet_v1, "poolformer": poolformer, "segformer": segformer, "albert": albert, "mixer": mixer,
-    "dilated": dilated, "keyword": keyword, "squeezed": squeezed,
+    "bottleneck": bottleneck, "electra": electra, "listener": listener, "dense": dense, "shuffled": shuffled,
+    "enlarger": enlarger,
 }  # fmt: skip
 """Name → a factory of a module with random weights, and its example inputs."""

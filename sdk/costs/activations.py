@@ -7,7 +7,7 @@ memory of its own, an activation function behind a layer and a padding in front 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,8 @@ class Activations:
     By step: `layers` is the layer that it computes (or None), `kinds` the name of its operator, `scratch` the bytes that it
     holds besides its tensors, `padded` those of a padded copy of its input, where a runtime makes one, `indirect` the entries
     of the table through which a convolution reads its input. `pointers` counts all of these; `outputs` are the bytes of the
-    model's outputs, `masked` the steps of attention with a mask of truth values.
+    model's outputs, `masked` the steps of attention with a mask of truth values. `pads`: step of a layer with an
+    operator that pads in front → bytes of what that makes, and whether it adds anything.
     """
 
     tensors: tuple[Tensor, ...]
@@ -76,6 +77,7 @@ class Activations:
     pointers: int
     outputs: int
     masked: frozenset[int]
+    pads: Mapping[int, tuple[int, bool]]
 
     def copies(
         self, tensor: Tensor, static: Collection[str], dynamic: Collection[str], padded: Collection[int] = ()
@@ -113,15 +115,13 @@ class Activations:
 def outside_steps(found: Activations, layers: Collection[str], kinds: Collection[str]) -> frozenset[int]:
     """Return the steps that compute one of `layers`, or an operator called as one of `kinds`.
 
-    `masked_attention` is attention whose mask holds truth values, which the runtime makes numbers of; `first_masked_attention`
-    where it does so once: an accelerated part that begins the graph ends there; elsewhere the mask is made before.
+    `first_masked_attention` is the first attention whose mask holds truth values: a runtime that makes numbers of it once ends an
+    accelerated part there which begins the graph; elsewhere the mask is made before.
     """
     steps = frozenset(
         step for step, (layer, kind) in enumerate(zip(found.layers, found.kinds, strict=True))
         if layer in layers or (layer is None and kind in kinds)
     )
-    if "masked_attention" in kinds:
-        return steps | found.masked
     first = "first_masked_attention" in kinds and 0 not in steps
     return steps | set(sorted(found.masked)[:1]) if first else steps
 
@@ -177,6 +177,7 @@ class _Reading:
             tuple(map(_padded, steps)), indirect,
             operators=sum(map(self._operators, steps)), pointers=sum(indirect), outputs=sum(map(_bytes, self._outputs())),
             masked=frozenset(step for step, node in enumerate(steps) if _masked(node)),
+            pads={step: pad for step, node in enumerate(steps) if (pad := self._pad(node)) is not None},
         )  # fmt: skip
 
     def _uses(self, place: dict[str, int], fed: set[str]) -> dict[str, list[Any]]:
@@ -242,6 +243,13 @@ class _Reading:
         """Operators that a runtime makes of a node: none of what is fused into another, several of a normalisation."""
         fused = node.name in self.alias and (node.name in self.of_layer or _kind(node) in _PADS | {"getitem"})
         return 0 if fused else _PARTS.get(_kind(node), 1)
+
+    def _pad(self, node: Any) -> tuple[int, bool] | None:
+        """What a padding in front of a layer makes in bytes, and whether it adds anything; None where there is none."""
+        pad = node.all_input_nodes[0]
+        if node.name not in self.of_layer or _kind(pad) not in _PADS or pad.name not in self.alias:
+            return None
+        return _bytes(pad), _bytes(pad) > _bytes(pad.all_input_nodes[0])
 
     def _over_written(self, node: Any) -> bool:
         """Whether the node is an operator of its own that writes over its input."""

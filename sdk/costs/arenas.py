@@ -1,7 +1,8 @@
 """How much room the activations take: their lifetimes as blocks, and the places that runtimes give these in an arena.
 
 XNNPACK (`memory-planner.c`) and LiteRT (`arena_planner.cc`, `simple_memory_arena.cc`) place blocks alike: the largest first,
-each into the smallest gap that fits between those which live at the same time.
+each into the smallest gap that fits between those which live at the same time. XNNPACK looks for no gap in front of the first of
+these, so that a chain of blocks of one size, each of which overlaps only the next, is laid out end to end.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ PHASES, READ, COMPUTE, WRITE, TURN = 5, 1, 2, 3, 4
 back into order."""
 
 PLAIN = Operators()
-KEPT = 3
-"""Copies of what a one-dimensional convolution makes (ExecuTorch 1.4.1, measured on four of them: floats and integers alike)."""
 
+MIXED = 7
+"""Copies of its result that a part holds besides the scores where it multiplies them with the values: packed values, and a chain
+of changes of their order (read in files of ExecuTorch 1.4.1)."""
 ONCE, SCORES = 0.5, 2.0
 """Of what attention holds inside (its scores twice): what passes to the runtime where its mask is applied once to them, and where
 the runtime does all of it in steps of its own (four times the scores, as allocations of a vision transformer show)."""
@@ -36,15 +38,15 @@ class Block:
     last: int
 
 
-def arena(blocks: Sequence[Block]) -> int:
-    """Return the bytes of the arena that holds all `blocks`."""
+def arena(blocks: Sequence[Block], front: bool = True) -> int:
+    """Return the bytes of the arena that holds all `blocks`; `front`: room in front of those that live is used too."""
     placed: list[tuple[int, int, Block]] = []
     for block in sorted(blocks, key=lambda each: (-each.bytes, each.first)):
         size = -(-block.bytes // ALIGNMENT) * ALIGNMENT
         beside = sorted((place, end) for place, end, other in placed if other.first <= block.last and block.first <= other.last)
         best, least, free = -1, 0, 0
         for place, end in beside:
-            gap = place - free
+            gap = place - free if free or front else 0
             if gap >= size and (best < 0 or gap < least):
                 best, least = free, gap
             free = max(free, end)
@@ -53,13 +55,27 @@ def arena(blocks: Sequence[Block]) -> int:
     return max((end for _, end, _ in placed), default=0)
 
 
+def grown(sizes: Sequence[int]) -> int:
+    """Return the bytes that an allocator takes for one room that is made anew wherever the next of `sizes` is larger.
+
+    The new room is there before the old one is given back (XNNPACK, `runtime.c`), so that what is given back is used again only
+    once two old ones lie side by side.
+    """
+    top = start = size = 0
+    for each in sizes:
+        if each > size:
+            start = 0 if each <= start else start + size
+            size, top = each, max(top, start + each)
+    return top
+
+
 def arenas(
     found: Activations, static: Collection[str], dynamic: Collection[str], outside: frozenset[int], rules: Operators = PLAIN
 ) -> tuple[int, int]:
     """Return the bytes of the arena inside of the accelerated parts, and of the runtime's own.
 
-    The parts run one after the other in the same room. To the runtime each part is one step, so that what goes in or
-    comes out lives as long as it runs.
+    The parts run one after the other in the same room, which in some runtimes is made anew where one needs more. To the runtime
+    each part is one step, so that what goes in or comes out lives as long as it runs.
     """
     inside, held = blocks(found, static, dynamic, outside, rules)
     parts = found.parts(outside)
@@ -73,7 +89,8 @@ def arenas(
     for each in held:  # steps of different parts need not be in the order of the parts
         ends = node[each.first // PHASES], node[each.last // PHASES]
         whole.append(Block(each.bytes, min(ends), max(ends)))
-    return max(map(arena, rooms.values()), default=0), arena(whole)
+    sizes = [arena(rooms[part], rules.front) for part in sorted(rooms)]
+    return grown(sizes) if rules.growing else max(sizes, default=0), arena(whole)
 
 
 def _node(parts: Sequence[int], step: int, outside: frozenset[int]) -> tuple[int, int]:
@@ -103,7 +120,8 @@ def blocks(
     A tensor that a step in `outside`, or the caller, reads or writes, or that passes between parts, is held by the runtime, the
     others by the accelerated part, which keeps images of the caller in its own layout. A tensor stays in 8 bits when its maker
     and all its readers are static; elsewhere a static layer reads and writes floats through 8-bit copies, and a `dynamic` one
-    reads them so. Operators that pad read a padded copy, unless the padding is fused into a layer that computes in float.
+    reads them so. Operators that pad read a padded copy, unless the padding is fused into a layer that computes in float
+    (XNNPACK fuses none that adds nothing).
     Outside, nothing is written over its input, and no operator is taken apart.
     """
     parts, narrow = found.parts(outside), {*static, *dynamic}
@@ -111,11 +129,13 @@ def blocks(
         step: size for step, (size, layer, kind) in enumerate(zip(found.padded, found.layers, found.kinds, strict=True))
         if size and kind in rules.padded and (layer is None or layer in narrow or step in outside)
     }  # fmt: skip
+    if rules.padding:
+        padded |= {step: size for step, (size, adds) in found.pads.items() if found.layers[step] in narrow or not adds}
     inside, held = _working(found, padded, narrow, outside, rules)
     plain = outside - {step for step in padded if found.layers[step] is not None}
     for tensor in found.tensors:
         copies = None if _narrow(found, tensor, static, outside, rules) else found.copies(tensor, static, dynamic, padded)
-        turned = _turned(found, tensor)
+        turned = _turned(found, tensor, rules)
         size = tensor.bytes if copies is not None else tensor.bytes // 4
         for first, last, public in _stays(tensor, outside, plain, parts):
             block = Block(size, *_moments(first, last, copies or (), {*padded, *turned}, turned))
@@ -123,8 +143,6 @@ def blocks(
             if public and rules.reordered and tensor.image and not tensor.public:
                 users = sorted(step for step in tensor.touched - outside if first <= step <= last)
                 inside += [Block(size, PHASES * step, PHASES * step + TURN) for step in users]
-        if tensor.made >= 0 and found.kinds[tensor.made] in rules.kept and not tensor.public:
-            inside.append(Block(KEPT * size, PHASES * tensor.made, PHASES * len(found.layers) - 1))
         if tensor.public and tensor.image:
             last = tensor.last if tensor.made >= 0 else max(tensor.touched, default=0)
             inside.append(Block(tensor.bytes, *_moments(tensor.made, last, copies or (), padded, ())))
@@ -140,14 +158,16 @@ def _working(
 ) -> tuple[list[Block], list[Block]]:
     """What steps hold besides their tensors: inside, then outside."""
     inside, held = [], []
+    made = {tensor.made: tensor.bytes for tensor in found.tensors}
     for step, working in enumerate(found.scratch):
         whole = PHASES * step, PHASES * step + PHASES - 1
         if working and step not in outside:
             inside.append(Block(working, *whole))
-        elif working and found.kinds[step] in ("lstm", "gru"):
-            held.append(Block(working, *whole))
-        elif working and step in found.masked:
-            held.append(Block(round(working * (SCORES if "masked_attention" in rules.outside else ONCE)), *whole))
+        elif working and found.kinds[step] == "scaled_dot_product_attention":
+            apart = found.kinds[step] in rules.outside
+            held.append(Block(round(working * (SCORES if apart else ONCE)), *whole))
+            if apart:
+                inside.append(Block(working // 2 + MIXED * made[step], *whole))
     for step in padded.keys() - outside:
         end = READ if found.layers[step] in narrow else COMPUTE
         inside.append(Block(padded[step], PHASES * step, PHASES * step + end))
@@ -158,10 +178,11 @@ def _copied(
     tensor: Tensor, copies: tuple[int, ...] | None, turned: Collection[int], padded: Mapping[int, int]
 ) -> Iterator[tuple[int, Block]]:
     """Yield step and block of each copy of a tensor: in another order, and in 8 bits."""
-    for step in turned if copies is not None else ():
+    for step in turned:
         converts = step in (copies or ())
         span = (WRITE if converts else COMPUTE, TURN) if step == tensor.made else (0, READ if converts else COMPUTE)
-        yield step, Block(tensor.bytes, PHASES * step + span[0], PHASES * step + span[1])
+        size = tensor.bytes if copies is not None else tensor.bytes // 4
+        yield step, Block(size, PHASES * step + span[0], PHASES * step + span[1])
     for step in copies or ():
         made = tensor.made == step
         first = PHASES * step + (COMPUTE if made else READ)
@@ -169,17 +190,29 @@ def _copied(
 
 
 def _narrow(found: Activations, tensor: Tensor, static: Collection[str], outside: frozenset[int], rules: Operators) -> bool:
-    """Whether a tensor between static layers and operators that follow them stays in 8 bits."""
+    """Whether a tensor between static layers and operators that follow them stays in 8 bits.
+
+    Such an operator reads what a static layer made, and static layers alone read what it makes.
+    """
     if not rules.narrow or tensor.public or tensor.made < 0 or tensor.touched & outside:
+        return False
+    writers = [step for step in sorted({tensor.made, *tensor.rewritten}) if found.layers[step] is None]
+    if len(writers) > 1 or any(found.layers[step] not in static for step in tensor.touched if step > max(writers, default=step)):
         return False
     steps = [(found.layers[step], found.kinds[step]) for step in tensor.touched]
     allowed = all(layer in static if layer is not None else kind in rules.narrow for layer, kind in steps)
     return allowed and any(layer is not None for layer, _ in steps)
 
 
-def _turned(found: Activations, tensor: Tensor) -> tuple[int, ...]:
-    """The steps that bring a signal into the order of one-dimensional convolutions, or back for what is none of them."""
+def _turned(found: Activations, tensor: Tensor, rules: Operators) -> tuple[int, ...]:
+    """The steps that bring a signal into the order of one-dimensional convolutions, or back for what is none of them.
+
+    In a runtime where each convolution is `turning`, it does so on both sides, whatever is there.
+    """
     readers = [step for step in sorted(tensor.touched) if step != tensor.made and found.layers[step] != tensor.maker]
+    if rules.turning:
+        ends = [*([tensor.made] if tensor.made >= 0 else []), *readers]
+        return tuple(step for step in ends if found.kinds[step] in rules.turning)
     made = tensor.made >= 0 and found.kinds[tensor.made] == "conv1d"
     convolutions = [step for step in readers if found.kinds[step] == "conv1d"]
     if made:

@@ -28,6 +28,8 @@ STEPS = 12
 LEFT = 600_000
 """Bytes added where kernels outside ask for room of their own at each run: what an allocator keeps of it varied between models
 (-0.9 to 1.4 MB beside the other parts on 20 plans), and a limit has to hold."""
+TURNED = 4
+"""Bytes per weight of the transposed copy that contractions read, of which dilated convolutions make none (LiteRT, `conv.cc`)."""
 FILES = 4
 """Accelerated parts whose loading the solver weighs, where each gives its pages of the file back: the worst ones."""
 
@@ -75,6 +77,8 @@ class MemoryModel:
         self._copies = {(kind, row.scheme): row for row in table.copies for kind in row.kinds}
         self._lookups = {layer.name: _lookups(model, layer) for layer in model.inventory.layers if layer.kind == "embedding"}
         self._steps = {layer.name: time_steps(model, layer) for layer in model.inventory.layers if layer.kind in ("lstm", "gru")}
+        convolutions = [layer for layer in model.inventory.layers if layer.kind in ("conv1d", "conv2d")]
+        self._dilated = {layer.name for layer in convolutions if dilated(model, layer)}
         self._tables = {
             layer: round(table.indirection * count)
             for layer, count in zip(self.found.layers, self.found.indirect, strict=True)
@@ -88,10 +92,11 @@ class MemoryModel:
         layers = [(self.layers[name], scheme) for name, scheme in named.items()]
         outside = [(layer, scheme) for layer, scheme in layers if self._row(layer, scheme).outside]
         inside = [(layer, scheme) for layer, scheme in layers if not self._row(layer, scheme).outside]
-        working = max((scratch(layer, self._row(layer, scheme).scratch) for layer, scheme in outside), default=0)
+        rooms = (scratch(each, self._row(each, scheme).scratch, each.name in self._dilated) for each, scheme in outside)
+        working = max(rooms, default=0)
         left = LEFT if any(self._row(layer, scheme).scratch for layer, scheme in outside) else 0
         code = self._code() + (self.table.code.outside if any(layer.kind != "embedding" for layer, _ in outside) else 0)
-        running = self.table.code.running + (self.table.code.operators if self._outside(named) else 0)
+        running = self.table.code.running + self._touched(self._outside(named))
         spared = sum(self._spared(name, scheme) for name, scheme in named.items())
         operators = self.table.operator * self.found.conversions(*self._eight_bit(named))
         return Parts(
@@ -142,8 +147,9 @@ class MemoryModel:
         return min(stored, len(windows) * WINDOW)
 
     def kept(self, layer: Layer, scheme: Scheme) -> int:
-        """Those of them that stay resident once everything is loaded."""
-        stays = not self.table.freed or self._row(layer, scheme).outside
+        """Those of them that stay resident once everything is loaded; an unrolled layer's are packed by accelerated parts."""
+        row = self._row(layer, scheme)
+        stays = not self.table.freed or (row.outside and not row.stepped)
         return self.file(layer, scheme) if stays else 0
 
     def packed(self, layer: Layer, scheme: Scheme) -> int:
@@ -152,8 +158,10 @@ class MemoryModel:
         inputs = layer.parameters // layer.shape[layer.channel_axis]
         scales = layer.shape[layer.channel_axis] * (inputs // scheme.group if scheme.granularity == "group" else 1)
         stepped = row.stepped * unrolled(layer, self._steps[layer.name] - row.folded) if row.stepped else 0.0
+        stepped += row.step * self._steps.get(layer.name, 0)
         readers = 1 if layer.kind == "embedding" else layer.uses
-        return readers * round(row.packed * layer.parameters + stepped + row.scale * scales)
+        spared = TURNED if row.scratch == "contraction" and layer.name in self._dilated else 0
+        return readers * round((row.packed - spared) * layer.parameters + stepped + row.scale * scales)
 
     def passing(self, layer: Layer, scheme: Scheme) -> int:
         """Private bytes that exist while the layer is prepared only."""
@@ -181,7 +189,7 @@ class MemoryModel:
         weights = {name: {each: self._weights(name, each) for each in schemes} for name, schemes in choices.items()}
         base = float(self._code() + self._private() + self.prices.base)
         found = [(moment, base, amounts) for moment, amounts in self._loading(choices, weights)]
-        base += self.table.code.running + (self.table.code.operators if self._outside({}) else 0)
+        base += self.table.code.running + self._touched(self._outside({}))
         base += self._with_slack(self.table.returned * self.found.outputs)
         for step, held, savings in worst(self.found, self._outside({}), STEPS, self.table.operators):
             running = {
@@ -223,6 +231,11 @@ class MemoryModel:
     def _code(self) -> int:
         return self.table.code.loading + (self.table.code.convolutions if self._convolves else 0)
 
+    def _touched(self, outside: frozenset[int]) -> int:
+        """Bytes of code of the operators that the accelerated parts leave out."""
+        kinds = {self.found.kinds[step] for step in outside} | ({"masked_attention"} if outside & self.found.masked else set())
+        return sum(size for kind, size in self.table.code.operators.items() if kind in kinds)
+
     def _private(self) -> int:
         return self.table.fixed + self.table.operator * self.found.operators + round(self.table.indirection * self.found.pointers)
 
@@ -258,6 +271,12 @@ def unrolled(layer: Layer, steps: int) -> int:
     gates = layer.shape[0]
     state = len(layer.weights) // 2 * gates * (gates // {"lstm": 4, "gru": 3}[layer.kind])
     return layer.parameters + (steps - 1) * state
+
+
+def dilated(model: Model, layer: Layer) -> bool:
+    """Whether a convolution leaves out places between those that it reads."""
+    node = next(n for n in model.program.graph.nodes if n.name == layer.fused[0])
+    return len(node.args) > 5 and set(node.args[5]) != {1}
 
 
 def time_steps(model: Model, layer: Layer) -> int:

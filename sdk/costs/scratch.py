@@ -17,10 +17,15 @@ those that it works on, where there is more than one slice; bytes that it was no
 and columns; with one slice of 27 elements, 12,544 columns were held whole)."""
 
 
-def scratch(layer: Layer, kernel: str) -> int:
-    """Return the bytes of a `kernel`: a `product` of matrices, a `contraction` over the patches of a convolution, or none."""
+def scratch(layer: Layer, kernel: str, dilated: bool = False) -> int:
+    """Return the bytes of a `kernel`: a `product` of matrices, a `contraction` over the patches of a convolution, or none.
+
+    The contraction takes no `dilated` convolution, whose patches are all written out (LiteRT, `conv.cc`).
+    """
     rows = layer.shape[layer.channel_axis]
     inner, columns = layer.parameters // rows, layer.macs // layer.parameters
+    if dilated and kernel == "contraction":
+        return 4 * inner * columns
     return {"product": _product, "contraction": _contraction}[kernel](rows, columns, inner) if kernel else 0
 
 

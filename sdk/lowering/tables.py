@@ -34,7 +34,7 @@ def memory_table(package: str) -> MemoryTable | None:
     data: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
     copies = tuple(Copies(kinds=tuple(row.pop("kinds")), **row) for row in data.pop("copies"))
     kinds: dict[str, Any] = data.pop("operators")
-    reordered = bool(kinds.pop("reordered", False))
-    operators = Operators(**{name: tuple(found) for name, found in kinds.items()}, reordered=reordered)
+    plain: dict[str, Any] = {name: found if isinstance(found, bool) else tuple(found) for name, found in kinds.items()}
+    operators = Operators(**plain)
     code, error = Code(**data.pop("code")), tuple(data.pop("error"))
     return MemoryTable(code=code, operators=operators, error=error, copies=copies, **data)

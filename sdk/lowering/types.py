@@ -43,7 +43,7 @@ class Copies:
     `outside`: the layer is computed by the runtime's own kernels, outside of the accelerated parts; `scratch` names what such a
     kernel takes while it runs (`sdk.costs.scratch`). `rows`: only the rows that are looked up are read. `stepped`: bytes
     per weight of a recurrent layer that is unrolled, the weights of its state counted for every step; `folded`: but for the
-    first, whose state is empty.
+    first, whose state is empty; `step`: bytes of the operators of each step.
     """
 
     kinds: tuple[str, ...]
@@ -56,6 +56,7 @@ class Copies:
     rows: bool = False
     stepped: float = 0.0
     folded: bool = False
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +64,15 @@ class Code:
     """Pages of a runtime's libraries that an artifact touches, in bytes.
 
     `loading`: by every artifact; `running`: further ones by its first run; `convolutions`, `outside`: by artifacts that have
-    convolutions, or layers (other than embeddings) which the accelerated parts leave out; `operators`: by the first run of those
-    which leave anything out.
+    convolutions, or layers (other than embeddings) which the accelerated parts leave out; `operators`: by the first run, for
+    each kind of operator that they leave out (`masked_attention`: attention whose mask holds truth values).
     """
 
     loading: int
     running: int = 0
     convolutions: int = 0
     outside: int = 0
-    operators: int = 0
+    operators: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +80,21 @@ class Operators:
     """ATen operators that a runtime treats in ways of its own.
 
     `outside`: its accelerated parts leave them to the runtime; `padded`: a padded copy of their input is made; `narrow`: they
-    compute in 8 bits between static layers; `kept`: what they make lives on, three times, to the end of their part.
-    `reordered`: each part keeps images that pass between parts in its own order besides.
+    compute in 8 bits between static layers; `turning`: convolutions of signals that bring what they read into the order of their
+    kernel and what they make back, even where the next is one too. `reordered`: each part keeps images that pass between parts in
+    its own order besides. `padding`: an operator that pads in front of a layer in 8 bits makes a copy, in floats. `front`: arenas
+    of accelerated parts use the room in front of the first block that lives. `growing`: the room that the parts share is made
+    anew as they run, wherever one needs more.
     """
 
     outside: tuple[str, ...] = ()
     padded: tuple[str, ...] = ()
     narrow: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
+    turning: tuple[str, ...] = ()
     reordered: bool = False
+    padding: bool = False
+    front: bool = True
+    growing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,7 +265,8 @@ def _close_pads(graph: Any) -> None:
 def _part_mixed(graph: Any, static: set[Any]) -> None:
     """Keep an operator between quantized tensors in float where its int8 kernel needs one scale for all.
 
-    The backend computes `dequantize → operator → quantize` in int8; only some operators rescale there.
+    The backend computes `dequantize → operator → quantize` in int8; only some operators rescale there. What is put between is
+    computed in floats alone, and in the same part.
     """
     for node in list(graph.nodes):
         if node.op != "call_function" or node in static or _is_quantize(node):
@@ -276,7 +277,7 @@ def _part_mixed(graph: Any, static: set[Any]) -> None:
             continue
         if all(map(_is_dequantize, sources)) and any(s.args[1:3] != users[0].args[1:3] for s in sources):
             with graph.inserting_before(users[0]):
-                users[0].update_arg(0, _reshaped(graph, node))
+                users[0].update_arg(0, _unchanged(graph, node))
 
 
 def _part_conv1d(graph: Any, static: set[Any]) -> None:
@@ -300,6 +301,13 @@ def _part_conv1d(graph: Any, static: set[Any]) -> None:
         for user in [u for u in last.users if _is_quantize(u)]:
             with graph.inserting_before(user):
                 user.update_arg(0, _reshaped(graph, last))
+
+
+def _unchanged(graph: Any, value: Any) -> Any:
+    """The value behind an activation function that changes nothing."""
+    import torch
+
+    return graph.call_function(torch.ops.aten.leaky_relu.default, (value, 1.0))
 
 
 def _reshaped(graph: Any, value: Any) -> Any:

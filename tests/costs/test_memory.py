@@ -16,7 +16,7 @@ from torch import nn
 import sdk
 from sdk.costs import Costs, MemoryModel
 from sdk.costs.activations import activations, outside_steps
-from sdk.costs.arenas import Block, arena, live
+from sdk.costs.arenas import Block, arena, grown, live
 from sdk.costs.memory import LEFT, time_steps, unrolled
 from sdk.costs.scratch import scratch
 from sdk.errors import BadInput, BudgetError
@@ -171,6 +171,30 @@ def test_a_gap_is_filled_before_the_arena_grows() -> None:
     assert arena(blocks) == 960, "the small one goes where the large one was"
 
 
+def test_without_the_room_in_front_a_chain_is_laid_out_end_to_end() -> None:
+    chain = [Block(640, step, step + 1) for step in range(6)]
+    assert arena(chain) == 2 * 640
+    assert arena(chain, front=False) == 6 * 640, "each behind the one that it overlaps"
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 9), st.integers(0, 9)), max_size=12))
+def test_room_in_front_never_costs_more_than_all_blocks(drawn: list[tuple[int, int, int]]) -> None:
+    blocks = [Block(64 * size, min(ends), max(ends)) for size, *ends in drawn]
+    assert arena(blocks, front=False) <= sum(block.bytes for block in blocks)
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=12))
+def test_a_room_that_is_made_anew_holds_the_largest_and_at_most_all(sizes: list[int]) -> None:
+    assert max(sizes) <= grown(sizes) <= sum(sizes)
+    assert grown(sorted(sizes, reverse=True)) == max(sizes), "the first is large enough for all"
+
+
+def test_two_old_rooms_side_by_side_hold_a_new_one() -> None:
+    assert grown([100, 110]) == 210, "the old one is given back once the new one is there"
+    assert grown([100, 110, 150]) == 360, "the first alone is too small"
+    assert grown([100, 110, 150, 160]) == 360, "the first two are not"
+
+
 def test_signals_are_brought_into_the_order_of_convolutions_once() -> None:
     body = nn.Sequential(nn.Conv1d(8, 16, 3, padding=1), nn.ReLU(), nn.Conv1d(16, 16, 3, padding=1), nn.GELU())
     found = activations(load_model(body.eval(), (torch.randn(1, 8, 32),)))
@@ -179,6 +203,8 @@ def test_signals_are_brought_into_the_order_of_convolutions_once() -> None:
     first, second = (found.layers.index(name) for name in ("0", "2"))
     assert inside[first] == narrow + wide, "the caller's signal in the runtime's order"
     assert inside[second] == 2 * wide, "no copy between two convolutions"
+    turned, _ = live(found, (), (), frozenset(), Operators(turning=("conv1d",)))
+    assert turned[first] == 2 * wide, "where each convolution turns, its result is brought back"
 
 
 def test_paddings_of_static_layers_are_copies() -> None:
@@ -188,6 +214,38 @@ def test_paddings_of_static_layers_are_copies() -> None:
     fused, copied = (max(live(found, static, (), frozenset(), rules)[0]) for static in ((), ("0",)))
     assert fused == 4 * 4 * 64 + 4 * 8 * 16, "the input in the runtime's own layout, and the output"
     assert copied == 4 * 4 * 64 + 4 * 4 * 100, "floats, and padded floats"
+
+
+def test_paddings_of_their_own_in_front_of_static_layers_are_copies() -> None:
+    body = nn.Sequential(nn.Conv2d(4, 8, 1), nn.ZeroPad2d(1), nn.Conv2d(8, 8, 3)).eval()
+    found = activations(load_model(body, (torch.randn(1, 4, 8, 8),)))
+    step, wide, padded = found.layers.index("2"), 4 * 8 * 64, 4 * 8 * 100
+    assert found.pads == {step: (padded, True)}
+    rules = Operators(padding=True)
+    fused, copied = (live(found, static, (), frozenset(), rules)[0][step] for static in ((), ("0", "2")))
+    assert fused == 2 * wide, "in float it is part of the layer"
+    assert copied == wide + padded, "what the first made, in floats, and padded"
+
+
+class Stream(nn.Module):
+    """Layers that add to a stream which both the next layer and the next sum read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.three = (nn.Conv2d(4, 4, 1) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.one(x)
+        x = x + self.two(x)
+        result: torch.Tensor = x + self.three(x)
+        return result
+
+
+def test_a_sum_that_another_sum_reads_is_no_integer() -> None:
+    found = activations(load_model(Stream().eval(), (torch.randn(1, 4, 8, 8),)))
+    inside, _ = live(found, ("one", "two", "three"), (), frozenset(), Operators(narrow=("add",)))
+    size = 4 * 4 * 64
+    assert inside[found.layers.index("two")] == size // 4 + size + size // 4, "integers in and out, and the floats of the sum"
 
 
 def test_layers_are_prepared_one_after_the_other(memory: MemoryModel) -> None:
@@ -210,6 +268,15 @@ def test_a_vector_is_multiplied_in_place(model: Any) -> None:
     assert scratch(model.inventory["third"], "product") == 4 * 16 * 32
 
 
+def test_dilated_convolutions_write_their_patches_out() -> None:
+    wide, plain = (load_model(nn.Conv2d(4, 8, 3, dilation=by).eval(), (torch.randn(1, 4, 12, 12),)) for by in (2, 1))
+    table = replace(TABLE, copies=(_outside("contraction"),))
+    schemes = {wide.inventory.layers[0].name: "int8_channel"}
+    apart, turned = (_model(model, table).parts(schemes) for model in (wide, plain))
+    assert turned.packed - apart.packed == 4 * 8 * 36, "no transposed copy of the weights"
+    assert scratch(wide.inventory.layers[0], "contraction", dilated=True) == 4 * 36 * 8 * 8
+
+
 def test_recurrent_layers_are_unrolled() -> None:
     class Recurrent(nn.Module):
         def __init__(self) -> None:
@@ -224,6 +291,9 @@ def test_recurrent_layers_are_unrolled() -> None:
     layer = recurrent.inventory.layers[0]
     assert time_steps(recurrent, layer) == 10
     assert unrolled(layer, 10) == 64 * 32 + 10 * 64 * 16, "the inputs' weights once, the state's in every step"
+    rows = (Copies(("lstm",), "fp32", packed=0.0, stepped=4.0, step=size) for size in (0, 500))
+    bare, stepped = (_model(recurrent, replace(TABLE, copies=(row,))).parts({layer.name: "fp32"}).packed for row in rows)
+    assert stepped - bare == 10 * 500, "and the operators of every step"
 
 
 def test_pages_of_packed_weights_may_be_given_back(model: Any) -> None:
@@ -236,12 +306,20 @@ def test_pages_of_packed_weights_may_be_given_back(model: Any) -> None:
 
 
 def test_code_counts_for_what_runs(model: Any) -> None:
-    code = Code(loading=1000, running=10, convolutions=200, outside=5000)
+    code = Code(loading=1000, running=10, convolutions=200, outside=5000, operators={"layer_norm": 300})
     memory = _model(model, replace(TABLE, code=code))
     plain = dict.fromkeys(("first", "second", "third", "head"), "fp32")
     assert memory.parts(plain).code == 1200
     assert memory.parts(plain | {"second": "int8_channel"}).code == 6200
     assert memory.parts(plain).peak == _model(model, replace(TABLE, code=replace(code, running=0))).parts(plain).peak + 10
+
+
+def test_code_of_operators_counts_where_the_runtime_computes_them() -> None:
+    normed = load_model(Normed().eval(), (torch.randn(2, 64),))
+    code = Code(loading=1000, operators={"layer_norm": 300, "mean": 7})
+    tables = (replace(TABLE, code=code, operators=Operators(outside=kinds)) for kinds in ((), ("layer_norm",)))
+    inside, outside = (_model(normed, table).parts({"one": "fp32", "two": "fp32"}) for table in tables)
+    assert (inside.running, outside.running) == (0, 300)
 
 
 def test_the_largest_sum_is_the_prediction_but_for_what_layers_cost_together(memory: MemoryModel) -> None:

@@ -172,6 +172,29 @@ def test_int8_and_float_convolutions_share_a_file(classifier, tmp_path):
     assert max(_errors(classifier, quantized, path)) < 3e-2
 
 
+def test_joined_int8_outputs_stay_in_one_part(tmp_path):
+    from torch import nn
+
+    from targets.executorch.program import read_program
+
+    class Joined(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two, self.last = nn.Conv2d(3, 8, 1), nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(16, 4, 1)
+
+        def forward(self, x):
+            import torch
+
+            return self.last(torch.cat([self.one(x), self.two(x)], 1))
+
+    model = _load(Joined(), lambda torch: (torch.randn(1, 3, 8, 8),))
+    path = tmp_path / "model.pte"
+    quantized, _ = _lower(model, dict.fromkeys(("one", "two", "last"), "int8_channel_static"), path)
+    program = read_program(path)
+    assert (len(program.payloads), program.calls) == (1, {}), "what has scales of its own is joined in floats, by the backend"
+    assert max(_errors(model, quantized, path)) < 3e-2
+
+
 def test_static_without_a_range_is_refused(classifier, tmp_path):
     from dataclasses import replace
 

@@ -1,0 +1,129 @@
+"""Models that were once unseen: what was far off on them led to the causes that the memory model counts since."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.costs.models import First, Made, image
+
+
+def mobilenet_v1() -> Made:
+    from transformers import MobileNetV1Config, MobileNetV1ForImageClassification
+
+    config = MobileNetV1Config(image_size=160, depth_multiplier=0.5, num_labels=200)
+    return First(MobileNetV1ForImageClassification(config), "logits"), image(160)
+
+
+def poolformer() -> Made:
+    from transformers import PoolFormerConfig, PoolFormerForImageClassification
+
+    config = PoolFormerConfig(depths=[1, 1, 3, 1], hidden_sizes=[32, 64, 160, 256], num_encoder_blocks=4, num_labels=60)
+    return First(PoolFormerForImageClassification(config), "logits"), image(128)
+
+
+def segformer() -> Made:
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+    config = SegformerConfig(
+        depths=[1, 1, 2, 1], hidden_sizes=[24, 48, 96, 192], num_attention_heads=[1, 2, 3, 6], decoder_hidden_size=128,
+        num_labels=8,
+    )  # fmt: skip
+    return First(SegformerForSemanticSegmentation(config), "logits"), image(128)
+
+
+def albert() -> Made:
+    from transformers import AlbertConfig, AlbertModel
+
+    config = AlbertConfig(
+        vocab_size=9000, embedding_size=96, hidden_size=288, num_hidden_layers=4, num_attention_heads=6, intermediate_size=1152,
+        max_position_embeddings=96,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return First(AlbertModel(config), "last_hidden_state"), (torch.randint(0, 9000, (1, 80)),)
+
+
+def mixer() -> Made:
+    """Patches that are mixed by linear layers over places and over channels in turn."""
+
+    class Mix(nn.Module):
+        def __init__(self, places: int, width: int) -> None:
+            super().__init__()
+            self.one, self.two = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.places = nn.Sequential(nn.Linear(places, 2 * places), nn.GELU(), nn.Linear(2 * places, places))
+            self.channels = nn.Sequential(nn.Linear(width, 3 * width), nn.GELU(), nn.Linear(3 * width, width))
+
+        def forward(self, x: Any) -> Any:
+            x = x + self.places(self.one(x).transpose(1, 2)).transpose(1, 2)
+            return x + self.channels(self.two(x))
+
+    class Mixer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches, self.head = nn.Conv2d(3, 224, 16, 16), nn.Linear(224, 75)
+            self.body = nn.Sequential(*(Mix(144, 224) for _ in range(5)))
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.body(self.patches(x).flatten(2).transpose(1, 2)).mean(1))
+
+    return Mixer().eval(), image(192)
+
+
+def dilated() -> Made:
+    """A tagger of sequences: dilated convolutions with residuals."""
+
+    class Layer(nn.Module):
+        def __init__(self, width: int, dilation: int) -> None:
+            super().__init__()
+            self.wide = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation)
+            self.back = nn.Conv1d(width, width, 1)
+
+        def forward(self, x: Any) -> Any:
+            return x + self.back(self.wide(x).relu())
+
+    body = [Layer(160, 2**place) for place in range(7)]
+    return nn.Sequential(nn.Conv1d(24, 160, 1), *body, nn.Conv1d(160, 12, 1)).eval(), (torch.randn(1, 24, 256),)
+
+
+def keyword() -> Made:
+    """A detector of words: a convolution over the spectrum, two recurrent layers, a decision."""
+
+    class Keyword(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.front = nn.Sequential(nn.Conv2d(1, 24, (3, 8), (1, 4), (1, 2)), nn.BatchNorm2d(24), nn.ReLU())
+            self.one, self.two = nn.GRU(240, 128, batch_first=True), nn.GRU(128, 128, batch_first=True)
+            self.head = nn.Linear(128, 20)
+
+        def forward(self, x: Any) -> Any:
+            seen = self.front(x).permute(0, 2, 1, 3).flatten(2)
+            return self.head(self.two(self.one(seen)[0])[0][:, -1])
+
+    return Keyword().eval(), (torch.randn(1, 1, 30, 40),)
+
+
+def squeezed() -> Made:
+    """Convolutions that squeeze, and expand again on two ways that are joined."""
+
+    class Fire(nn.Module):
+        def __init__(self, inputs: int, narrow: int, wide: int) -> None:
+            super().__init__()
+            self.squeeze = nn.Conv2d(inputs, narrow, 1)
+            self.one, self.three = nn.Conv2d(narrow, wide, 1), nn.Conv2d(narrow, wide, 3, padding=1)
+
+        def forward(self, x: Any) -> Any:
+            x = self.squeeze(x).relu()
+            return torch.cat([self.one(x).relu(), self.three(x).relu()], 1)
+
+    body = [nn.Conv2d(3, 64, 3, 2), nn.ReLU(), nn.MaxPool2d(3, 2), Fire(64, 16, 64), Fire(128, 16, 64), nn.MaxPool2d(3, 2)]
+    body += [Fire(128, 32, 128), Fire(256, 48, 192), nn.MaxPool2d(3, 2), Fire(384, 64, 256), nn.Conv2d(512, 100, 1), nn.ReLU()]
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval(), image(192)
+
+
+SEEN: dict[str, Any] = {
+    "mobilenet-v1": mobilenet_v1, "poolformer": poolformer, "segformer": segformer, "albert": albert, "mixer": mixer,
+    "dilated": dilated, "keyword": keyword, "squeezed": squeezed,
+}  # fmt: skip
+"""Name → a factory of a module with random weights, and its example inputs."""
