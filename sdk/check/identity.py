@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 from sdk.check.result import DeviceEntry
 from sdk.devices import DeviceProfile, list_devices
 
 SYSTEMS = {"android": "android", "linux": "linux", "darwin": "macos"}
 """How a system's name starts in a result's `device.os` → as profiles call it."""
+_REVISION = re.compile(r"\s+Rev(ision)?\s+[\d.]+$", re.IGNORECASE)
+"""What a device tree says behind the name of a board, such as ` Rev 1.0`: boards of every revision are one device."""
 
 
 def other_device(profile: DeviceProfile | None, found: DeviceEntry) -> str:
     """Return why `found` is not the device of `profile`, or an empty text where it is, or where one side does not say.
 
     Android's own spelling of a device decides (`play.device`, Build.BRAND/Build.DEVICE); without it, a model that
-    another shipped profile is named after, or another system.
+    another shipped profile is named after, or another system. A board of Linux is the profile's only where its device tree
+    calls it as the profile does.
     """
     if profile is None or profile.name == "host":
         return ""
@@ -28,10 +33,12 @@ def other_device(profile: DeviceProfile | None, found: DeviceEntry) -> str:
     system = next((name for start, name in SYSTEMS.items() if found.os.casefold().startswith(start)), "")
     if system and system != profile.os.name:
         return f"{found.id} runs {system}, and the bundle is for {profile.title}, which runs {profile.os.name}"
+    if system == "linux" and found.model:
+        return f"{found.id} is a {found.model}, and the bundle is for {profile.title}"
     return ""
 
 
 def _named_after(model: str) -> DeviceProfile | None:
     """The shipped profile whose title or alias is this model."""
-    wanted = model.casefold()
+    wanted = _REVISION.sub("", model).casefold()
     return next((each for each in list_devices() if wanted in {name.casefold() for name in (each.title, *each.aliases)}), None)

@@ -60,7 +60,8 @@ class BundleEntry(_Frozen):
 class DeviceEntry(_Frozen):
     """What it was checked on: `id` (serial, host name, `local`), `name` as it calls itself, `abi`, `os`, `emulated`.
 
-    `product` is Android's Build.BRAND/Build.DEVICE, such as `google/shiba`, and `model` its Build.MODEL.
+    `product` is Android's Build.BRAND/Build.DEVICE, such as `google/shiba`, and `model` its Build.MODEL, or what the device
+    tree of a board calls it.
     """
 
     id: str

@@ -52,6 +52,24 @@ def test_a_board_is_no_phone(system: str, words: str) -> None:
     assert words in why and bool(words) == bool(why)
 
 
+@pytest.mark.parametrize(
+    ("device", "board", "words"),
+    [
+        ("raspberrypi5", "Raspberry Pi 5 Model B Rev 1.0", ""),
+        ("raspberrypi5", "Raspberry Pi 4 Model B Rev 1.5", "is a Raspberry Pi 4 Model B Rev 1.5, and the bundle is"),
+        ("raspberrypi5", "linux,dummy-virt", "is a linux,dummy-virt"),
+        ("raspberrypi5", "", ""),
+        ("pixel8", "Raspberry Pi 5 Model B Rev 1.0", "is a Raspberry Pi 5, and the bundle is for Pixel 8"),
+    ],
+)  # fmt: skip
+def test_boards_are_told_apart_by_their_device_tree(device: str, board: str, words: str) -> None:
+    text = "machine aarch64\nkernel Linux 6.6.31\nhost pi\nboot another" + (f"\nboard {board}" if board else "")
+    found = parse_facts(text, "pi", phone=False)
+    assert (found.device.model, found.device.name) == (board, board or "pi")
+    why = other_device(find_device(device), found.device)
+    assert words in why and bool(words) == bool(why)
+
+
 def test_a_profile_that_is_not_known_is_compared_with_nothing() -> None:
     assert other_device(None, DeviceEntry(id="12AB", product="google/husky", model="Pixel 8 Pro")) == ""
 

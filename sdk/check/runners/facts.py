@@ -32,7 +32,8 @@ def parse_facts(text: str, identity: str, phone: bool) -> Facts:
     version = said.get("ro.build.version.release")
     origin = _origin(said, machine, phone)
     model, codename, brand = (said.get(f"ro.product.{word}", "") for word in ("model", "device", "brand"))
-    name = model or said.get("board") or said.get("host", "")
+    model = model or said.get("board", "")
+    name = model or said.get("host", "")
     return Facts(
         DeviceEntry(
             id=identity, name=f"{name} ({codename})" if codename else name, abi=abi,
