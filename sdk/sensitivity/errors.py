@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdk.models import Layer
-from sdk.rounding import Grid, Moments, Statistics, feed, round_plain
+from sdk.rounding import Grid, Statistics, feed, round_plain
 from sdk.schemes import Scheme
-
-MANY = 8
-"""Bits from which a weight's error is far below that of its 8-bit input."""
 
 HELD = 3
 """Bytes that are held per weight and grid: the error in bfloat16, and the codes that it was made from."""
@@ -46,7 +43,7 @@ class WeightErrors:
         """Hold the errors for the first (0) or second (1) half of the samples."""
         if len(self._halves) == 2:
             self._rows = None
-            self._rows = self._errors(self._fed(self._halves[1 - half]))
+            self._rows = self._errors(feed(self.layer, self._params, self._plain, self._halves[1 - half]))
         elif self._rows is None:
             self._rows, self._plain = self._errors(self._plain), []
 
@@ -59,14 +56,6 @@ class WeightErrors:
 
         found = [float(torch.dot(row.float(), gradient)) for row in self._rows or ()]
         return torch.tensor([*found, 0.0], dtype=torch.float64)[self._places]
-
-    def _fed(self, moments: Moments) -> list[tuple[Grid, ...]]:
-        """The grids after error feedback; those of many bits as they are, since it wins nothing there worth its time."""
-        few = [i for i, (grid, *_) in enumerate(self._plain) if grid.scheme.bits < MANY]
-        made = list(self._plain)
-        for i, grids in zip(few, feed(self.layer, self._params, [made[i] for i in few], moments), strict=True):
-            made[i] = grids
-        return made
 
     def _errors(self, grids: Sequence[tuple[Grid, ...]]) -> list[Any]:
         import torch

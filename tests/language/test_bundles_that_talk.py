@@ -55,6 +55,15 @@ def test_the_manifest_says_what_a_runtime_needs(float_bundle: Bundle) -> None:
     file.write_bytes(whole)
 
 
+def test_a_quantized_bundle_computes_its_reference_to_the_bit(llama: Path, tmp_path: Path) -> None:
+    bundle = sdk.package(str(llama), device="pixel8", target="executorch", uniform="q4", context=200, out=tmp_path / "out")
+    language = bundle.manifest.language
+    assert language is not None and any("dynamic" in layer.realised for layer in bundle.manifest.layers)
+    assert language.agreement == 1 and language.divergence == pytest.approx(0, abs=1e-9)
+    assert bundle.manifest.measured.relative_error.value == 0
+    assert bundle.manifest.rounding_floor.value > 0
+
+
 def test_long_prompts_fill_the_context_and_longer_ones_are_refused(float_bundle: Bundle) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(float_bundle.path / "tokenizer")
     text = tokenizer.decode([260] * 195)
