@@ -40,6 +40,7 @@ def package(
     name: str | None = None,
     trust: bool = False,
     context: int | None = None,
+    effort: str = "standard",
 ) -> Bundle:
     """Plan, lower and execute `model` for `device`, write the bundle (`out`) and return it.
 
@@ -48,7 +49,8 @@ def package(
     the same of predicted peak memory; `max_latency` ms of predicted latency; `calibration` an iterable of input tuples;
     `metric(run) -> float`, higher is better, is called with the float model, the quantized model and the artifact; `inputs`
     are example inputs, by default the first calibration sample; `plan` a plan or its file, `recovered` what `recover` wrote
-    for it; `out` is by default `dist/<model>-<device>-<target>`; `context`: tokens that a language model's bundle holds.
+    for it; `out` is by default `dist/<model>-<device>-<target>`; `context`: tokens that a language model's bundle holds;
+    `effort`: `quick`, `standard` or `thorough`, how many plans are tried in torch before one is lowered.
     Raises sdk.errors: BadInput, Missing, BudgetError (with a counter-offer), LoweringError, CheckFailed; then nothing is left.
     """
     from sdk.pipeline import package as run
@@ -57,13 +59,14 @@ def package(
     said = {
         "device": device, "target": target, "accelerator": accelerator, "max_size": max_size, "max_loss": max_loss,
         "max_memory": max_memory, "max_latency": max_latency, "uniform": uniform,
+        "effort": None if effort == "standard" else effort,
     }  # fmt: skip
     command = "".join(f", {key}={value!r}" for key, value in said.items() if value not in (None, "auto"))
     request = _request(
         model, device=device, target=target, accelerator=accelerator, max_size=max_size, max_loss=max_loss,
         max_memory=max_memory, max_latency=max_latency, uniform=uniform,
         calibration=calibration, metric=metric, loss=loss, example=inputs, min_os=min_os,
-        out=Path(out) if out is not None else None, name=name, trust=trust, context=context,
+        out=Path(out) if out is not None else None, name=name, trust=trust, context=context, effort=effort,
         recovered=Path(recovered) if recovered is not None else None,
         command=f"sdk.package({_named(model, name)!r}{command})",
     )  # fmt: skip
@@ -88,6 +91,7 @@ def plan(
     name: str | None = None,
     trust: bool = False,
     context: int | None = None,
+    effort: str = "standard",
 ) -> Plan:
     """Choose a scheme for every layer of `model` and return the plan; the arguments are those of `package`."""
     from sdk.pipeline import make_plan
@@ -97,7 +101,7 @@ def plan(
         model, device=device, target=target, accelerator=accelerator, max_size=max_size, max_loss=max_loss,
         max_memory=max_memory, max_latency=max_latency, uniform=uniform,
         calibration=calibration, loss=loss, example=inputs, min_os=min_os, name=name, trust=trust,
-        context=context,
+        context=context, effort=effort,
     )  # fmt: skip
     return make_plan(request, SilentReporter()).plan
 
@@ -198,9 +202,14 @@ def _fleet(devices: tuple[str, ...], file: str | Path | None, most: int | None) 
 
 
 def _request(model: Any, **words: Any) -> Request:
+    from sdk.errors import BadInput
     from sdk.pipeline import Request
+    from sdk.pipeline.refining import TRIALS
     from sdk.units import parse_size
 
+    effort = words.get("effort", "standard")
+    if effort not in TRIALS:
+        raise BadInput(f"effort: {effort!r}: is one of {', '.join(TRIALS)}")
     for name in ("max_size", "max_memory"):
         size = words.get(name)
         if size is not None:

@@ -74,6 +74,10 @@ _REQUEST = (
     click.option("--max-memory", type=Size(), help="Most bytes of predicted peak memory, such as 60MB."),
     click.option("--max-latency", type=Milliseconds(), help="Most ms of predicted latency, such as 8ms."),
     click.option("--uniform", metavar="PRESET", help="One recipe for all layers: fp32, fp16, q8, q4, q4f16 or q2."),
+    click.option(
+        "--effort", type=click.Choice(["quick", "standard", "thorough"]), default="standard", show_default=True,
+        help="How many plans are tried in torch before one is lowered: none, 3 or 10.",
+    ),
     click.option("--calibration", metavar="REF", help="file.py:function that returns an iterable of input tuples."),
     click.option("--metric", metavar="REF", help="file.py:function metric(run) -> float, higher is better."),
     click.option("--loss", metavar="NAME", help="auto, kl, kl_probabilities, cosine or mse."),

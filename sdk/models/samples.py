@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -33,10 +34,10 @@ class Samples:
         return [self.inputs[i] for i in sorted(picked.tolist())]
 
 
-def halves(items: Sequence[Any]) -> list[Sequence[Any]]:
-    """First and second half, by which what is fitted to samples is judged on others; of a single item one half."""
-    middle = len(items) // 2
-    return [half for half in (items[:middle], items[middle:]) if half]
+def parts_of(items: Sequence[Any], count: int = 2) -> list[Sequence[Any]]:
+    """Equal parts in their order, by which what is fitted to samples is judged on others; of fewer items one part each."""
+    places = [i * len(items) // count for i in range(count + 1)]
+    return [items[start:stop] for start, stop in itertools.pairwise(places) if stop > start]
 
 
 def take_samples(model: Model, data: Iterable[Any] | None, limit: int | None = None) -> Samples:

@@ -133,18 +133,18 @@ def _load_statistics(folder: Path) -> Statistics:
     from safetensors.torch import load
 
     tensors = load((folder / _TENSORS).read_bytes())
-    halves = [
-        {name: Moments(tensors[f"half {i} {name}"], *numbers) for name, numbers in half.items()}
-        for i, half in enumerate(_load(folder))
+    parts = [
+        {name: Moments(tensors[f"part {i} {name}"], *numbers) for name, numbers in part.items()}
+        for i, part in enumerate(_load(folder))
     ]
     importance = {key.removeprefix("importance "): t for key, t in tensors.items() if key.startswith("importance ")}
-    return Statistics(importance, tuple(halves))
+    return Statistics(importance, tuple(parts))
 
 
 def _save_statistics(value: Statistics, folder: Path) -> None:
     from safetensors.torch import save
 
     tensors = {f"importance {name}": t for name, t in value.importance.items()}
-    tensors |= {f"half {i} {name}": m.value for i, half in enumerate(value.halves) for name, m in half.items()}
+    tensors |= {f"part {i} {name}": m.value for i, part in enumerate(value.parts) for name, m in part.items()}
     (folder / _TENSORS).write_bytes(save(tensors))
-    _save([{name: [m.samples, m.rows, m.squares] for name, m in half.items()} for half in value.halves], folder)
+    _save([{name: [m.samples, m.rows, m.squares] for name, m in part.items()} for part in value.parts], folder)

@@ -45,7 +45,7 @@ from sdk.pipeline.placing import operators
 from sdk.pipeline.planning import Planned, choose, limits_of, plan_request
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
-from sdk.planning import Expected, Infeasible, Plan, front, plan_text, significant
+from sdk.planning import Expected, Infeasible, Plan, corrected, front, plan_text, significant, summed
 from sdk.progress import Chapter, Reporter
 from sdk.recovery import describe_recovery
 from sdk.verify import Parity
@@ -96,7 +96,8 @@ def _lower_within(
     folder: Path, request: Request, planned: Planned, report: Reporter
 ) -> tuple[Lowered, Mapping[str, Realised], Parity]:
     """Lower and verify; plan again by what was measured while the file exceeds max_size, or the max_loss that was asked for."""
-    plan, spare, share = planned.plan, 0, 1.0
+    plan, spare, share = planned.plan, 0, planned.share
+    interaction = plan.predicted.interaction
     limits, _ = limits_of(request, planned.device, planned.workbench.loss)
     for _ in range(ATTEMPTS):
         lowered = lower(folder, plan, planned, report)
@@ -114,16 +115,17 @@ def _lower_within(
             refusal = _too_lossy(request.max_loss, parity.loss, plan.predicted.loss)
             share *= CLOSER * request.max_loss / parity.loss
             said = f"the file lost {parity.loss:.3g} where {plan.predicted.loss:.3g} was predicted: planned again for less"
+            interaction = parity.loss / max(summed(plan), 1e-12)
         if request.plan is not None or request.uniform is not None:
             break
         report.note(said)
         try:
-            plan = choose(
+            plan = corrected(choose(
                 request, planned.workbench, planned.problem, planned.costs, planned.device, planned.target, planned.min_os,
                 report, spare, share,
-            )  # fmt: skip
+            ), interaction)  # fmt: skip
         except Infeasible:
-            if share == 1.0:
+            if share == planned.share:
                 raise
             break
     raise refusal

@@ -15,7 +15,9 @@ from sdk.pipeline.accelerating import accelerator_notes, resolve_target
 from sdk.pipeline.foreseeing import costs_of, foreseen, keep, kernels_of, rows_of, solve_kept
 from sdk.pipeline.imported import grid_notes, with_own_grids
 from sdk.pipeline.kept import prices
+from sdk.pipeline.refining import refine, trials_for
 from sdk.pipeline.request import Request
+from sdk.pipeline.together import loss_together
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import (
     Calibration,
@@ -58,6 +60,8 @@ class Planned:
     recovered: Path | None = None
     """File of grids that `sdk recover` trained for this plan."""
     costs: Costs = field(default_factory=Costs, repr=False)
+    share: float = 1.0
+    """Share of max_loss that the sum of the layers' losses was limited to, by what they were measured to lose together."""
 
     @property
     def choices(self) -> tuple[Choices, ...]:
@@ -199,10 +203,19 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
         report.note(text)
     kernels = kernels_of(device, target)
     problem, costs = problem_and_costs(bench, target, restriction_of(device, target), min_os, report, kernels)
-    plan = choose(request, bench, problem, costs, device, target, min_os, report)
-    for text in grid_notes(plan, bench.own_grids):
+
+    def chosen(share: float) -> Plan:
+        return choose(request, bench, problem, costs, device, target, min_os, report, share=share)
+
+    given = request.plan is not None or request.uniform is not None
+    trials = trials_for(request.effort, given, limits_of(request, device, bench.loss)[0].max_loss)
+    found = refine(trials, chosen, lambda plan: loss_together(plan, bench, report))
+    for text in grid_notes(found.plan, bench.own_grids):
         report.note(text)
-    return Planned(plan, problem, bench.model, device, target, min_os, bench, tuple(report.notes), request.recovered, costs)
+    return Planned(
+        found.plan, problem, bench.model, device, target, min_os, bench, tuple(report.notes), request.recovered, costs,
+        found.share,
+    )
 
 
 def limits_of(request: Request, device: DeviceProfile, loss: str) -> tuple[Limits, str]:

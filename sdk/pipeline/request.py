@@ -21,6 +21,7 @@ class Request:
     predicted; `uniform`: a preset; `plan`: a plan file; `recovered`: a file of grids that were trained for it;
     `calibration`: iterable of input tuples, or `file.py:function` that returns one; `metric`: callable or reference,
     higher is better; `folder`: what relative references are relative to; `trust`: run code that a model brings;
+    `effort`: how many plans are tried in torch before one is lowered (`sdk.pipeline.refining`);
     `context`: tokens that a language model's bundle can hold (None: the default of `sdk.models.language`);
     `command` and `project_sha256`: how it was asked for, and the sha256 of the `sdk.yaml` that was read.
     """
@@ -46,5 +47,6 @@ class Request:
     name: str | None = None
     trust: bool = False
     context: int | None = None
+    effort: str = "standard"
     command: str = ""
     project_sha256: str | None = None

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from sdk.lowering import Quantized
+from sdk.cache import code_digest, key_of, versions
+from sdk.lowering import Quantized, Range
+from sdk.models.samples import parts_of
+from sdk.pipeline.kept import QUANTIZING
 from sdk.pipeline.workbench import Workbench
-from sdk.planning import Plan
+from sdk.planning import Plan, summed
 from sdk.progress import Reporter
 from sdk.quantize import quantize, reference, walkable
-from sdk.schemes import scheme_named
+from sdk.rounding import Statistics
+from sdk.schemes import Scheme, scheme_named
 from sdk.sensitivity import measure
 
 FAR = 1.5
@@ -21,6 +30,11 @@ LITTLE = 5e-4
 SAMPLES, WINDOWS = 24, 2
 """Calibration samples that the loss is measured on; windows of a language model."""
 
+FOLDS = 4
+"""Parts of the samples, each of which judges what the others rounded: of two, every model would be rounded by half of them."""
+
+_FILE = "loss.json"
+
 
 def quantized_by(plan: Plan, bench: Workbench, report: Reporter) -> Quantized:
     """Return the model on the grids of `plan`.
@@ -28,26 +42,77 @@ def quantized_by(plan: Plan, bench: Workbench, report: Reporter) -> Quantized:
     Every layer is rounded for itself, as it was scored. Where the layers then lose far more together than one by one, they
     are rounded in order, each making up for those before it; of the two the one is returned that loses less.
     """
-    schemes = {name: scheme_named(scheme) for name, scheme in plan.schemes.items()}
-    static = any(scheme.activations == "static" for scheme in schemes.values())
-    ranges = bench.ranges if static else {}
+    schemes, ranges = _schemes(plan), _ranges(plan, bench)
     with report.stage("quantize"):
         alone = quantize(bench.model, schemes, ranges, bench.statistics)
         if not walkable(bench.model, bench.samples):
             return alone
-        lost = _loss(alone, bench)
-        if lost <= max(LITTLE, FAR * plan.predicted.loss):
+        inputs = bench.samples.some(SAMPLES if bench.model.language is None else WINDOWS)
+        lost = _loss(alone, bench, inputs)
+        if lost <= max(LITTLE, FAR * summed(plan)):
             return alone
         together = quantize(bench.model, schemes, ranges, bench.statistics, bench.samples)
-        return together if not _loss(together, bench) >= lost else alone
+        return together if not _loss(together, bench, inputs) >= lost else alone
 
 
-def _loss(quantized: Quantized, bench: Workbench) -> float:
+def loss_together(plan: Plan, bench: Workbench, report: Reporter) -> float | None:
+    """Return what the layers of `plan` lose together in torch on samples that did not round them; kept in the cache.
+
+    Cross-validation: each of FOLDS parts of the samples judges the model that the others rounded. None without so many
+    samples of data, for language models, and where the model is too big to be tried.
+    """
+    if not walkable(bench.model, bench.samples) or bench.model.language is not None or len(bench.samples) < FOLDS:
+        return None
+    key = key_of(
+        "together", bench.model.digest, bench.samples.digest, bench.loss, plan.schemes, code_digest(*QUANTIZING),
+        versions("numpy", "torch", "torchao"),
+    )
+    return bench.kept.cache.fetch(
+        "together", key, make=lambda: _apart(plan, bench, report), save=_save,
+        load=lambda entry: float(json.loads((entry / _FILE).read_text("utf-8"))),
+    )
+
+
+def _save(loss: float, entry: Path) -> None:
+    (entry / _FILE).write_text(json.dumps(loss), encoding="utf-8")
+
+
+def _apart(plan: Plan, bench: Workbench, report: Reporter) -> float:
+    """Mean loss of the samples, each on the model that the other parts rounded; rounded as `quantized_by` does."""
+    with report.stage("try plan", 2 * FOLDS) as stage:
+        alone = _by_folds(plan, bench, False, stage)
+        if alone <= max(LITTLE, FAR * summed(plan)):
+            return alone
+        return min(alone, _by_folds(plan, bench, True, stage))
+
+
+def _by_folds(plan: Plan, bench: Workbench, in_order: bool, stage: Reporter) -> float:
+    schemes, ranges, lost = _schemes(plan), _ranges(plan, bench), 0.0
+    folds = parts_of(bench.samples.inputs, FOLDS)
+    for index, fold in enumerate(folds):
+        rest = [*folds[:index], *folds[index + 1 :]]
+        moments = bench.moments_by(FOLDS)
+        known = Statistics(bench.statistics.importance, (*moments[:index], *moments[index + 1 :]))
+        samples = replace(bench.samples, inputs=tuple(sample for part in rest for sample in part)) if in_order else None
+        lost += len(fold) * _loss(quantize(bench.model, schemes, ranges, known, samples), bench, fold)
+        stage.step()
+    return lost / len(bench.samples)
+
+
+def _schemes(plan: Plan) -> dict[str, Scheme]:
+    return {name: scheme_named(scheme) for name, scheme in plan.schemes.items()}
+
+
+def _ranges(plan: Plan, bench: Workbench) -> Mapping[str, Range]:
+    static = any(scheme.activations == "static" for scheme in _schemes(plan).values())
+    return bench.ranges if static else {}
+
+
+def _loss(quantized: Quantized, bench: Workbench, inputs: Sequence[tuple[Any, ...]]) -> float:
     """Loss against the float model in torch; infinite where the outputs are not finite."""
     import torch
 
     module, run = bench.model.module(), reference(quantized)
-    inputs = bench.samples.some(SAMPLES if bench.model.language is None else WINDOWS)
     with torch.no_grad():
         lost = sum(measure(bench.loss, tuple(module(*sample)), run(*sample)) for sample in inputs) / len(inputs)
     return lost if math.isfinite(lost) else math.inf

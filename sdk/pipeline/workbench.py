@@ -16,9 +16,10 @@ from sdk.pipeline.kept import Kept, Scores
 from sdk.pipeline.request import EVALUATED, Request
 from sdk.pipeline.sources import Sources, read_sources
 from sdk.progress import Reporter
-from sdk.rounding import Statistics
+from sdk.rounding import Part, Statistics
 from sdk.schemes import Scheme
 from sdk.sensitivity import choose_loss, score, take_statistics
+from sdk.sensitivity.moments import second_moments
 from sdk.sensitivity.ranges import calibrate_ranges
 
 DRAWS = 2
@@ -50,6 +51,7 @@ class Workbench:
         self.kept = Kept(self.model, self.samples, self.loss, DRAWS)
         self._statistics: Statistics | None = None
         self._ranges: dict[str, Any] | None = None
+        self._moments: dict[int, tuple[Part, ...]] = {}
 
     def _texts(self, data: Iterable[Any] | None) -> Iterable[Any] | None:
         """Samples of a language model may be texts; without any the SDK's own text is used, and every output says so."""
@@ -77,6 +79,12 @@ class Workbench:
             with self._report.stage("take statistics"):
                 self._statistics = self.kept.statistics(lambda: take_statistics(self.model, self.samples, self.loss))
         return self._statistics
+
+    def moments_by(self, parts: int) -> tuple[Part, ...]:
+        """Moments of the layers' inputs over each of `parts` parts of the samples."""
+        if parts not in self._moments:
+            self._moments[parts] = second_moments(self.model, self.samples, parts)
+        return self._moments[parts]
 
     @property
     def ranges(self) -> dict[str, Any]:

@@ -18,8 +18,10 @@ from sdk.planning.plan import (
     ModelId,
     Plan,
     Predicted,
+    corrected,
     make_plan,
     significant,
+    summed,
 )
 from sdk.planning.presets import PRESETS
 from sdk.planning.refuse import CounterOffer, Infeasible, counter_offer
@@ -33,7 +35,7 @@ __all__ = [
     "PRESETS", "SYNTHETIC", "Budget", "Budgets", "Calibration", "Choices", "CounterOffer", "Expected", "Explanation", "Facts",
     "FrontPoint", "HeaderChange", "Infeasible", "LayerChange", "Limits", "Line", "Loss", "Missed", "ModelId",
     "Objective", "Option", "Plan", "PlanDiff", "Predicted", "Problem", "Refusal", "Restriction", "Row",
-    "RowsOffer", "Solution", "Uniform", "Verdict", "all_objectives", "allowed", "considered", "counter_offer", "diff", "explain",
-    "front", "knee", "limits_in", "make_plan", "marginal_price", "need", "objective_named", "parse_plan", "plan_text",
-    "read_plan", "revalidate", "significant", "solve", "uniform", "write_plan",
+    "RowsOffer", "Solution", "Uniform", "Verdict", "all_objectives", "allowed", "considered", "corrected", "counter_offer",
+    "diff", "explain", "front", "knee", "limits_in", "make_plan", "marginal_price", "need", "objective_named", "parse_plan",
+    "plan_text", "read_plan", "revalidate", "significant", "solve", "summed", "uniform", "write_plan",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -77,14 +78,17 @@ class Expected(_Part):
 
 
 class Predicted(_Part):
-    """Bytes of the finished file (`base_bytes` of them are in no layer) and the summed loss.
+    """Bytes of the finished file (`base_bytes` of them are in no layer) and its loss.
 
-    `peak_memory` (bytes) and `latency` (ms) are None where no model predicts them for the target or device.
+    `interaction`: what the layers lose together in torch on calibration samples / the sum of what each loses alone; the loss
+    is that sum times it, or the sum where it was not measured (None). `peak_memory` (bytes) and `latency` (ms) are None
+    where no model predicts them for the target or device.
     """
 
     artifact_bytes: Bytes
     base_bytes: Bytes
     loss: Number
+    interaction: Number | None = None
     peak_memory: Expected | None = None
     latency: Expected | None = None
 
@@ -181,6 +185,20 @@ def make_plan(
         ),
         layers=tuple(lines),
     )
+
+
+def corrected(plan: Plan, interaction: float | None) -> Plan:
+    """Return the plan with the loss that its layers have together, by the measured `interaction`."""
+    if interaction is None:
+        return plan
+    loss = _shown(interaction * summed(plan), plan.budgets.max_loss)
+    predicted = plan.predicted.model_copy(update={"loss": loss, "interaction": interaction})
+    return plan.model_copy(update={"predicted": predicted})
+
+
+def summed(plan: Plan) -> float:
+    """The sum of what each layer loses alone."""
+    return math.fsum(line.loss for line in plan.layers)
 
 
 def sdk_version() -> str:

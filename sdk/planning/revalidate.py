@@ -8,7 +8,7 @@ from sdk.errors import BadInput, BudgetError
 from sdk.planning.limits import Limits, Solution
 from sdk.planning.names import did_you_mean
 from sdk.planning.options import Choices, Option, Problem
-from sdk.planning.plan import Facts, Line, Plan, make_plan, significant
+from sdk.planning.plan import Facts, Line, Plan, corrected, make_plan, significant
 from sdk.planning.reasons import reason
 from sdk.units import format_size
 
@@ -18,7 +18,8 @@ def revalidate(plan: Plan, problem: Problem, facts: Facts, source: str = "the pl
 
     BadInput when it was made for another model or target, names a layer that is not there, leaves one
     out, or asks for a scheme that the layer may not take. BudgetError when the edited plan exceeds the
-    limits in its own header. `source` names the plan in errors.
+    limits in its own header; what its layers were measured to do to each other is taken to hold for the edited plan
+    too. `source` names the plan in errors.
     """
     _check_header(plan, facts, source)
     _check_layers(plan, problem, source)
@@ -26,8 +27,9 @@ def revalidate(plan: Plan, problem: Problem, facts: Facts, source: str = "the pl
     chosen = {c.layer: _option(c, lines[c.layer], source) for c in problem.choices}
     size = problem.base + sum(option.bytes for option in chosen.values())
     loss = math.fsum(option.loss for option in chosen.values())
-    _check_budgets(plan, size, loss, source)
-    return make_plan(
+    interaction = plan.predicted.interaction
+    _check_budgets(plan, size, loss if interaction is None else interaction * loss, source)
+    made = make_plan(
         facts,
         problem,
         Solution(chosen=chosen, bytes=size, loss=loss, price=0.0, gap=0.0),
@@ -35,6 +37,7 @@ def revalidate(plan: Plan, problem: Problem, facts: Facts, source: str = "the pl
         plan.objective,
         {c.layer: _reason(c, lines[c.layer], chosen[c.layer]) for c in problem.choices},
     )
+    return corrected(made, interaction)
 
 
 def limits_in(plan: Plan) -> Limits:

@@ -13,11 +13,11 @@ from typing import Any
 
 from sdk.lowering.types import Range
 from sdk.models import Layer, Model
-from sdk.models.samples import Samples, halves
+from sdk.models.samples import Samples, parts_of
 from sdk.rounding import Drift, Grid, Statistics, aim, lies_on, round_layer
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error, quantize_static
-from sdk.sensitivity.moments import MomentsSum, input_rows, product_calls
+from sdk.sensitivity.moments import MomentsSum, add_product, input_rows, product_calls, rows_of
 
 SAMPLES = 64
 """Samples that are walked at most."""
@@ -113,14 +113,15 @@ def _drifts(
     layer: Layer, floats: Sequence[tuple[Any, ...]], rounded: Sequence[tuple[Any, ...]], mode: str, ranges: Mapping[str, Range]
 ) -> list[Drift]:
     """How the layer's inputs differ on the rounded side, over each half of the samples that there is."""
-    most = max(1, ROWS // len(floats))
+    most = rows_of(layer, ROWS, len(floats))
     found = []
-    for half in halves(list(zip(floats, rounded, strict=True))):
-        total, gap = MomentsSum(), 0
+    for half in parts_of(list(zip(floats, rounded, strict=True))):
+        total = MomentsSum()
+        gap: Any = None
         for want, got in half:
             rows = input_rows(layer, (_seen(got[0], mode, layer, ranges), *got[1:]), most)
             total.add(rows)
-            gap = gap + (input_rows(layer, want, most) - rows).transpose(1, 2) @ rows / rows.shape[1]
+            gap = add_product(gap, input_rows(layer, want, most) - rows, rows)
         found.append(Drift(total.moments(), gap / len(half)))
     return found
 
@@ -133,7 +134,7 @@ def _rounded(
     if drifts:
         first = layer.weights[0]
         weights[first] = aim(weights[first], layer.channel_axis, drifts)
-        statistics = replace(statistics, halves=tuple({layer.name: drift.moments} for drift in drifts))
+        statistics = replace(statistics, parts=tuple({layer.name: drift.moments} for drift in drifts))
     made = round_layer(layer, weights, [schemes[layer.name]], statistics)[0]
     for name, grid in zip(layer.weights, made, strict=True):
         module.get_parameter(name).data = grid.dequantize()

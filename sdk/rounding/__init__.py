@@ -6,9 +6,9 @@ from sdk.rounding.lattice import least_integer
 from sdk.rounding.layer import feed, round_layer, round_plain
 from sdk.rounding.recognise import recognise
 from sdk.rounding.round import exact_scale, lies_on, round_weight
-from sdk.rounding.statistics import Half, Moments, Statistics, off_diagonal
+from sdk.rounding.statistics import Moments, Part, Statistics, off_diagonal
 
 __all__ = [
-    "Drift", "Grid", "Half", "Moments", "Statistics", "aim", "exact_scale", "feed", "least_integer", "lies_on", "off_diagonal",
+    "Drift", "Grid", "Moments", "Part", "Statistics", "aim", "exact_scale", "feed", "least_integer", "lies_on", "off_diagonal",
     "recognise", "round_layer", "round_plain", "round_weight",
 ]  # fmt: skip

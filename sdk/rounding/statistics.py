@@ -45,25 +45,25 @@ def off_diagonal(value: Any) -> float:
     return float(value.square().sum() - value.diagonal(dim1=1, dim2=2).square().sum())
 
 
-Half = Mapping[str, Moments]
-"""Layer name → moments of its input over one half of the calibration samples."""
+Part = Mapping[str, Moments]
+"""Layer name → moments of its input over one part of the calibration samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """`importance`: weight name → diagonal Fisher, of the weight's shape; `halves`: moments of the layers' inputs.
+    """`importance`: weight name → diagonal Fisher, of the weight's shape; `parts`: moments of the layers' inputs.
 
     A weight without importance is rounded with equal weights, a layer without moments without error feedback.
     """
 
     importance: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    halves: tuple[Half, ...] = field(default=(), repr=False)
+    parts: tuple[Part, ...] = field(default=(), repr=False)
 
     def moments(self, layer: str) -> Moments | None:
         """Return the moments of the layer's input over all samples, or None."""
-        found = self.of_halves(layer)
+        found = self.of_parts(layer)
         return sum(found[1:], found[0]) if found else None
 
-    def of_halves(self, layer: str) -> tuple[Moments, ...]:
-        """Return the moments of the layer's input over each half of the samples that there is."""
-        return tuple(half[layer] for half in self.halves if layer in half)
+    def of_parts(self, layer: str) -> tuple[Moments, ...]:
+        """Return the moments of the layer's input over each part of the samples that there is."""
+        return tuple(part[layer] for part in self.parts if layer in part)

@@ -35,7 +35,7 @@ class WeightErrors:
         keys = [grid_key(scheme) for scheme in distinct]
         self.layer = layer
         self._places = [keys.index(grid_key(s)) if grid_key(s) in keys else len(keys) for s in schemes]
-        self._params, self._halves = params, statistics.of_halves(layer.name)
+        self._params, self._halves = params, statistics.of_parts(layer.name)
         self._plain = round_plain(layer, params, distinct, statistics)
         self._rows: list[Any] | None = None
 

@@ -7,23 +7,24 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from sdk.models import Layer, Model
-from sdk.models.samples import Samples, halves
-from sdk.rounding import Half, Moments, off_diagonal
+from sdk.models.samples import Samples, parts_of
+from sdk.rounding import Moments, Part
 
 KINDS = frozenset({"linear", "conv1d", "conv2d", "depthwise"})
 """Kinds of layers whose output is a product of their weight's rows with windows of the input."""
 
-ROWS = 16384
-"""Input rows (tokens, or positions of a convolution) that are taken of all samples together, evenly spread."""
+ROWS, TIMES = 16384, 128
+"""Input rows (tokens, or positions of a convolution) that are taken of all samples together, evenly spread: so many, or so many
+per input of an output channel if that is fewer."""
 
 LARGEST = 8192
 """Inputs per output channel beyond which a layer is left to plain rounding (256 MB of moments)."""
 
 
-def second_moments(model: Model, samples: Samples) -> tuple[Half, ...]:
-    """Return the moments of the input of every layer that has them, over the first and the second half of the samples.
+def second_moments(model: Model, samples: Samples, parts: int = 2) -> tuple[Part, ...]:
+    """Return the moments of the input of every layer that has them, over each of `parts` equal parts of the samples.
 
-    A single sample makes one half; synthetic samples make none. Layers that share a weight add up. Rows are in the
+    Fewer samples make a part each; synthetic samples make none. Layers that share a weight add up. Rows are in the
     order of the weight flattened behind its channel axis.
     """
     import torch
@@ -32,7 +33,6 @@ def second_moments(model: Model, samples: Samples) -> tuple[Half, ...]:
         return ()
     module = model.module()
     calls = product_calls(module, model.inventory.layers)
-    most = max(1, ROWS // len(samples))
 
     class Summing(torch.fx.Interpreter):  # type: ignore[misc]
         found: ClassVar[dict[str, MomentsSum]]
@@ -41,14 +41,14 @@ def second_moments(model: Model, samples: Samples) -> tuple[Half, ...]:
             layer = calls.get(node)
             if layer is not None:
                 args, _ = self.fetch_args_kwargs_from_env(node)
-                self.found.setdefault(layer.name, MomentsSum()).add(input_rows(layer, args, most))
+                self.found.setdefault(layer.name, MomentsSum()).add(input_rows(layer, args, rows_of(layer, ROWS, len(samples))))
             return super().run_node(node)
 
     made = []
     with torch.no_grad():
-        for half in halves(samples.inputs):
+        for part in parts_of(samples.inputs, parts):
             Summing.found = {}
-            for inputs in half:
+            for inputs in part:
                 Summing(module).run(*inputs)
             made.append({name: total.moments() for name, total in Summing.found.items()})
     return tuple(made)
@@ -58,22 +58,39 @@ class MomentsSum:
     """Adds up the moments of one layer, sample by sample."""
 
     def __init__(self) -> None:
-        self._total: Any = 0
+        self._total: Any = None
         self._samples = 0
         self._rows = 0
         self._squares = 0.0
 
     def add(self, rows: Any) -> None:
         """Add one sample's `rows` ([groups, rows, k])."""
-        moments = rows.transpose(1, 2) @ rows / rows.shape[1]
-        self._total = self._total + moments
+        self._total = add_product(self._total, rows, rows)
         self._samples += 1
         self._rows += rows.shape[1]
-        self._squares += off_diagonal(moments)
+        self._squares += squares_off_diagonal(rows)
 
     def moments(self) -> Moments:
         """Return the mean over the samples."""
         return Moments((self._total / self._samples).contiguous(), self._samples, self._rows, self._squares)
+
+
+def add_product(total: Any, left: Any, right: Any) -> Any:
+    """`total` (None: nothing yet) plus the mean of left·rightᵀ over the rows of both ([groups, rows, k]), in place."""
+    import torch
+
+    if total is None:
+        total = torch.zeros(left.shape[0], left.shape[2], right.shape[2])
+    return total.baddbmm_(left.transpose(1, 2), right, alpha=1 / left.shape[1])
+
+
+def squares_off_diagonal(rows: Any) -> float:
+    """Sum of the squares off the diagonal of XᵀX / n, by way of XXᵀ where the rows of X are fewer than its columns."""
+    n, k = int(rows.shape[1]), int(rows.shape[2])
+    product = rows @ rows.transpose(1, 2) if n < k else rows.transpose(1, 2) @ rows
+    diagonal = rows.square().sum(1)
+    found = float(product.square().sum() - diagonal.square().sum()) / n**2
+    return max(0.0, found)
 
 
 def product_calls(module: Any, layers: Iterable[Layer]) -> dict[Any, Layer]:
@@ -86,6 +103,11 @@ def product_calls(module: Any, layers: Iterable[Layer]) -> dict[Any, Layer]:
         if layer is not None and layer.parameters // layer.shape[layer.channel_axis] <= LARGEST:
             found[node] = layer
     return found
+
+
+def rows_of(layer: Layer, most: int, samples: int) -> int:
+    """Rows that are taken of each sample, `most` of all of them together."""
+    return max(1, min(most, TIMES * layer.parameters // layer.shape[layer.channel_axis]) // samples)
 
 
 def input_rows(layer: Layer, args: Sequence[Any], most: int) -> Any:
@@ -109,7 +131,8 @@ def _windows(args: Sequence[Any], most: int) -> Any:
     if dims == 1:
         value = value.unsqueeze(2)
         kernel, strides, dilations, paddings = [1, *kernel], [1, *strides], [1, *dilations], [(0, 0), *paddings]
-    views = torch.nn.functional.pad(value, (*paddings[1], *paddings[0]))
+    around = (*paddings[1], *paddings[0])
+    views = torch.nn.functional.pad(value, around) if any(around) else value
     for axis in (0, 1):
         views = views.unfold(axis + 2, dilations[axis] * (kernel[axis] - 1) + 1, strides[axis])
     views = views[..., :: dilations[0], :: dilations[1]]  # [n, c, h, w, kh, kw]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sdk.lowering.types import Range
 from sdk.models import Layer, Model
-from sdk.models.samples import Samples, halves
+from sdk.models.samples import Samples, parts_of
 from sdk.sensitivity.activations import quantize_static
 
 KEPT = 4096
@@ -75,7 +75,7 @@ class _Seen:
 
 def _fit(seen: Sequence[_Seen]) -> Range:
     """The range of all samples times the ratio that, fitted to each half of them, loses least on the other half."""
-    parts = halves(seen)
+    parts = parts_of(seen)
     ratio = _best(list(zip(parts, reversed(parts), strict=True)))
     return affine_range(*(ratio * edge for edge in _span(seen)))
 

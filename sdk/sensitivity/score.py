@@ -8,7 +8,7 @@ from typing import Any
 
 from sdk.errors import BadInput
 from sdk.models import Layer, Model
-from sdk.models.samples import Samples, halves
+from sdk.models.samples import Samples, parts_of
 from sdk.rounding import Statistics
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error
@@ -55,7 +55,7 @@ def take_statistics(model: Model, samples: Samples, loss: str) -> Statistics:
     found = Statistics(importance(model, samples, loss), second_moments(model, samples))
     for layer in model.inventory.layers:
         known = [found.importance[w] for w in layer.weights if w in found.importance]
-        if not all(bool(part.isfinite().all()) for part in (*known, *(m.value for m in found.of_halves(layer.name)))):
+        if not all(bool(part.isfinite().all()) for part in (*known, *(m.value for m in found.of_parts(layer.name)))):
             raise BadInput(
                 f"calibration: at layer {layer.name} the samples' squares or gradients exceed float32: "
                 "give inputs scaled as the app scales them"
@@ -129,7 +129,7 @@ def _score_chunk(
 
     sums: dict[str, Any] = {name: torch.zeros(len(schemes[name]), dtype=torch.float64) for name in by_name}
     count, total, generator = 0, draws * len(samples), torch.Generator().manual_seed(2)
-    for half, inputs in enumerate(halves(samples.inputs)):
+    for half, inputs in enumerate(parts_of(samples.inputs)):
         for each in errors:
             each.turn_to(half)
         for _ in _backward(module, inputs, loss, draws, generator, owners=owners, tap=tap, before=dots.clear):

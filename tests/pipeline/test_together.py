@@ -31,7 +31,7 @@ def test_the_rounding_that_loses_less_is_taken(
         return made[-1]
 
     monkeypatch.setattr(together, "quantize", quantize)
-    monkeypatch.setattr(together, "_loss", lambda found, _: alone if found is made[0] else in_order)
+    monkeypatch.setattr(together, "_loss", lambda found, *_: alone if found is made[0] else in_order)
     taken: list[Quantized] = []
     lower = packaging.lower
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from sdk.models.load import load_model
 from sdk.models.samples import take_samples
-from sdk.rounding import Statistics
-from sdk.sensitivity.moments import input_rows, second_moments
+from sdk.rounding import Statistics, off_diagonal
+from sdk.sensitivity.moments import input_rows, second_moments, squares_off_diagonal
 
 LAYERS = {
     "linear": (nn.Linear(12, 5, bias=False), (2, 7, 12)),
@@ -47,9 +49,10 @@ def test_moments_are_means_over_all_samples_and_fewer_rows_are_like_all(monkeypa
     model = load_model(nn.Sequential(nn.Conv2d(6, 4, 1)), data[0])
     samples = take_samples(model, data)
     (name,) = (layer.name for layer in model.inventory.layers)
-    every = Statistics(halves=second_moments(model, samples)).moments(name)
+    monkeypatch.setattr("sdk.sensitivity.moments.TIMES", 1000)
+    every = Statistics(parts=second_moments(model, samples)).moments(name)
     monkeypatch.setattr("sdk.sensitivity.moments.ROWS", 4 * 64)
-    some = Statistics(halves=second_moments(model, samples)).moments(name)
+    some = Statistics(parts=second_moments(model, samples)).moments(name)
     assert every is not None and some is not None and every.rows == 4 * some.rows and some.samples == 4
     assert torch.allclose(some.value, every.value, atol=1e-5)
 
@@ -62,7 +65,7 @@ def test_noise_is_what_the_samples_do_not_agree_on() -> None:
     def noise(samples: int, correlated: bool) -> float:
         rows = [torch.randn(1, 24) for _ in range(samples)]
         data = [(row @ mixing if correlated else row,) for row in rows]
-        found = Statistics(halves=second_moments(model, take_samples(model, data)))
+        found = Statistics(parts=second_moments(model, take_samples(model, data)))
         moments = found.moments(model.inventory.layers[0].name)
         assert moments is not None
         return moments.noise
@@ -75,3 +78,21 @@ def test_noise_is_what_the_samples_do_not_agree_on() -> None:
 def test_synthetic_samples_teach_nothing() -> None:
     model = load_model(nn.Sequential(nn.Linear(4, 3)), (torch.randn(1, 4),))
     assert second_moments(model, take_samples(model, None)) == ()
+
+
+def test_a_layer_of_few_inputs_needs_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model(nn.Sequential(nn.Conv2d(6, 6, 3, groups=6)), (torch.randn(1, 6, 34, 34),))
+    samples = take_samples(model, [(torch.randn(1, 6, 34, 34),) for _ in range(4)])
+    (name,) = (layer.name for layer in model.inventory.layers)
+    monkeypatch.setattr("sdk.sensitivity.moments.TIMES", 64)
+    found = Statistics(parts=second_moments(model, samples)).moments(name)
+    assert found is not None and found.value.shape == (6, 9, 9)
+    assert 64 * 9 // 4 <= found.rows <= 64 * 9
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 3), st.integers(0, 2**31))
+def test_squares_off_the_diagonal_are_those_of_the_product(n: int, k: int, groups: int, seed: int) -> None:
+    rows = torch.randn(groups, n, k, generator=torch.Generator().manual_seed(seed))
+    wanted = off_diagonal(rows.transpose(1, 2) @ rows / n)
+    assert squares_off_diagonal(rows) == pytest.approx(wanted, rel=1e-4, abs=1e-5)
