@@ -64,8 +64,8 @@ def page() -> None:
     document = read("effort")
     write_page(
         "effort", "What effort buys", intro("benchmarks.effort", document),
-        f"The smallest file within a loss; {INPUTS} unseen inputs. The seconds of `quick` include scoring and prices where the cache had "
-        "none; those of the others come on top.",
+        f"The smallest file within a loss; {INPUTS} unseen inputs. The seconds of `quick` include scoring and prices where the "
+        "cache had none; those of the others come on top.",
         table(document["rows"], COLUMNS),
     )  # fmt: skip
 
