@@ -40,7 +40,7 @@ def package(
     name: str | None = None,
     trust: bool = False,
     context: int | None = None,
-    effort: str = "standard",
+    effort: str = "quick",
 ) -> Bundle:
     """Plan, lower and execute `model` for `device`, write the bundle (`out`) and return it.
 
@@ -59,7 +59,7 @@ def package(
     said = {
         "device": device, "target": target, "accelerator": accelerator, "max_size": max_size, "max_loss": max_loss,
         "max_memory": max_memory, "max_latency": max_latency, "uniform": uniform,
-        "effort": None if effort == "standard" else effort,
+        "effort": None if effort == "quick" else effort,
     }  # fmt: skip
     command = "".join(f", {key}={value!r}" for key, value in said.items() if value not in (None, "auto"))
     request = _request(
@@ -91,7 +91,7 @@ def plan(
     name: str | None = None,
     trust: bool = False,
     context: int | None = None,
-    effort: str = "standard",
+    effort: str = "quick",
 ) -> Plan:
     """Choose a scheme for every layer of `model` and return the plan; the arguments are those of `package`."""
     from sdk.pipeline import make_plan
@@ -207,7 +207,7 @@ def _request(model: Any, **words: Any) -> Request:
     from sdk.pipeline.refining import TRIALS
     from sdk.units import parse_size
 
-    effort = words.get("effort", "standard")
+    effort = words.get("effort", "quick")
     if effort not in TRIALS:
         raise BadInput(f"effort: {effort!r}: is one of {', '.join(TRIALS)}")
     for name in ("max_size", "max_memory"):

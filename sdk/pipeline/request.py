@@ -47,6 +47,6 @@ class Request:
     name: str | None = None
     trust: bool = False
     context: int | None = None
-    effort: str = "standard"
+    effort: str = "quick"
     command: str = ""
     project_sha256: str | None = None

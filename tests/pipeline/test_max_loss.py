@@ -40,7 +40,7 @@ def lossier(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., No
 
 def test_a_file_that_loses_more_than_predicted_is_planned_again(lossier: Callable[..., None]) -> None:
     lossier(3.0)
-    bundle = sdk.package("model.py:net", max_loss=1e-3, effort="quick", **WORDS)
+    bundle = sdk.package("model.py:net", max_loss=1e-3, **WORDS)
     assert bundle.manifest.measured.loss.value <= 1e-3
     assert any("planned again for less" in note for note in bundle.manifest.notes)
     assert "max_loss: 0.001" in bundle.plan  # what was asked for, not what was aimed at

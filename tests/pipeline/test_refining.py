@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sdk
-from sdk.pipeline.refining import TRIALS, refine
+from sdk.pipeline.refining import TRIALS, refine, trials_for
 from sdk.planning import Calibration, Choices, Facts, Infeasible, Limits, Option, Plan, Problem, make_plan, solve, summed
 
 WIDTHS = {"int2": 2, "int3": 3, "int4": 4, "int5": 5, "int6": 6, "int8": 8, "fp32": 32}
@@ -118,13 +118,22 @@ def test_what_is_kept_as_measured_is_never_given_up_nor_bigger(scale: float, ben
 def test_a_refined_plan_is_a_plan_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDK_CACHE", str(tmp_path / "cache"))
     words: dict[str, Any] = {"device": "host", "target": "null", "calibration": "model.py:samples"}
-    plan = sdk.plan("model.py:net", max_loss=0.01, **words)
+    plan = sdk.plan("model.py:net", max_loss=0.01, effort="standard", **words)
     assert plan.predicted.interaction is not None and plan.predicted.loss <= 0.01
     bundle = sdk.package("model.py:net", plan=plan, out="planned", **words)
-    whole = sdk.package("model.py:net", max_loss=0.01, out="whole", **words)
+    whole = sdk.package("model.py:net", max_loss=0.01, effort="standard", out="whole", **words)
     assert bundle.plan == whole.plan
     assert bundle.manifest.artifact.sha256 == whole.manifest.artifact.sha256
-    quick = sdk.plan("model.py:net", max_loss=0.01, effort="quick", **words)
+    quick = sdk.plan("model.py:net", max_loss=0.01, **words)
     assert quick.predicted.interaction is None
     with pytest.raises(sdk.errors.BadInput, match="effort: 'fast': is one of quick, standard, thorough"):
         sdk.plan("model.py:net", effort="fast", **words)
+
+
+@pytest.mark.parametrize(
+    ("effort", "given", "max_loss", "tried"),
+    [("quick", False, 0.1, 0), ("standard", False, 0.1, 3), ("standard", False, None, 0), ("thorough", False, None, 10),
+     ("thorough", True, 0.1, 0)],
+)  # fmt: skip
+def test_a_plan_is_tried_where_that_can_change_it(effort: str, given: bool, max_loss: float | None, tried: int) -> None:
+    assert trials_for(effort, given, max_loss) == tried
