@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.planners.subject import WIDTHS, Subject
+from benchmarks.results_file import read
 
 ORDER = sorted(WIDTHS, reverse=True)
 Widths = dict[str, int]
@@ -52,27 +53,77 @@ def thresholds(subject: Subject, size: int) -> Widths:
 
 
 def fisher(subject: Subject, size: int) -> Widths:
-    """Diagonal Fisher information times squared weight error, summed by layer and packed exactly (the gradient score of
-    NVIDIA ModelOpt's auto_quantize and of HAWQ-V2, with an exact solver instead of a linear programme)."""
-    from sdk.planning import Choices, Limits, Option, Problem, solve
+    """Diagonal Fisher information times squared weight error, summed by layer and packed exactly (HAWQ-V2's score)."""
+    table = _fisher_table(subject)
+    scores = {name: {bits: table[name, bits] for bits in ORDER} for name in subject.layers}
+    widths = _packed(subject, size, scores, {})
+    if widths is None:
+        raise ValueError(f"{size}: below {ORDER[-1]} bits")
+    return widths
 
-    scores = _fisher_table(subject)
-    base = subject.size({name: ORDER[0] for name in subject.layers}) - sum(
-        subject.bytes[name][WIDTHS[ORDER[0]]] for name in subject.layers
-    )
-    choices = tuple(
-        Choices(name, "linear", tuple(sorted(
-            (Option(WIDTHS[b], subject.bytes[name][WIDTHS[b]], scores[name, b]) for b in ORDER), key=lambda o: (o.bytes, o.loss)
-        ))) for name in subject.layers
-    )  # fmt: skip
-    chosen = solve(Problem(base, choices), Limits(max_size=size), "quality").chosen
-    widths = {scheme: bits for bits, scheme in WIDTHS.items()}
-    return {name: widths[option.scheme] for name, option in chosen.items()}
+
+def modelopt(subject: Subject, size: int) -> Widths:
+    """NVIDIA ModelOpt's own gradient scores, packed exactly; layers that it does not score are all as wide as loses least."""
+    answers = _answers(subject)["modelopt"]
+    scores = {name: {int(bits): score for bits, score in answers[name].items()} for name in subject.layers if name in answers}
+    found = []
+    for bits in ORDER:
+        left = {name: bits for name in subject.layers if name not in scores}
+        widths = _packed(subject, size, scores, left)
+        if widths is not None:
+            found.append(widths)
+        if not left:
+            break
+    return _best(subject, found) or uniform(subject, size)
+
+
+def nncf(subject: Subject, size: int) -> Widths:
+    """NNCF's own mix of 4 and 8 bits with the largest share of 8 that fits; what it leaves alone has 8 bits."""
+    fitting = [
+        widths for widths in ({name: given.get(name, 8) for name in subject.layers} for given in _answers(subject)["nncf"])
+        if subject.size(widths) <= size
+    ]  # fmt: skip
+    return max(fitting, key=subject.size) if fitting else uniform(subject, size)
 
 
 METHODS: dict[str, Callable[[Subject, int], Widths]] = {
     "uniform": uniform, "greedy PSNR": psnr, "gradient threshold": thresholds, "diagonal Fisher, exact": fisher,
+    "NVIDIA ModelOpt": modelopt, "NNCF": nncf,
 }  # fmt: skip
+
+
+def _answers(subject: Subject) -> dict[str, Any]:
+    """What `benchmarks.planners.tools` asked the tools about this example."""
+    rows = {row["case"]: row for row in read("planner_tools")["rows"]}
+    found: dict[str, Any] = rows[subject.case.name]
+    return found
+
+
+def _packed(subject: Subject, size: int, scores: dict[str, dict[int, float]], fixed: Widths) -> Widths | None:
+    """Least sum of scores within `size`, exactly; None where nothing fits."""
+    from sdk.planning import Choices, Infeasible, Limits, Option, Problem, solve
+
+    base = subject.size({**dict.fromkeys(scores, ORDER[0]), **fixed}) - sum(
+        subject.bytes[name][WIDTHS[ORDER[0]]] for name in scores
+    )
+    choices = tuple(
+        Choices(name, "linear", tuple(sorted(
+            (Option(WIDTHS[b], subject.bytes[name][WIDTHS[b]], s) for b, s in found.items()), key=lambda o: (o.bytes, o.loss)
+        ))) for name, found in scores.items()
+    )  # fmt: skip
+    try:
+        chosen = solve(Problem(base, choices), Limits(max_size=size), "quality").chosen
+    except Infeasible:
+        return None
+    bits = {scheme: each for each, scheme in WIDTHS.items()}
+    return {**fixed, **{name: bits[option.scheme] for name, option in chosen.items()}}
+
+
+def _best(subject: Subject, found: list[Widths]) -> Widths | None:
+    """The one that loses least on the samples, as it rounds."""
+    if len(found) < 2:
+        return found[0] if found else None
+    return min(found, key=lambda widths: subject.loss(subject.rounded(subject.whole(widths), False), subject.seen))
 
 
 def _next(bits: int) -> int:

@@ -106,9 +106,9 @@ def _widths(model: Any) -> Iterator[tuple[str, int]]:
 
 
 def _owner(hook: str) -> str:
-    """The layer whose weight a hook module stands in for: its name with `:` for dots, before `__weight`."""
-    part = next(each for each in hook.split(".") if each.endswith(("__weight", ":weight")) or "weight" in each)
-    return part.replace(":", ".").removesuffix("__0").removesuffix(".weight").removesuffix("__weight")
+    """The layer whose weight a hook stands for: `__nncf_hooks.post_hooks.inner:1:0:weight__0.0` is that of `1.0`."""
+    weight = next(each for each in hook.split(".") if ":weight__" in each)
+    return ".".join(weight.split(":")[1:-1])
 
 
 def _first(output: Any) -> Any:
