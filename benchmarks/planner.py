@@ -1,6 +1,7 @@
 """The planner against other ways to choose widths, at equal bytes.
 
     python -m benchmarks.planner [CASE …]      measures these cases (default: all) and writes docs/benchmarks/planner.md
+    python -m benchmarks.planner CASE … --only=METHOD    measures this method alone, and keeps the others' rows
     python -m benchmarks.planner --page        writes the page from the rows
 
 Everybody chooses among the palettes of Core ML (8, 6, 4, 3 and 2 bits; what takes none stays float16) and is counted in bytes of
@@ -48,12 +49,12 @@ def prepare(case: Case) -> Subject:
     return Subject(case, Workbench(request, SilentReporter()))
 
 
-def rows_of(subject: Subject) -> Iterator[dict[str, Any]]:
-    """A row per size and method."""
+def rows_of(subject: Subject, only: str | None) -> Iterator[dict[str, Any]]:
+    """A row per size and method (all, or only one)."""
     unseen = subject.case.held_out[:INPUTS]
     for first, second in POINTS:
         size = sum(subject.size(dict.fromkeys(subject.layers, bits)) for bits in (first, second)) // 2
-        for method in (OURS, SAME):
+        for method in [each for each in (OURS, SAME) if only in (None, each)]:
             started = time.perf_counter()
             plan = _plan(subject, size, method == SAME)
             quantized = _quantized(subject, plan) if method == OURS else subject.rounded(plan.schemes, True)
@@ -61,9 +62,11 @@ def rows_of(subject: Subject) -> Iterator[dict[str, Any]]:
                 "case": subject.case.name, "bytes": size, "method": method, "used_bytes": plan.predicted.artifact_bytes,
                 "fed_loss": subject.loss(quantized, unseen), "seconds": time.perf_counter() - started,
             }  # fmt: skip
-        for method, choose in METHODS.items():
+        for method, choose in [each for each in METHODS.items() if only in (None, each[0])]:
             started = time.perf_counter()
             widths = choose(subject, size)
+            if widths is None:
+                continue
             seconds, schemes = time.perf_counter() - started, subject.whole(widths)
             yield {
                 "case": subject.case.name, "bytes": size, "method": method, "used_bytes": subject.size(widths),
@@ -133,13 +136,16 @@ def page() -> None:
 def main(arguments: list[str]) -> None:
     """Measure the cases named, or all."""
     warnings.filterwarnings("ignore")
-    for name in [each for each in arguments if each != "--page"] or ([] if arguments else list(CASES)):
-        kept = [row for row in read("planner")["rows"] if row["case"] != name]
+    only = next((each.removeprefix("--only=") for each in arguments if each.startswith("--only=")), None)
+    for name in [each for each in arguments if not each.startswith("--")] or ([] if "--page" in arguments else list(CASES)):
+        kept = [row for row in read("planner")["rows"] if row["case"] != name or only not in (None, row["method"])]
         found: list[dict[str, Any]] = []
-        for row in rows_of(prepare(CASES[name])):
+        for row in rows_of(prepare(CASES[name]), only):
             print(row, flush=True)
             found.append(row)
-        save("planner", sorted([*kept, *found], key=lambda row: list(CASES).index(row["case"])))
+        cases, methods = list(CASES), [OURS, SAME, *METHODS]
+        rows = [*kept, *found]
+        save("planner", sorted(rows, key=lambda r: (cases.index(r["case"]), -r["bytes"], methods.index(r["method"]))))
     page()
 
 

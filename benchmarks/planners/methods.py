@@ -77,16 +77,17 @@ def modelopt(subject: Subject, size: int) -> Widths:
     return _best(subject, found) or uniform(subject, size)
 
 
-def nncf(subject: Subject, size: int) -> Widths:
-    """NNCF's own mix of 4 and 8 bits with the largest share of 8 that fits; what it leaves alone has 8 bits."""
+def nncf(subject: Subject, size: int) -> Widths | None:
+    """NNCF's own mix of 4 and 8 bits with the largest share of 8 that fits; what it leaves alone has 8 bits. None where nothing
+    fits: it keeps convolutions at 8 bits."""
     fitting = [
         widths for widths in ({name: given.get(name, 8) for name in subject.layers} for given in _answers(subject)["nncf"])
         if subject.size(widths) <= size
     ]  # fmt: skip
-    return max(fitting, key=subject.size) if fitting else uniform(subject, size)
+    return max(fitting, key=subject.size, default=None)
 
 
-METHODS: dict[str, Callable[[Subject, int], Widths]] = {
+METHODS: dict[str, Callable[[Subject, int], Widths | None]] = {
     "uniform": uniform, "greedy PSNR": psnr, "gradient threshold": thresholds, "diagonal Fisher, exact": fisher,
     "NVIDIA ModelOpt": modelopt, "NNCF": nncf,
 }  # fmt: skip

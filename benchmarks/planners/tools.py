@@ -30,7 +30,7 @@ def modelopt_scores(case: Case) -> dict[str, dict[str, float]]:
     import modelopt.torch.quantization as mtq
     import torch
 
-    model = copy.deepcopy(case.loaded[0])
+    model = _plain(copy.deepcopy(case.loaded[0]))
     generator = torch.Generator().manual_seed(0)
 
     def loss(output: Any, _: Any) -> Any:
@@ -63,6 +63,17 @@ def modelopt_scores(case: Case) -> dict[str, dict[str, float]]:
                 if recipe.num_bits in WIDTHS:
                     found[name][str(recipe.num_bits)] = float(score) / len(stats["module_names"])
     return found
+
+
+def _plain(model: Any) -> Any:
+    """The model with padding convolutions of a class of their own as torch's: ModelOpt knows a layer by its very class."""
+    from torch import nn
+
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and hasattr(module, "static_padding"):
+            module.__class__ = nn.Conv2d
+            module.register_forward_pre_hook(lambda layer, inputs: (layer.static_padding(inputs[0]),))
+    return model
 
 
 def nncf_assignments(case: Case) -> list[dict[str, int]]:
