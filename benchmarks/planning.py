@@ -1,0 +1,175 @@
+"""What planning costs: scoring against a pass over the data, new budgets, and large problems with four limits.
+
+    python -m benchmarks.planning       measures and writes docs/benchmarks/planning.md
+
+Processor seconds, since others may use the machine; scoring starts from an empty cache.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from benchmarks.cases import CASES, Case
+from benchmarks.isolated import measure, work
+from benchmarks.results_file import intro, read, save, table, write_page
+
+TARGETS = {"tflite": "pixel8", "executorch": "pixel8", "coreml": "iphone15pro"}
+BUDGETS = 12
+LAYERS, SCHEMES, PROBLEMS = 500, 16, 7
+COLUMNS = {
+    "case": "example", "samples": "samples", "schemes": "(layer, scheme) scored", "pass_seconds": "forward and backward, s",
+    "statistics_seconds": "statistics, s", "score_seconds": "scoring, s", "ratio": "scoring and statistics / pass",
+    "resolve_ms": "new budget, ms (worst)", "memory": "peak memory / float model",
+}  # fmt: skip
+LARGE = {"what": "limits", "median_ms": "median, ms", "worst_ms": "worst, ms", "proved": "solved to gap 0"}
+
+
+def one(case: str) -> dict[str, Any]:
+    """Costs of one example, in a process of its own."""
+    import torch
+
+    from sdk.pipeline import Request, Workbench, make_plan
+    from sdk.pipeline.planning import score_together
+    from sdk.progress import SilentReporter
+
+    torch.set_num_threads(1)
+    subject, report = CASES[case], SilentReporter()
+    requests = [
+        Request(model=subject.reference, device=device, target=name, calibration=subject.calibration, loss=subject.loss)
+        for name, device in TARGETS.items()
+    ]
+    bench = Workbench(requests[0], report)
+    before = _resident()
+    passing = _spent(lambda: _pass(subject, bench))
+    taking = _spent(lambda: bench.statistics)
+    ranging = _spent(lambda: bench.ranges)
+    scoring = _spent(lambda: score_together(requests, bench))
+    peak = _peak() - before
+    planned = make_plan(requests[0], report, bench)
+    floats = sum(4 * layer.parameters for layer in bench.model.inventory.layers)
+    return {
+        "case": case, "samples": len(bench.samples), "schemes": sum(len(c.options) for c in planned.problem.choices),
+        "pass_seconds": passing, "statistics_seconds": taking + ranging, "score_seconds": scoring,
+        "ratio": (taking + ranging + scoring) / passing, "resolve_ms": max(_resolve(planned.problem)), "memory": peak / floats,
+    }  # fmt: skip
+
+
+def _pass(case: Case, bench: Any) -> None:
+    """Each sample once forward and once backward, gradients of all weights."""
+    import torch
+
+    module = bench.model.module()
+    for parameter in module.parameters():
+        parameter.requires_grad_(True)
+    for inputs in bench.samples.inputs:
+        outputs = [each for each in module(*inputs) if each.is_floating_point()]
+        torch.autograd.backward([each.square().sum() for each in outputs])
+        module.zero_grad()
+
+
+def _resolve(problem: Any) -> Iterator[float]:
+    """Milliseconds of each of BUDGETS new budgets on a scored problem."""
+    from sdk.planning import Limits, solve
+
+    least = problem.base + sum(min(o.bytes for o in c.options) for c in problem.choices)
+    most = problem.base + sum(max(o.bytes for o in c.options) for c in problem.choices)
+    for step in range(1, BUDGETS + 1):
+        size = least + (most - least) * step // (BUDGETS + 1)
+        yield 1e3 * _spent(lambda size=size: solve(problem, Limits(max_size=size)))
+
+
+def large() -> Iterator[dict[str, Any]]:
+    """Random problems as large as a language model's, with size alone and with four limits."""
+    from sdk.planning import Limits, solve
+
+    for what in ("size", "size, loss, memory and latency"):
+        spent, proved = [], 0
+        for seed in range(PROBLEMS):
+            problem, limits = _large(seed)
+            wanted = limits if what != "size" else Limits(max_size=limits.max_size)
+            found: list[Any] = []
+            spent.append(1e3 * _spent(lambda p=problem, w=wanted, f=found: f.append(solve(p, w, "quality"))))
+            proved += found[0].gap == 0
+        yield {
+            "what": what, "median_ms": statistics.median(spent), "worst_ms": max(spent), "proved": f"{proved} of {PROBLEMS}",
+        }  # fmt: skip
+
+
+def _large(seed: int) -> tuple[Any, Any]:
+    from sdk.planning import Choices, Limits, Option, Problem, Row
+
+    numbers = random.Random(seed)
+    choices, memory, latency = [], {}, {}
+    for i in range(LAYERS):
+        size, weight = numbers.randrange(10_000, 4_000_000), numbers.lognormvariate(0, 2)
+        bits = sorted(numbers.uniform(1, 16) for _ in range(SCHEMES))
+        options = [
+            Option(f"s{k}", int(size * b / 8), weight * 4.0**-b * numbers.uniform(0.5, 2)) for k, b in enumerate(bits)
+        ]
+        name = f"layer{i}"
+        choices.append(Choices(name, "linear", tuple(sorted(options, key=lambda o: (o.bytes, o.loss)))))
+        memory[name] = {o.scheme: o.bytes * numbers.uniform(1, 3) for o in options}
+        latency[name] = {o.scheme: o.bytes * numbers.uniform(0.5, 1.5) * 1e-6 for o in options}
+    rows = (Row("max_memory", "", 0.0, memory), Row("max_latency", "", 0.0, latency))
+
+    def between(amounts: list[list[float]], share: float) -> float:
+        return sum(min(a) + share * (max(a) - min(a)) for a in amounts)
+
+    size_limit = between([[float(o.bytes) for o in c.options] for c in choices], 0.3)
+    memory_limit, latency_limit = (between([list(a.values()) for a in each.values()], 0.3) for each in (memory, latency))
+    return Problem(0, tuple(choices), rows), Limits(int(size_limit), 1e3, int(memory_limit), latency_limit)
+
+
+def _spent(run: Callable[[], Any]) -> float:
+    started = time.process_time()
+    run()
+    return time.process_time() - started
+
+
+def _resident() -> int:
+    return _status("VmRSS")
+
+
+def _peak() -> int:
+    return _status("VmHWM")
+
+
+def _status(field: str) -> int:
+    with open("/proc/self/status", encoding="ascii") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+def page() -> None:
+    """Write the page from the rows."""
+    document = read("planning")
+    examples = [row for row in document["rows"] if "case" in row]
+    problems = [row for row in document["rows"] if "case" not in row]
+    write_page(
+        "planning", "What planning costs", intro("benchmarks.planning", document),
+        "Everything that three targets may choose is scored at once; memory is the highest above what Python, torch and the "
+        "loaded model held before. Processor time of one thread.",
+        table(examples, COLUMNS), f"## {LAYERS} layers of {SCHEMES} schemes", table(problems, LARGE),
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Measure each example in a process of its own, then the large problems, and write the page."""
+    warnings.filterwarnings("ignore")
+    rows = []
+    for name in CASES:
+        row = measure("benchmarks.planning", {"case": name}, 1800)
+        print(row, flush=True)
+        rows.append({key: value for key, value in row.items() if key != "wall_seconds"})
+    rows += list(large())
+    save("planning", rows)
+    page()
+
+
+if __name__ == "__main__":
+    work(one) if sys.argv[1:] and sys.argv[1].startswith("{") else main()
