@@ -143,9 +143,9 @@ def main(arguments: list[str]) -> None:
         for row in rows_of(prepare(CASES[name]), only):
             print(row, flush=True)
             found.append(row)
-        cases, methods = list(CASES), [OURS, SAME, *METHODS]
-        rows = [*kept, *found]
-        save("planner", sorted(rows, key=lambda r: (cases.index(r["case"]), -r["bytes"], methods.index(r["method"]))))
+            cases, methods = list(CASES), [OURS, SAME, *METHODS]
+            rows = sorted([*kept, *found], key=lambda r: (cases.index(r["case"]), -r["bytes"], methods.index(r["method"])))
+            save("planner", rows)
     page()
 
 

@@ -20,7 +20,7 @@ from benchmarks.cases import CASES, Case
 from benchmarks.results_file import read, save
 
 WIDTHS = (8, 6, 4, 3, 2)
-RATIOS = tuple(i / 20 for i in range(21))
+RATIOS = tuple(i / 10 for i in range(11))
 SAMPLES = 32
 
 
