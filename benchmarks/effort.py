@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> None:
         for row in rows_of(CASES[name]):
             print(row, flush=True)
             found.append(row)
-        save("effort", sorted([*kept, *found], key=lambda row: list(CASES).index(row["case"])))
+            save("effort", sorted([*kept, *found], key=lambda row: list(CASES).index(row["case"])))
     page()
 
 

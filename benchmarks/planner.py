@@ -30,7 +30,8 @@ POINTS = ((6, 6), (6, 4), (4, 4), (4, 3), (3, 3))
 HOW = (
     "The others' methods are made anew from their descriptions; they get all calibration statistics that the SDK takes, an "
     "exact solver where they have a linear programme, and the best of all their pairs of widths. NVIDIA ModelOpt 0.47 and NNCF "
-    "3.4 chose themselves (`benchmarks.planners.tools`). `as it rounds`: nearest codes at the scales and tables of least squared "
+    "3.4 chose themselves (`benchmarks.planners.tools`; their scoring is not in the seconds, and NNCF has no row where it keeps "
+    "convolutions at 8 bits and so exceeds the size). `as it rounds`: nearest codes at the scales and tables of least squared "
     "error; `with the SDK's rounding`: error feedback on calibration data. Sony's Model Compression Toolkit was not run: it "
     "wants torchvision, whose operators do not load beside this torch."
 )
