@@ -6,9 +6,11 @@ from typing import Any
 
 from sdk.schemes import Scheme
 
-ITERATIONS = 12
-SAMPLES = 1 << 15
-"""Points per table that the centroids are fitted on; the rest are only assigned."""
+ITERATIONS, SPREADS = 12, (0.5, 0.1)
+"""Rounds of k-means, and shares of an even spread in the centroids that it starts from: outliers make a large one too coarse."""
+SAMPLES, TAIL = 1 << 15, 1 << 11
+"""Points per table that the centroids are fitted on, and how many of them at either end are single weights: an outlier that
+shares a point with lesser ones gets no centroid near it."""
 
 
 class Palettes:
@@ -43,17 +45,21 @@ def _scale(flat: Any) -> Any:
 
 
 def _subset(values: Any, costs: Any) -> tuple[Any, Any]:
-    """Every n-th value of the sorted row, with the costs of what it stands for."""
-    step = -(-values.shape[1] // SAMPLES)
+    """The sorted row, with the costs: the TAIL least and greatest values as they are, of those between means of a few."""
+    import torch
+
     ordered, order = values.sort(dim=1)
     costs = costs.gather(1, order)
-    if step == 1:
+    count = ordered.shape[1]
+    if count <= SAMPLES:
         return ordered, costs
-    whole = ordered.shape[1] // step * step
+    step = -(-(count - 2 * TAIL) // (SAMPLES - 2 * TAIL))
+    stop = TAIL + (count - 2 * TAIL) // step * step
     shape = (values.shape[0], -1, step)
-    weights = costs[:, :whole].reshape(shape)
-    means = (ordered[:, :whole].reshape(shape) * weights).sum(2) / weights.sum(2).clamp(min=1e-30)
-    return means, weights.sum(2)
+    weights = costs[:, TAIL:stop].reshape(shape)
+    means = (ordered[:, TAIL:stop].reshape(shape) * weights).sum(2) / weights.sum(2).clamp(min=1e-30)
+    points = torch.cat([ordered[:, :TAIL], means, ordered[:, stop:]], 1)
+    return points, torch.cat([costs[:, :TAIL], weights.sum(2), costs[:, stop:]], 1)
 
 
 class _Points:
@@ -68,29 +74,37 @@ class _Points:
         self._mass, self._moment = (torch.cat([zero, t.double().cumsum(1)], 1) for t in (costs, costs * points))
 
     def lloyd(self, size: int) -> Any:
-        """Weighted k-means: return `size` ascending centroids per row, in float16 precision."""
+        """Weighted k-means from several starts: return `size` ascending centroids per row, in float16 precision."""
+        import torch
+
+        found = [self._refined(self._start(size, spread)) for spread in SPREADS]
+        best = torch.stack([explained for _, explained in found]).argmax(0)
+        return torch.stack([table for table, _ in found])[best, torch.arange(len(best))].half().float()
+
+    def _refined(self, table: Any) -> tuple[Any, Any]:
+        """The centroids after ITERATIONS, and the weighted square that they explain, by row."""
         import torch
 
         rows, n = self._points.shape
-        table = self._start(size)
-        for _ in range(ITERATIONS):
+        for _ in range(ITERATIONS + 1):
             middle = ((table[:, 1:] + table[:, :-1]) / 2).contiguous()
             cut = torch.searchsorted(self._points, middle)
             edges = torch.cat([torch.zeros(rows, 1, dtype=cut.dtype), cut, torch.full((rows, 1), n, dtype=cut.dtype)], 1)
             weight = self._mass.gather(1, edges).diff(dim=1)
             total = self._moment.gather(1, edges).diff(dim=1)
-            table = torch.where(weight > 1e-30, total / weight.clamp(min=1e-30), table.double()).float().sort(dim=1).values
-        return table.half().float()
+            mean = total / weight.clamp(min=1e-30)
+            table = torch.where(weight > 1e-30, mean, table.double()).float().sort(dim=1).values
+        return table, (mean * total).sum(1)
 
-    def _start(self, size: int) -> Any:
-        """Half way between quantiles of density^(1/3) (Panter and Dite 1951) and an even spread."""
+    def _start(self, size: int, spread: float) -> Any:
+        """Between quantiles of density^(1/3) (Panter and Dite 1951) and an even spread, of which it takes a share."""
         import torch
 
         points, density = self._points, self._density
         ranks = (torch.arange(size, dtype=torch.float64) + 0.5) / size * density[:, -1:]
         start = torch.searchsorted(density, ranks.contiguous()).clamp(max=points.shape[1] - 1)
         line = torch.linspace(0, 1, size).expand(points.shape[0], -1) * (points[:, -1:] - points[:, :1]) + points[:, :1]
-        return (0.5 * points.gather(1, start) + 0.5 * line).sort(dim=1).values
+        return ((1 - spread) * points.gather(1, start) + spread * line).sort(dim=1).values
 
 
 def _assign(values: Any, table: Any) -> Any:
