@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sdk.rounding import round_weight
-from sdk.schemes import Scheme, all_schemes, fits
+from sdk.schemes import Scheme, all_schemes, fits, scheme_named
 
 SHAPES = {"linear": ((32, 64), 0), "conv": ((16, 8, 3, 3), 0), "depthwise": ((32, 1, 5, 5), 0), "transposed": ((8, 16, 4), 1)}
 
@@ -65,3 +65,16 @@ def test_an_all_zero_channel_keeps_a_scale_above_zero() -> None:
         grid = round_weight(weight, all_schemes()[name], 0)
         assert float(grid.scale.min()) > 0
         assert float(grid.dequantize()[1].abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["lut4", "lut6"])
+def test_an_outlier_of_a_large_tensor_has_an_entry_of_its_own(name: str) -> None:
+    torch.manual_seed(4)
+    weight = 0.05 * torch.randn(300, 131)  # more values than a table is fitted on, and no multiple of anything
+    weight[7, 3], weight[200, 90] = 4.4, -3.1
+    made = round_weight(weight, scheme_named(name), 0).dequantize()
+    assert made[7, 3] == pytest.approx(4.4, rel=1e-3) and made[200, 90] == pytest.approx(-3.1, rel=1e-3)
+    left = torch.ones_like(weight, dtype=torch.bool)
+    left[7, 3] = left[200, 90] = False
+    lost = ((made - weight)[left].square().mean() / weight[left].square().mean()).item()
+    assert lost < {"lut4": 0.04, "lut6": 0.008}[name]
