@@ -45,12 +45,12 @@ def one(case: str) -> dict[str, Any]:
         for name, device in TARGETS.items()
     ]
     bench = Workbench(requests[0], report)
-    before = _resident()
+    before = _status("VmRSS")
     passing = _spent(lambda: _pass(subject, bench))
     taking = _spent(lambda: bench.statistics)
     ranging = _spent(lambda: bench.ranges)
     scoring = _spent(lambda: score_together(requests, bench))
-    peak = _peak() - before
+    peak = _status("VmHWM") - before
     planned = make_plan(requests[0], report, bench)
     floats = sum(4 * layer.parameters for layer in bench.model.inventory.layers)
     return {
@@ -132,15 +132,8 @@ def _spent(run: Callable[[], Any]) -> float:
     return time.process_time() - started
 
 
-def _resident() -> int:
-    return _status("VmRSS")
-
-
-def _peak() -> int:
-    return _status("VmHWM")
-
-
 def _status(field: str) -> int:
+    """Bytes of this process by the name that Linux gives them."""
     with open("/proc/self/status", encoding="ascii") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 

@@ -58,17 +58,14 @@ def package(
 
     said = {
         "device": device, "target": target, "accelerator": accelerator, "max_size": max_size, "max_loss": max_loss,
-        "max_memory": max_memory, "max_latency": max_latency, "uniform": uniform,
-        "effort": None if effort == "quick" else effort,
+        "max_memory": max_memory, "max_latency": max_latency, "uniform": uniform, "effort": None if effort == "quick" else effort,
     }  # fmt: skip
-    command = "".join(f", {key}={value!r}" for key, value in said.items() if value not in (None, "auto"))
     request = _request(
         model, device=device, target=target, accelerator=accelerator, max_size=max_size, max_loss=max_loss,
-        max_memory=max_memory, max_latency=max_latency, uniform=uniform,
-        calibration=calibration, metric=metric, loss=loss, example=inputs, min_os=min_os,
-        out=Path(out) if out is not None else None, name=name, trust=trust, context=context, effort=effort,
-        recovered=Path(recovered) if recovered is not None else None,
-        command=f"sdk.package({_named(model, name)!r}{command})",
+        max_memory=max_memory, max_latency=max_latency, uniform=uniform, calibration=calibration, metric=metric, loss=loss,
+        example=inputs, min_os=min_os, name=name, trust=trust, context=context, effort=effort,
+        out=Path(out) if out is not None else None, recovered=Path(recovered) if recovered is not None else None,
+        command=_call("package", model, name, said),
     )  # fmt: skip
     return _with_plan(request, plan, lambda whole: run(whole, SilentReporter()))
 
@@ -132,11 +129,12 @@ def package_fleet(
     from sdk.release import fleet as fleets
 
     file = _fleet(tuple(devices), fleet, max_variants)
-    said = {"devices": list(devices), "fleet": fleet and Path(fleet).name, "max_variants": max_variants, "max_size": max_size}
-    command = "".join(f", {key}={value!r}" for key, value in said.items() if value)
+    said = {
+        "devices": list(devices) or None, "fleet": fleet and Path(fleet).name, "max_variants": max_variants, "max_size": max_size,
+    }  # fmt: skip
     request = _request(
         model, device=file.groups[0].devices[0], max_size=max_size, max_loss=max_loss, calibration=calibration, loss=loss,
-        example=inputs, name=name, trust=trust, command=f"sdk.package_fleet({_named(model, name)!r}{command})",
+        example=inputs, name=name, trust=trust, command=_call("package_fleet", model, name, said),
     )  # fmt: skip
     members = fleets.members_of(file, request, (target,))
     bench = Workbench(request, report := SilentReporter())
@@ -182,6 +180,12 @@ def open_bundle(path: str | Path) -> Bundle:
     from sdk.bundles import open_bundle as read
 
     return read(path)
+
+
+def _call(verb: str, model: Any, name: str | None, said: dict[str, Any]) -> str:
+    """The call as the manifest keeps it: what was said besides the defaults."""
+    words = "".join(f", {key}={value!r}" for key, value in said.items() if value not in (None, "auto"))
+    return f"sdk.{verb}({_named(model, name)!r}{words})"
 
 
 def _named(model: Any, name: str | None) -> str:

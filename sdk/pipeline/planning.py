@@ -15,7 +15,7 @@ from sdk.pipeline.accelerating import accelerator_notes, resolve_target
 from sdk.pipeline.foreseeing import costs_of, foreseen, keep, kernels_of, rows_of, solve_kept
 from sdk.pipeline.imported import grid_notes, with_own_grids
 from sdk.pipeline.kept import prices
-from sdk.pipeline.refining import refine, trials_for
+from sdk.pipeline.refining import TRIALS, refine
 from sdk.pipeline.request import Request
 from sdk.pipeline.together import loss_together
 from sdk.pipeline.workbench import Workbench
@@ -208,8 +208,7 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
         return choose(request, bench, problem, costs, device, target, min_os, report, share=share)
 
     given = request.plan is not None or request.uniform is not None
-    trials = trials_for(request.effort, given, limits_of(request, device, bench.loss)[0].max_loss)
-    found = refine(trials, chosen, lambda plan: loss_together(plan, bench, report))
+    found = refine(0 if given else TRIALS[request.effort], chosen, lambda plan: loss_together(plan, bench, report))
     for text in grid_notes(found.plan, bench.own_grids):
         report.note(text)
     return Planned(

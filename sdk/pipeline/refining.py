@@ -5,22 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from sdk.planning import Infeasible, Plan, corrected, significant, summed
 
-Effort = Literal["quick", "standard", "thorough"]
-
 TRIALS: dict[str, int] = {"quick": 0, "standard": 3, "thorough": 10}
 """Effort → plans that are quantized in torch and evaluated at most."""
-
-
-def trials_for(effort: str, plan_given: bool, max_loss: float | None) -> int:
-    """Return how many plans may be tried: a given plan is not, and one that only a size limits only for `thorough`, because
-    what it loses changes its prediction alone."""
-    if plan_given or (max_loss is None and effort != "thorough"):
-        return 0
-    return TRIALS[effort]
 
 AIM = 0.85
 """Share of max_loss that the next plan is made for, by what the last one lost."""

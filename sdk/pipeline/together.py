@@ -88,10 +88,9 @@ def _apart(plan: Plan, bench: Workbench, report: Reporter) -> float:
 
 def _by_folds(plan: Plan, bench: Workbench, in_order: bool, stage: Reporter) -> float:
     schemes, ranges, lost = _schemes(plan), _ranges(plan, bench), 0.0
-    folds = parts_of(bench.samples.inputs, FOLDS)
+    folds, moments = parts_of(bench.samples.inputs, FOLDS), bench.moments_by(FOLDS)
     for index, fold in enumerate(folds):
         rest = [*folds[:index], *folds[index + 1 :]]
-        moments = bench.moments_by(FOLDS)
         known = Statistics(bench.statistics.importance, (*moments[:index], *moments[index + 1 :]))
         samples = replace(bench.samples, inputs=tuple(sample for part in rest for sample in part)) if in_order else None
         lost += len(fold) * _loss(quantize(bench.model, schemes, ranges, known, samples), bench, fold)

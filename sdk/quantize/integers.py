@@ -7,6 +7,7 @@ reference and an artifact agree to the bit wherever the operators between the la
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,12 +147,12 @@ class IntegerKernel:
         return fused(made, scale, torch.zeros(1) if bias is None else bias)
 
 
-def as_module(kernel: IntegerKernel) -> Any:
+def as_module(kernel: Callable[..., Any]) -> Any:
     """Return a torch module that calls `kernel`, for a place in a graph."""
     import torch
 
-    class IntegerLayer(torch.nn.Module):  # type: ignore[misc]
+    class Kernel(torch.nn.Module):  # type: ignore[misc]
         def forward(self, *args: Any, **named: Any) -> Any:
             return kernel(*args, **named)
 
-    return IntegerLayer()
+    return Kernel()

@@ -78,6 +78,11 @@ def lies_on(weight: Any, scheme: Scheme, channel_axis: int) -> bool:
     rows = weight.detach().float().movedim(channel_axis, 0)
     blocks = rows.reshape(-1, _block(rows, scheme))
     known = lattice_scale(blocks, scheme.bits, lambda scale: exact_scale(scale, scheme.granularity == "group"))
+    return _whole(blocks, known)
+
+
+def _whole(blocks: Any, known: Any) -> bool:
+    """Whether every block has a scale in `known`, or is zero."""
     return bool(((known > 0) | (blocks == 0).all(1, keepdim=True)).all())
 
 
@@ -112,7 +117,7 @@ def _fit_integers(flat: Any, cost: Any, scheme: Scheme) -> tuple[Any, Any, bool]
     best_scale = torch.where(known > 0, known, best_scale)
     least = torch.where(known > 0, float(least_integer(scheme.bits)), -float(most))
     codes = torch.round(blocks / best_scale).clamp_(min=least).clamp_(max=most).to(torch.int8).reshape(flat.shape)
-    exact = bool(((known > 0) | (blocks == 0).all(1, keepdim=True)).all())
+    exact = _whole(blocks, known)
     return codes, best_scale.reshape(1, 1) if scheme.granularity == "tensor" else best_scale.reshape(flat.shape[0], -1), exact
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from sdk.models.language import Language
+from sdk.quantize.integers import as_module
 
 UNARY = ("rsqrt", "sigmoid", "silu", "gelu", "tanh", "exp", "cos", "sin")
 """ATen operators on one tensor that the backend approximates in its own way."""
@@ -36,22 +37,12 @@ def with_native_kernels(module: Any, language: Language) -> Any:
 
 def _replace(module: Any, node: Any, kernel: Any, inputs: int = 1) -> None:
     name = f"native_{node.name}"
-    module.add_submodule(name, _as_module(kernel))
+    module.add_submodule(name, as_module(kernel))
     with module.graph.inserting_before(node):
         made = module.graph.call_module(name, node.args[:inputs])
     made.meta.update(node.meta)
     node.replace_all_uses_with(made)
     module.graph.erase_node(node)
-
-
-def _as_module(function: Any) -> Any:
-    import torch
-
-    class Native(torch.nn.Module):  # type: ignore[misc]
-        def forward(self, *args: Any) -> Any:
-            return function(*args)
-
-    return Native()
 
 
 def _called(operator: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sdk
-from sdk.pipeline.refining import TRIALS, refine, trials_for
+from sdk.pipeline.refining import TRIALS, refine
 from sdk.planning import Calibration, Choices, Facts, Infeasible, Limits, Option, Plan, Problem, make_plan, solve, summed
 
 WIDTHS = {"int2": 2, "int3": 3, "int4": 4, "int5": 5, "int6": 6, "int8": 8, "fp32": 32}
@@ -130,10 +130,10 @@ def test_a_refined_plan_is_a_plan_like_any_other(tmp_path: Path, monkeypatch: py
         sdk.plan("model.py:net", effort="fast", **words)
 
 
-@pytest.mark.parametrize(
-    ("effort", "given", "max_loss", "tried"),
-    [("quick", False, 0.1, 0), ("standard", False, 0.1, 3), ("standard", False, None, 0), ("thorough", False, None, 10),
-     ("thorough", True, 0.1, 0)],
-)  # fmt: skip
-def test_a_plan_is_tried_where_that_can_change_it(effort: str, given: bool, max_loss: float | None, tried: int) -> None:
-    assert trials_for(effort, given, max_loss) == tried
+@pytest.mark.usefixtures("quiet", "app")
+def test_a_plan_is_tried_where_that_can_change_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDK_CACHE", str(tmp_path / "cache"))
+    words: dict[str, Any] = {"device": "host", "target": "null", "calibration": "model.py:samples", "effort": "thorough"}
+    assert sdk.plan("model.py:net", max_loss=0.01, **words).predicted.interaction is not None
+    assert sdk.plan("model.py:net", max_size="8KB", **words).predicted.interaction is None
+    assert sdk.plan("model.py:net", uniform="q8", max_loss=10.0, **words).predicted.interaction is None
