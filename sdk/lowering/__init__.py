@@ -1,7 +1,7 @@
 """The border between the SDK and the runtimes: the Target protocol and its data."""
 
 from sdk.lowering.accelerators import Accelerated, Accelerator, Coverage, Outside, accelerate, accelerator_of, variant_of
-from sdk.lowering.protocol import Executable, Progress, Target, TokenExecutable
+from sdk.lowering.protocol import Executable, Progress, Target, TokenExecutable, artifact_of
 from sdk.lowering.types import (
     Capability,
     Code,
@@ -21,5 +21,5 @@ from sdk.lowering.types import (
 __all__ = [
     "Accelerated", "Accelerator", "Capability", "Code", "Copies", "Coverage", "Executable", "MemoryTable", "Operators",
     "Outside", "Placement", "Prices", "Progress", "Quantized", "Range", "Realised", "ReferenceKernels", "Site", "Target",
-    "TokenExecutable", "Toolchain", "accelerate", "accelerator_of", "variant_of",
+    "TokenExecutable", "Toolchain", "accelerate", "accelerator_of", "artifact_of", "variant_of",
 ]  # fmt: skip

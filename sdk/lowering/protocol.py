@@ -55,8 +55,8 @@ class TokenExecutable(Executable, Protocol):
 class Target(Protocol):
     """One runtime. A module `targets.<name>` (or an entry point in `sdk.targets`) exposes it as `TARGET`.
 
-    A target that takes language models says so with an attribute `generates = True`; what it opens is then a
-    `TokenExecutable`.
+    A target that takes language models names their artifact in an attribute `generates`, such as `model.litertlm`; what it
+    opens is then a `TokenExecutable`.
     """
 
     name: str
@@ -113,3 +113,9 @@ class Target(Protocol):
         is the usual answer; targets refine it.
         """
         ...
+
+
+def artifact_of(target: Target, model: Model) -> str:
+    """Return the file or directory name of the artifact that `target` makes of `model`."""
+    spoken: str = getattr(target, "generates", "")
+    return spoken if model.language is not None and spoken else target.artifact

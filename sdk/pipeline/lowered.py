@@ -11,7 +11,7 @@ from pathlib import Path
 from sdk.bundles import REFERENCE, describe_artifact, sha256_file, write_reference
 from sdk.cache import code_digest, key_of
 from sdk.errors import CheckFailed
-from sdk.lowering import Executable, Quantized, Realised, accelerator_of, variant_of
+from sdk.lowering import Executable, Quantized, Realised, accelerator_of, artifact_of, variant_of
 from sdk.pipeline.kept import QUANTIZING, floor_for, module_of, toolchain_versions
 from sdk.pipeline.planning import Planned
 from sdk.pipeline.together import quantized_by
@@ -37,7 +37,7 @@ class Lowered:
     @property
     def artifact(self) -> Path:
         """Path of the file or directory that ships."""
-        return self.folder / self.planned.target.artifact
+        return self.folder / artifact_of(self.planned.target, self.planned.model)
 
     @property
     def min_os(self) -> float | None:

@@ -110,7 +110,7 @@ def allowed_within(
     rows = target.capabilities()
     always = (target.fallback, target.lossless)
     if model.language is not None:
-        if not getattr(target, "generates", False):
+        if not getattr(target, "generates", ""):
             if accelerator_of(target) is not None:
                 raise BadInput(f"target {target.name!r} takes language models on the CPU alone: leave --accelerator out")
             raise BadInput(f"target {target.name!r} does not take language models; --target executorch does")

@@ -43,7 +43,7 @@ class ExecutorchAccelerated(ExecutorchTarget):
 
     fallback = "fp16"
     lossless = "fp32"
-    generates = False
+    generates = ""
 
     def __init__(self, backend: Backend, kind: str) -> None:
         super().__init__()

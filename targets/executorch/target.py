@@ -26,7 +26,7 @@ class ExecutorchTarget:
     artifact = "model.pte"
     fallback = "fp32"
     lossless = "fp32"
-    generates = True
+    generates = "model.pte"
 
     def __init__(self) -> None:
         self._prices: dict[str, tuple[int, Mapping[str, int]]] = {}
