@@ -162,7 +162,7 @@ def _name_everything(flat: Any, model: Model, places: Mapping[str, tuple[Place, 
         for place in found:
             graph.tensors[place.tensor].name = _free(place.parameter, taken).encode()
     shift = _name_inputs(flat, model.inputs)
-    _name_outputs(flat, model.outputs)
+    _name_outputs(flat, model.outputs, {spec.name for spec in model.inputs})
     signature = flat.signatureDefs[0]
     graph.inputs = np.asarray([entry.tensorIndex for entry in signature.inputs], np.int32)
     graph.outputs = np.asarray([entry.tensorIndex for entry in signature.outputs], np.int32)
@@ -219,7 +219,8 @@ def _name_inputs(flat: Any, specs: tuple[TensorSpec, ...]) -> int:
     return made
 
 
-def _name_outputs(flat: Any, specs: tuple[TensorSpec, ...]) -> None:
+def _name_outputs(flat: Any, specs: tuple[TensorSpec, ...], inputs: set[str]) -> None:
+    """Name the outputs and cast those whose dtype the converter changed; a tensor is not called what an input is called."""
     import numpy as np
 
     graph = flat.subgraphs[0]
@@ -230,7 +231,7 @@ def _name_outputs(flat: Any, specs: tuple[TensorSpec, ...]) -> None:
         entry.name = spec.name.encode()
         kind = type_names()[graph.tensors[inner].type]
         if TYPES[spec.dtype] == kind:
-            if inner not in graph.inputs:
+            if inner not in graph.inputs and spec.name not in inputs:
                 graph.tensors[inner].name = spec.name.encode()
             continue
         outer = new_tensor(flat, spec.name, graph.tensors[inner].shape, TYPES[spec.dtype])

@@ -45,11 +45,12 @@ def read(data: Any) -> Any:
     return flatbuffer_utils.read_model_from_bytearray(bytearray(data))
 
 
-def write(flat: Any, shared: frozenset[int] = frozenset()) -> bytes:
+def write(flat: Any, shared: frozenset[int] | None = frozenset()) -> bytes:
     """Pack a `ModelT` into one flatbuffer: constants aligned to 16 bytes, equal small vectors stored once.
 
     Kernels want one zero point per channel even where all are zero. Those vectors are stored once per length for
-    the lengths in `shared`, which saves 8 bytes per channel, and apart for the others.
+    the lengths in `shared`, which saves 8 bytes per channel, and apart for the others. With None every vector that
+    another one equals is stored once, scales too: the graphs of a file with several signatures have all of them in common.
     """
     import numpy as np
 
@@ -67,7 +68,7 @@ def _builder_class() -> Any:
     from ai_edge_litert.tools import flatbuffer_utils
 
     class Builder(flatbuffer_utils.flatbuffers.Builder):  # type: ignore[misc]
-        def __init__(self, shared: frozenset[int], size: int) -> None:
+        def __init__(self, shared: frozenset[int] | None, size: int) -> None:
             super().__init__(size)
             self.shared = shared
             self.known: dict[tuple[str, bytes], int] = {}
@@ -76,7 +77,7 @@ def _builder_class() -> Any:
             if x.dtype.itemsize == 1:
                 return _aligned_vector(self, x)
             key = (str(x.dtype), x.tobytes())
-            if x.dtype.kind == "f" or (x.dtype.itemsize == 8 and x.size not in self.shared):
+            if self.shared is not None and (x.dtype.kind == "f" or (x.dtype.itemsize == 8 and x.size not in self.shared)):
                 return int(super().CreateNumpyVector(x))
             if key not in self.known:
                 self.known[key] = super().CreateNumpyVector(x)

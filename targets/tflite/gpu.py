@@ -24,6 +24,7 @@ class TfliteGpu(TfliteTarget):
     """`Target` for LiteRT's GPU delegate: float weights, float inputs and outputs, the same file as on the CPU."""
 
     accelerator = GPU
+    generates = ""
 
     def capabilities(self) -> Sequence[Capability]:
         """Return the documented table, read from gpu.yaml."""

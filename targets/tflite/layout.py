@@ -11,8 +11,8 @@ from sdk.errors import CheckFailed
 from sdk.lowering import Realised, Site
 from sdk.schemes import Scheme
 from sdk.schemes.catalogue import all_schemes
-from targets.tflite.checks import checked
 from targets.tflite.flatbuffer import builtin_name, type_names
+from targets.tflite.graphs import graphs
 from targets.tflite.match import CHANNEL_AXIS, WEIGHT_OPERAND
 
 SEPARATOR = " | "
@@ -23,20 +23,32 @@ BITS = {"FLOAT32": 32, "FLOAT16": 16, "INT8": 8, "INT4": 4, "INT2": 2}
 
 
 def read_realised(path: Path, sites: Mapping[str, Site]) -> dict[str, Realised]:
-    """Return layer → what the file holds; CheckFailed when the file is corrupt or lacks a weight."""
-    flat = checked(path)
-    graph = flat.subgraphs[0]
-    names = {(tensor.name or b"").decode(errors="replace"): index for index, tensor in enumerate(graph.tensors)}
-    out = {}
-    for layer, site in sites.items():
-        found = []
-        for name in site.split(SEPARATOR):
-            if name not in names:
-                raise CheckFailed(f"{path}: layer {layer}: no tensor is called {name!r}")
-            found.append(_realised(flat, names[name]))
-        schemes = {scheme for scheme, _ in found}
-        out[layer] = Realised(" and ".join(sorted(schemes)), sum(size for _, size in found))
-    return out
+    """Return layer → what the file holds; CheckFailed when the file is corrupt or lacks a weight.
+
+    Where a file has several graphs the first has every layer, and another one that computes a layer otherwise is told too.
+    """
+    first, *others = graphs(path)
+    names = _names(first)
+    for layer, name in ((layer, name) for layer, site in sites.items() for name in site.split(SEPARATOR)):
+        if name not in names:
+            raise CheckFailed(f"{path}: layer {layer}: no tensor is called {name!r}")
+    found = {layer: _read(first, site) for layer, site in sites.items()}
+    for flat in others:
+        for layer, site in sites.items():
+            again = _read(flat, site) if set(site.split(SEPARATOR)) <= _names(flat).keys() else found[layer]
+            if again.scheme != found[layer].scheme:
+                found[layer] = Realised(f"{found[layer].scheme} and {again.scheme}", found[layer].bytes + again.bytes)
+    return found
+
+
+def _names(flat: Any) -> dict[str, int]:
+    return {(tensor.name or b"").decode(errors="replace"): index for index, tensor in enumerate(flat.subgraphs[0].tensors)}
+
+
+def _read(flat: Any, site: Site) -> Realised:
+    names = _names(flat)
+    found = [_realised(flat, names[name]) for name in site.split(SEPARATOR)]
+    return Realised(" and ".join(sorted({scheme for scheme, _ in found})), sum(size for _, size in found))
 
 
 def _realised(flat: Any, index: int) -> tuple[str, int]:

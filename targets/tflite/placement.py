@@ -13,16 +13,29 @@ DELEGATE = "DELEGATE"
 
 
 def placement(path: Path) -> Placement:
-    """Count nodes inside and outside of the delegate; those of inner graphs (branches, loops) are unknown."""
-    from targets.tflite.checks import checked
-    from targets.tflite.flatbuffer import builtin_name
-    from targets.tflite.run import open_file
+    """Count nodes inside and outside of the delegate in every signature's graph; those of inner graphs (branches, loops) are
+    unknown.
+    """
+    from targets.tflite.flatbuffer import write
+    from targets.tflite.graphs import graphs
+    from targets.tflite.run import open_bytes, open_file
 
-    nodes = open_file(path).nodes()
+    flats = graphs(path)
+    if len(flats) == 1:
+        return _count(open_file(path).nodes(), flats[0])
+    found = [_count(open_bytes(write(flat), str(path)).nodes(), flat) for flat in flats]
+    return Placement(
+        sum(part.delegates for part in found), sum((Counter(part.delegated) for part in found), Counter()),
+        sum((Counter(part.outside) for part in found), Counter()), sum((Counter(part.unknown) for part in found), Counter()),
+    )  # fmt: skip
+
+
+def _count(nodes: list[dict[str, Any]], flat: Any) -> Placement:
+    from targets.tflite.flatbuffer import builtin_name
+
     parts = [node for node in nodes if node["op_name"] == DELEGATE]
     nodes = [node for node in nodes if node["op_name"] != DELEGATE]
     inside = set[int]().union(*(_covered(part, nodes) for part in parts))
-    flat = checked(path)
     inner = (builtin_name(flat, op) for graph in flat.subgraphs[1:] for op in graph.operators)
     return Placement(
         delegates=len(parts),

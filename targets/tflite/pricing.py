@@ -33,7 +33,7 @@ def prices(model: Model, source: FloatModel, choices: Mapping[str, Sequence[Sche
         found = source.places.get(layer.name, ())
         base -= sum(_float_bytes(place) for place in found)
         layers[layer.name] = {
-            scheme.name: sum(_price(place, scheme, source.shared) for place in found)
+            scheme.name: sum(place_price(place, scheme, source.shared) for place in found)
             for scheme in choices.get(layer.name, ())
             if objection(scheme, layer.name, source) is None
         }
@@ -77,7 +77,7 @@ def _float_bytes(place: Place) -> int:
     return _aligned(4 * math.prod(place.shape))
 
 
-def _price(place: Place, scheme: Scheme, shared: frozenset[int]) -> int:
+def place_price(place: Place, scheme: Scheme, shared: frozenset[int]) -> int:
     """Bytes of one weight with everything that its scheme adds to the file."""
     if scheme.name == "fp32":
         return _float_bytes(place)
@@ -94,3 +94,13 @@ def _price(place: Place, scheme: Scheme, shared: frozenset[int]) -> int:
     if scheme.format == "int":
         size += SCALES + 4 * channels + (0 if channels in shared else 8 * channels)
     return size
+
+
+def repeated(place: Place, scheme: Scheme) -> int:
+    """Bytes that a second graph of the same file adds to a weight that both read: its tables and operators alone."""
+    if scheme.name == "fp32":
+        return 0
+    size = DEQUANTIZE + len(place.parameter) if mode_of(scheme, place.builtin) == "dequantize" else 0
+    if scheme.granularity == "group":
+        return size + GROUPED + len(place.parameter)
+    return size + (SCALES if scheme.format == "int" else 0)

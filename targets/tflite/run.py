@@ -58,20 +58,25 @@ class Executable:
 
 def open_file(path: Path) -> Executable:
     """Load `path`; CheckFailed when it is corrupt or the runtime refuses it, Missing when there is no interpreter."""
-    module, runtime = _interpreter()
     try:
         data = path.read_bytes()
     except OSError as error:
         raise CheckFailed(f"{path}: cannot be read: {error.strerror or error}") from error
-    flat = checked_bytes(data, str(path)) if _has_schema() else None
+    return open_bytes(data, str(path))
+
+
+def open_bytes(data: bytes, where: str) -> Executable:
+    """The same for the bytes of a file that messages call `where`."""
+    module, runtime = _interpreter()
+    flat = checked_bytes(data, where) if _has_schema() else None
     if data[4:8] != b"TFL3":
-        raise CheckFailed(f"{path}: is not a .tflite file (no TFL3 mark)")
+        raise CheckFailed(f"{where}: is not a .tflite file (no TFL3 mark)")
     try:
         with silence():
             interpreter = module.Interpreter(model_content=data, num_threads=THREADS)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise CheckFailed(f"{path}: {runtime} refuses it: {str(error).splitlines()[0][:200]}") from error
+        raise CheckFailed(f"{where}: {runtime} refuses it: {str(error).splitlines()[0][:200]}") from error
     if flat is None:
         return Executable(interpreter, runtime, *_names_told(interpreter))
     outputs = [entry.name.decode() for entry in flat.signatureDefs[0].outputs]

@@ -28,6 +28,7 @@ from sdk.schemes import Scheme
 
 if TYPE_CHECKING:
     from targets.tflite.convert import FloatModel
+    from targets.tflite.language import Steps
 
 PACKAGES = ("litert-torch", "ai-edge-litert", "ai-edge-quantizer")
 
@@ -39,9 +40,11 @@ class TfliteTarget:
     artifact = "model.tflite"
     fallback = "fp32"
     lossless = "fp32"
+    generates = "model.litertlm"
 
     def __init__(self) -> None:
         self._converted: dict[str, FloatModel] = {}
+        self._spoken: dict[str, Steps] = {}
 
     def toolchain(self) -> Toolchain:
         """Say which packages are installed without importing them."""
@@ -77,16 +80,24 @@ class TfliteTarget:
         The float model is converted on the first call. Schemes that this model's layer cannot hold (such as 4 bits
         on a convolution that is no plain 1x1) have no price.
         """
+        from targets.tflite.language import language_prices
         from targets.tflite.pricing import prices
 
+        if model.language is not None:
+            return language_prices(model, self._steps(model), choices)
         return prices(model, self._float(model), choices)
 
     def lower(self, quantized: Quantized, path: Path, min_os: float | None, progress: Progress) -> Mapping[str, Site]:
         """Write the file to `path`; the sites are the names of the layers' weight tensors."""
+        from targets.tflite.language import write_language
         from targets.tflite.lower import find_sites, write_quantized
 
-        progress("convert the float model" if quantized.model.digest not in self._converted else "float model is converted")
+        known = quantized.model.digest in {*self._converted, *self._spoken}
+        progress("float model is converted" if known else "convert the float model")
         source = self._float(quantized.model)
+        if quantized.model.language is not None:
+            path.write_bytes(write_language(quantized, self._steps(quantized.model), progress))
+            return find_sites(quantized, source)
         progress("rewrite per operator with AI Edge Quantizer")
         path.write_bytes(write_quantized(quantized, source))
         return find_sites(quantized, source)
@@ -105,9 +116,11 @@ class TfliteTarget:
 
     def open(self, path: Path) -> Executable:
         """Load the file in LiteRT's interpreter; CheckFailed when it is corrupt, Missing without an interpreter."""
+        from targets.tflite.graphs import SUFFIX
         from targets.tflite.run import open_file
+        from targets.tflite.tokens import open_tokens
 
-        return open_file(path)
+        return open_tokens(path) if path.suffix == SUFFIX else open_file(path)
 
     def reference(self, quantized: Quantized) -> Callable[..., Any]:
         """Return the torch callable with the same quantization and the kernels' arithmetic."""
@@ -116,14 +129,30 @@ class TfliteTarget:
         return reference(quantized, self._float(quantized.model))
 
     def _float(self, model: Model) -> FloatModel:
-        chain = self.toolchain()
-        if chain.missing:
-            raise Missing(f"target tflite needs {', '.join(chain.missing)}: {chain.install}")
+        """The float file of `model`, or that of a language model's decode, which has every layer."""
+        if model.language is not None:
+            from targets.tflite.decoding import DECODE
+
+            return self._steps(model)[DECODE].source
+        self._require()
         if model.digest not in self._converted:
             from targets.tflite.convert import convert
 
             self._converted = {model.digest: convert(model)}
         return self._converted[model.digest]
+
+    def _steps(self, model: Model) -> Steps:
+        self._require()
+        if model.digest not in self._spoken:
+            from targets.tflite.language import convert_steps
+
+            self._spoken = {model.digest: convert_steps(model)}
+        return self._spoken[model.digest]
+
+    def _require(self) -> None:
+        chain = self.toolchain()
+        if chain.missing:
+            raise Missing(f"target tflite needs {', '.join(chain.missing)}: {chain.install}")
 
 
 @cache

@@ -1,0 +1,189 @@
+"""Turns a language model's graph into the steps that LiteRT-LM runs: a prefill of many tokens and a decode of one.
+
+Both read and write the keys and values of all tokens, which are inputs and outputs as LiteRT-LM names them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from sdk.errors import LoweringError
+from sdk.models import Model, TensorSpec
+from sdk.models.language import Language
+
+PREFILL = 128
+"""Tokens that one prefill takes at most; of fewer, the rest is padding that nothing looks at."""
+
+DECODE = "decode"
+"""Name of the signature that reads one token and returns its logits."""
+
+
+CACHE = "kv_cache_"
+"""What the names of keys and values begin with."""
+
+
+def prefill_length(language: Language) -> int:
+    """Tokens of the prefill signature."""
+    return min(PREFILL, language.context)
+
+
+def prefill_name(language: Language) -> str:
+    """Name of the prefill signature, such as `prefill_128`."""
+    return f"prefill_{prefill_length(language)}"
+
+
+def cache_names(language: Language) -> list[str]:
+    """Names of the keys and values, layer by layer, as inputs and outputs have them."""
+    return [f"{CACHE}{kind}_{layer}" for layer in range(language.layers) for kind in "kv"]
+
+
+def cache_shape(language: Language, name: str) -> tuple[int, ...]:
+    """Shape of the keys or values called `name`: tokens before channels for keys, behind them for values."""
+    extents = (language.context, language.head_dim)
+    return (1, language.kv_heads, *(extents if "_k_" in name else extents[::-1]))
+
+
+def prefill_step(model: Model) -> Model:
+    """The model as a prefill: `tokens`, `input_pos`, `mask` and the cache → the cache."""
+    assert model.language is not None
+    return _step(model, prefill_length(model.language), ())
+
+
+def decode_step(model: Model) -> Model:
+    """The model as a decode: one token, its position, mask and the cache → logits and the cache."""
+    assert model.language is not None
+    logits = model.outputs[0]
+    return _step(model, 1, (dataclasses.replace(logits, shape=(1, 1, logits.shape[2])),))
+
+
+def _step(model: Model, count: int, outputs: tuple[TensorSpec, ...]) -> Model:
+    """A model of `count` tokens at once, of which the keys and values are outputs behind `outputs`."""
+    import torch
+
+    language = model.language
+    assert language is not None
+    cache = tuple(TensorSpec(name, "float32", cache_shape(language, name)) for name in cache_names(language))
+    inputs = (
+        TensorSpec("tokens", "int32", (1, count)), TensorSpec("input_pos", "int32", (count,)),
+        TensorSpec("mask", "float32", (1, 1, count, language.context)), *cache,
+    )  # fmt: skip
+
+    class Step(Model):
+        def module(self) -> Any:
+            return _with_cache(Model.module(self), language, inputs, bool(outputs))
+
+    facts = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    example = tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in inputs)
+    named = {"inputs": inputs, "outputs": (*outputs, *cache), "example": example, "digest": f"{model.digest}:{count}"}
+    return Step(**(facts | named))
+
+
+def _with_cache(module: Any, language: Language, inputs: tuple[TensorSpec, ...], logits: bool) -> Any:
+    from torch.fx.graph import CodeGen
+
+    graph, count = module.graph, inputs[0].shape[1]
+    last = next(node for node in graph.nodes if node.op == "placeholder")
+    given = [last]
+    for spec in inputs[1:]:
+        with graph.inserting_after(last):
+            last = graph.placeholder(spec.name)
+        given.append(last)
+    _positions(graph, language, given[1])
+    _recount(graph, language.window, count)
+    cache = _attention(graph, given, language, count)
+    output = next(node for node in graph.nodes if node.op == "output")
+    output.args = ((*(output.args[0] if logits else ()), *cache),)
+    graph.set_codegen(CodeGen())
+    graph.eliminate_dead_code()
+    module._forward_pre_hooks.clear()  # they check the signature, which has more inputs now
+    module.recompile()
+    return module
+
+
+def _positions(graph: Any, language: Language, positions: Any) -> None:
+    """Take positions from the input instead of counting them, and drop what the trace asserts of types and places."""
+    import torch
+
+    aten = torch.ops.aten
+    for node in list(graph.nodes):
+        if node.target is aten._assert_tensor_metadata.default:
+            graph.erase_node(node)
+        elif node.target is aten.arange.default and node.args == (language.window,):
+            node.replace_all_uses_with(positions)
+            graph.erase_node(node)
+
+
+def _recount(graph: Any, old: int, new: int) -> None:
+    """Write another number of tokens wherever the trace has its own, which no other extent equals."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return type(value)(changed(each) for each in value)
+        return new if isinstance(value, int) and not isinstance(value, bool) and value == old else value
+
+    for node in graph.nodes:
+        if node.op == "call_function":
+            node.args = changed(node.args)
+
+
+def _attention(graph: Any, given: list[Any], language: Language, count: int) -> list[Any]:
+    """Write each attention as products over the whole cache, of which the mask says what is seen; return the new cache."""
+    import torch
+
+    aten = torch.ops.aten
+    positions, mask, past = given[1], given[2], iter(given[3:])
+    made: list[Any] = []
+    shared: dict[str, Any] = {}
+    for node in [n for n in graph.nodes if n.target is aten.scaled_dot_product_attention.default]:
+        if node.args[3:] != (None, 0.0, True):
+            raise LoweringError(f"{node.name} is not plain causal attention, which a cache needs")
+        with graph.inserting_before(node):
+            if not shared:
+                shared = {"start": graph.call_function(aten.select.int, (positions, 0, 0)), "mask": mask}
+            query, keys, values = node.args[:3]
+            heads = query.meta["val"].shape[1]
+            keys, values = (
+                _updated(graph, next(past), new, shared["start"], axis) for new, axis in ((keys, 2), (_turned(graph, values), 3))
+            )
+            made += [keys, values]
+            found = _product(graph, query, keys, values, shared, node.kwargs.get("scale"), language, heads, count)
+        node.replace_all_uses_with(found)
+        graph.erase_node(node)
+    return made
+
+
+def _turned(graph: Any, value: Any) -> Any:
+    import torch
+
+    return graph.call_function(torch.ops.aten.transpose.int, (value, 2, 3))
+
+
+def _updated(graph: Any, past: Any, new: Any, start: Any, axis: int) -> Any:
+    """The cache `past` with `new` in it from position `start` on along `axis`."""
+    import litert_torch.generative.custom_ops.dynamic_update_slice  # noqa: F401  (registers the operator)
+    import torch
+
+    zero = graph.call_function(torch.ops.aten.sub.Tensor, (start, start))
+    places = [start if index == axis else zero for index in range(4)]
+    return graph.call_function(torch.ops.litert_torch.dynamic_update_slice.default, (past, new, places))
+
+
+def _product(
+    graph: Any, query: Any, keys: Any, values: Any, shared: dict[str, Any], scale: float | None, language: Language,
+    heads: int, count: int,
+) -> Any:
+    """softmax(q·kᵀ·scale + mask)·v; query heads that share keys are rows of one product."""
+    import litert_torch.generative.custom_ops.bmm_4d  # noqa: F401  (registers the operator)
+    import torch
+
+    aten, product = torch.ops.aten, torch.ops.litert_torch.bmm_4d.default
+    groups, size = heads // language.kv_heads, language.head_dim
+    if groups > 1 and count > 1 and "rows" not in shared:
+        shared["rows"] = graph.call_function(aten.cat.default, ([shared["mask"]] * groups, 2))
+    scaled = graph.call_function(aten.mul.Tensor, (query, size**-0.5 if scale is None else scale))
+    rows = graph.call_function(aten.reshape.default, (scaled, [1, language.kv_heads, groups * count, size]))
+    seen = graph.call_function(aten.add.Tensor, (graph.call_function(product, (rows, keys)), shared.get("rows", shared["mask"])))
+    weights = graph.call_function(aten.softmax.int, (seen, -1))
+    mixed = graph.call_function(product, (weights, values))
+    return graph.call_function(aten.reshape.default, (mixed, [1, heads, count, size]))

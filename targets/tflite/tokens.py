@@ -1,0 +1,148 @@
+"""Executes a `.litertlm` file as LiteRT-LM does: a prompt by prefill, then token by token, over one cache of keys and values."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sdk.errors import CheckFailed, Missing
+from sdk.lowering.types import Arrays
+from targets.tflite.checks import checked_bytes
+from targets.tflite.container import unpack
+from targets.tflite.decoding import CACHE, DECODE
+from targets.tflite.run import THREADS
+from targets.tflite.silence import silence
+
+HIDDEN = -1e9
+"""What the mask adds to the score of a token that must not be seen."""
+
+
+class TokenFile:
+    """A loaded language model; `run` reads a whole window from position 0, `step` some tokens more."""
+
+    origin = "host"
+
+    def __init__(self, session: Session, runtime: str) -> None:
+        self.runtime = runtime
+        self._held = [session]
+        weakref.finalize(self, _release, self._held)
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Execute on [tokens [1, n]] and return [logits [1, n, vocabulary]].
+
+        The keys and values are those of one prefill of all tokens; the logits of each token are a decode's over those before.
+        """
+        import numpy as np
+
+        session, tokens = self._held[0], np.asarray(inputs[0]).reshape(-1)
+        if not 0 < len(tokens) <= session.count:
+            raise CheckFailed(f"{len(tokens)} tokens were given; the file takes 1 to {session.count} at once")
+        session.prefill(tokens, 0)
+        logits = [session.decode(int(token), place, keep=False) for place, token in enumerate(tokens)]
+        return [np.stack(logits)[None]]
+
+    def step(self, tokens: Sequence[int], position: int) -> Any:
+        """Return the logits behind the last of `tokens`, which stand at `position` and after; all but the last are prefilled.
+
+        Where a whole prefill would reach beyond the context they are decoded instead.
+        """
+        session, first = self._held[0], list(tokens[:-1])
+        if position + len(tokens) > session.context:
+            raise CheckFailed(f"{len(tokens)} tokens at position {position}: the file holds {session.context}")
+        while first and position + session.count <= session.context:
+            part, first = first[: session.count], first[session.count :]
+            session.prefill(part, position)
+            position += len(part)
+        for token in first:
+            session.decode(token, position, keep=True)
+            position += 1
+        return session.decode(tokens[-1], position, keep=True)
+
+
+class Session:
+    """Both signatures of a loaded model with their buffers: two caches that take turns, and one for what is forgotten."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        signatures = list(model.get_signature_list())
+        self._prefill = next(name for name in signatures if name != DECODE)
+        self._shapes = {name: model.get_input_tensor_details(name) for name in signatures}
+        self.count = int(self._shapes[self._prefill]["tokens"]["shape"][1])
+        self.context = int(self._shapes[DECODE]["mask"]["shape"][3])
+        self._vocabulary = int(model.get_output_tensor_details(DECODE)["logits"]["shape"][-1])
+        caches = [name for name in self._shapes[DECODE] if name.startswith(CACHE)]
+        self._past, self._next, self._spare = (
+            {name: model.create_input_buffer_by_name(DECODE, name) for name in caches} for _ in range(3)
+        )
+        self._inputs = {
+            name: {each: model.create_input_buffer_by_name(name, each) for each in shapes if each not in caches}
+            for name, shapes in self._shapes.items()
+        }
+        self._logits = model.create_output_buffer_by_name(DECODE, "logits")
+        self._clear(caches)
+
+    def _clear(self, caches: list[str]) -> None:
+        """Zeros in the cache: what is hidden must still be finite."""
+        import numpy as np
+
+        for name in caches:
+            zeros = np.zeros(self._shapes[DECODE][name]["shape"], np.float32)
+            for cache in (self._past, self._next):
+                cache[name].write(zeros)
+
+    def prefill(self, tokens: Sequence[int], position: int) -> None:
+        """Read at most `count` tokens at `position`: their keys and values go into the cache."""
+        self._run(self._prefill, tokens, position, self._next, {})
+        self._past, self._next = self._next, self._past
+
+    def decode(self, token: int, position: int, keep: bool) -> Any:
+        """Return the logits behind one token (float32 [vocabulary]); with `keep` its keys and values go into the cache."""
+        import numpy as np
+
+        self._run(DECODE, [token], position, self._next if keep else self._spare, {"logits": self._logits})
+        if keep:
+            self._past, self._next = self._next, self._past
+        return self._logits.read(self._vocabulary, np.float32)
+
+    def _run(self, name: str, tokens: Sequence[int], position: int, cache: dict[str, Any], outputs: dict[str, Any]) -> None:
+        import numpy as np
+
+        count = 1 if name == DECODE else self.count
+        padded = np.zeros((1, count), np.int32)
+        padded[0, : len(tokens)] = tokens
+        places = np.arange(position, position + count, dtype=np.int32)
+        seen = np.arange(self.context)[None, :] <= places[:, None]
+        given = {"tokens": padded, "input_pos": places, "mask": np.where(seen, 0, HIDDEN).astype(np.float32)[None, None]}
+        for each, buffer in self._inputs[name].items():
+            buffer.write(given[each])
+        try:
+            self._model.run_by_name(name, self._inputs[name] | self._past, cache | outputs)
+        except RuntimeError as error:
+            raise CheckFailed(f"LiteRT failed on {len(tokens)} tokens at position {position}: {error}") from error
+
+
+def open_tokens(path: Path) -> TokenFile:
+    """Load the model in the file at `path`; CheckFailed when it is corrupt or refused, Missing without LiteRT."""
+    if importlib.util.find_spec("ai_edge_litert") is None or importlib.util.find_spec("litert_lm_builder") is None:
+        raise Missing("reading a .litertlm file needs ai-edge-litert and litert-lm-builder: pip install 'snugfit[tflite]'")
+    data = unpack(path)
+    checked_bytes(data, str(path))
+    from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, HardwareAccelerator, Options
+
+    options = Options(hardware_accelerators=HardwareAccelerator.CPU, cpu_options=CpuOptions(num_threads=THREADS))
+    try:
+        with silence():
+            session = Session(CompiledModel.from_buffer(data, options=options))
+    except (RuntimeError, ValueError, StopIteration, KeyError) as error:
+        raise CheckFailed(f"{path}: LiteRT refuses it: {str(error).splitlines()[0][:200]}") from error
+    return TokenFile(session, f"XNNPACK (LiteRT {importlib.metadata.version('ai-edge-litert')})")
+
+
+def _release(held: list[Session]) -> None:
+    """Let go of a model without what the runtime has to say about it."""
+    with silence():
+        held.clear()
