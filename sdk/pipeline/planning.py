@@ -113,7 +113,7 @@ def allowed_within(
         if not getattr(target, "generates", ""):
             if accelerator_of(target) is not None:
                 raise BadInput(f"target {target.name!r} takes language models on the CPU alone: leave --accelerator out")
-            raise BadInput(f"target {target.name!r} does not take language models; --target executorch does")
+            raise BadInput(f"target {target.name!r} does not take language models; --target executorch or tflite does")
         restriction = _without_static(restriction)
     for layer in model.inventory.layers:
         kept[layer.name], refused[layer.name] = allowed(

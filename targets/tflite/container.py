@@ -60,6 +60,8 @@ def unpack(path: Path) -> bytes:
         raise CheckFailed(f"{path}: is not a .litertlm file (no {MAGIC.decode()} mark, or a header beyond its end)")
     try:
         places = _models(data[HEADER:end])
+    except Missing:
+        raise
     except Exception as error:
         raise CheckFailed(f"{path}: is corrupt ({type(error).__name__} while reading its header)") from error
     if len(places) != 1 or not end <= places[0][0] < places[0][1] <= len(data):
@@ -152,6 +154,8 @@ def _version() -> tuple[int, int, int]:
 
 
 def _schema() -> Any:
-    from litert_lm_builder import litertlm_header_schema_py_generated
-
+    try:
+        from litert_lm_builder import litertlm_header_schema_py_generated
+    except ImportError as error:
+        raise Missing("a .litertlm file needs litert-lm-builder: pip install 'snugfit[tflite]'") from error
     return litertlm_header_schema_py_generated

@@ -61,8 +61,8 @@ def _step(model: Model, count: int, outputs: tuple[TensorSpec, ...]) -> Model:
     """A model of `count` tokens at once, of which the keys and values are outputs behind `outputs`."""
     import torch
 
-    language = model.language
-    assert language is not None
+    assert model.language is not None
+    language: Language = model.language
     cache = tuple(TensorSpec(name, "float32", cache_shape(language, name)) for name in cache_names(language))
     inputs = (
         TensorSpec("tokens", "int32", (1, count)), TensorSpec("input_pos", "int32", (count,)),

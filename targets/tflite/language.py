@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,10 @@ from targets.tflite.lower import write_quantized
 from targets.tflite.match import CHANNEL_AXIS
 from targets.tflite.merge import merged
 from targets.tflite.pricing import objection, place_price, repeated
+
+
+FEW = 2
+"""Layers of as many channels that are each charged their zero points: a tied embedding and head have a great many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +68,13 @@ def write_language(quantized: Quantized, steps: Steps, progress: Progress) -> by
 def language_prices(model: Model, steps: Steps, choices: Mapping[str, Sequence[Scheme]]) -> Prices:
     """Return the bytes of the finished file without weights, and the price of each layer and scheme that it can hold.
 
-    Weights and scales lie in the file once, for both steps; zero points once for all layers of as many channels.
+    Weights and scales lie in the file once, for both steps; zero points once for all layers of as many channels, which is charged
+    once where those are many.
     """
     assert model.language is not None
     decode = steps[DECODE].source
-    widths = frozenset(p.shape[CHANNEL_AXIS[p.builtin]] for found in decode.places.values() for p in found)
+    counts = Counter(p.shape[CHANNEL_AXIS[p.builtin]] for found in decode.places.values() for p in found)
+    widths = frozenset(width for width, count in counts.items() if count > FEW)
     base = len(pack(merged({name: _bare(step.source) for name, step in steps.items()}), model.language))
     layers = {}
     for layer in model.inventory.layers:

@@ -38,11 +38,11 @@ class TokenFile:
         """
         import numpy as np
 
-        session, tokens = self._held[0], np.asarray(inputs[0]).reshape(-1)
+        session, tokens = self._held[0], np.asarray(inputs[0]).reshape(-1).tolist()
         if not 0 < len(tokens) <= session.count:
             raise CheckFailed(f"{len(tokens)} tokens were given; the file takes 1 to {session.count} at once")
         session.prefill(tokens, 0)
-        logits = [session.decode(int(token), place, keep=False) for place, token in enumerate(tokens)]
+        logits = [session.decode(token, place, keep=False) for place, token in enumerate(tokens)]
         return [np.stack(logits)[None]]
 
     def step(self, tokens: Sequence[int], position: int) -> Any:
@@ -127,8 +127,8 @@ class Session:
 
 def open_tokens(path: Path) -> TokenFile:
     """Load the model in the file at `path`; CheckFailed when it is corrupt or refused, Missing without LiteRT."""
-    if importlib.util.find_spec("ai_edge_litert") is None or importlib.util.find_spec("litert_lm_builder") is None:
-        raise Missing("reading a .litertlm file needs ai-edge-litert and litert-lm-builder: pip install 'snugfit[tflite]'")
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        raise Missing("a .litertlm file needs ai-edge-litert: pip install 'snugfit[tflite]'")
     data = unpack(path)
     checked_bytes(data, str(path))
     from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, HardwareAccelerator, Options

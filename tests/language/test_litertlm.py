@@ -1,0 +1,128 @@
+"""A language model as a `.litertlm`: what the file holds, and what LiteRT computes from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("litert_torch")
+
+from sdk.errors import CheckFailed
+from sdk.models import Model
+from sdk.models.load import load_model
+from sdk.quantize import quantize
+from sdk.schemes import scheme_named
+from targets.tflite import TARGET
+from targets.tflite.container import metadata, unpack
+from targets.tflite.flatbuffer import read
+
+PLANS = {
+    "float": ("fp32", "fp32"), "int8": ("int8_channel", "int8_channel_dynamic"), "int4": ("int4_channel", "int4_channel_dynamic"),
+    "blocks": ("int4_g32", "int4_g32_dynamic"),
+}  # fmt: skip
+"""Plan → schemes of the embedding and of the linears."""
+
+
+@pytest.fixture(scope="module")
+def model(llama: Path) -> Model:
+    return load_model(str(llama), context=140)
+
+
+@pytest.fixture(scope="module")
+def files(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Plan → (quantized, path, sites), made when first asked for."""
+    folder, made = tmp_path_factory.mktemp("litertlm"), {}
+
+    def make(plan: str) -> Any:
+        if plan not in made:
+            embedding, linear = PLANS[plan]
+            schemes = {
+                layer.name: scheme_named(embedding if layer.kind == "embedding" else linear) for layer in model.inventory.layers
+            }
+            quantized = quantize(model, schemes)
+            path = folder / plan / TARGET.generates
+            path.parent.mkdir()
+            made[plan] = quantized, path, TARGET.lower(quantized, path, None, lambda text: None)
+        return made[plan]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def tokens() -> torch.Tensor:
+    return torch.randint(0, 380, (1, 127), generator=torch.Generator().manual_seed(1))
+
+
+def test_a_float_file_computes_what_the_model_computes(model: Model, files: Any, tokens: torch.Tensor) -> None:
+    _, path, _ = files("float")
+    with torch.no_grad():
+        (want,) = model.module()(tokens)
+    (got,) = TARGET.open(path).run([tokens.numpy()])
+    assert got.shape == tuple(want.shape) and np.allclose(got, want.numpy(), atol=1e-5)
+
+
+def test_pieces_and_single_tokens_give_what_the_whole_window_gives(model: Model, files: Any, tokens: torch.Tensor) -> None:
+    _, path, _ = files("float")
+    opened: Any = TARGET.open(path)
+    with torch.no_grad():
+        (want,) = model.module()(tokens)
+    ids = tokens[0].tolist()
+    for start, end in ((0, 5), (5, 6), (6, 50), (50, 127)):  # the third prefill would reach beyond the context
+        assert np.allclose(opened.step(ids[start:end], start), want[0, end - 1].numpy(), atol=1e-5)
+    assert np.allclose(opened.step(ids[:20], 0), want[0, 19].numpy(), atol=1e-5)  # what stood there is forgotten
+    with pytest.raises(CheckFailed, match="the file holds 140"):
+        opened.step(ids[:20], 121)
+
+
+def test_the_file_is_what_litert_lm_looks_for(model: Model, files: Any) -> None:
+    from litert_lm_builder.runtime.proto import llm_metadata_pb2
+
+    _, path, _ = files("float")
+    flat = read(unpack(path))
+    signatures = {each.signatureKey.decode(): each for each in flat.signatureDefs}
+    assert sorted(signatures) == ["decode", "prefill_128"]
+    cache = ["kv_cache_k_0", "kv_cache_k_1", "kv_cache_v_0", "kv_cache_v_1"]
+    for each in signatures.values():
+        assert sorted(entry.name.decode() for entry in each.inputs) == ["input_pos", *cache, "mask", "tokens"]
+    assert sorted(entry.name.decode() for entry in signatures["decode"].outputs) == [*cache, "logits"]
+    assert sorted(entry.name.decode() for entry in signatures["prefill_128"].outputs) == cache
+    assert model.language is not None
+    told = llm_metadata_pb2.LlmMetadata.FromString(metadata(model.language))
+    assert told.max_num_tokens == 140 and told.llm_model_type.HasField("generic_model")
+    assert [list(each.token_ids.ids) for each in told.stop_tokens] == [[1]]
+    assert "<|bot|>" in told.jinja_prompt_template
+
+
+@pytest.mark.parametrize("plan", list(PLANS))
+def test_price_and_realised_schemes_are_the_files(model: Model, files: Any, plan: str) -> None:
+    quantized, path, sites = files(plan)
+    choices = {name: [scheme] for name, scheme in quantized.schemes.items()}
+    prices = TARGET.price(model, choices, None)
+    predicted = prices.base + sum(prices.layers[name][scheme.name] for name, scheme in quantized.schemes.items())
+    both = 8 * 400 if quantized.schemes["lm_head"].granularity == "channel" else 0  # zero points that embedding and head share
+    assert path.stat().st_size == pytest.approx(predicted - both, rel=0.025)  # half of this file is no weight
+    realised = TARGET.realised(path, sites)
+    assert {name: found.scheme for name, found in realised.items()} == {n: s.name for n, s in quantized.schemes.items()}
+
+
+def test_one_file_is_written_for_one_plan_and_damage_is_found(files: Any, tmp_path: Path) -> None:
+    quantized, path, sites = files("int4")
+    TARGET.lower(quantized, tmp_path / "again.litertlm", None, lambda text: None)
+    data = path.read_bytes()
+    assert (tmp_path / "again.litertlm").read_bytes() == data
+    for damaged in (b"", data[:40], data[: len(data) // 2], b"LITERTLX" + data[8:], data[:24] + bytes(8) + data[32:]):
+        (tmp_path / "bad.litertlm").write_bytes(damaged)
+        for use in (TARGET.open, TARGET.placement, lambda bad: TARGET.realised(bad, sites)):
+            with pytest.raises(CheckFailed, match=r"bad\.litertlm"):
+                use(tmp_path / "bad.litertlm")
+
+
+def test_the_operators_of_both_steps_are_placed(files: Any) -> None:
+    found = TARGET.placement(files("int4")[1])
+    assert found.delegated["FULLY_CONNECTED"] == 7 + 2 + 7 + 8  # the prefill leaves out all behind its last keys and values
+    assert found.outside["EMBEDDING_LOOKUP"] == 2 and found.outside["DYNAMIC_UPDATE_SLICE"] == 8
+    assert found.delegates > 2 and not found.unknown
