@@ -19,7 +19,6 @@ from targets.tflite.match import CHANNEL_AXIS
 from targets.tflite.merge import merged
 from targets.tflite.pricing import objection, place_price, repeated
 
-
 FEW = 2
 """Layers of as many channels that are each charged their zero points: a tied embedding and head have a great many."""
 
