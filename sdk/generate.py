@@ -14,7 +14,7 @@ from sdk.lowering import TokenExecutable
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """An answer and what it took on this machine (origin `host`).
+    """An answer and what it took on this machine; `origin` is that of the bundle's executable.
 
     `prefill_seconds` for `prompt_tokens`, `decode_seconds` for the tokens after the first; `resident_bytes` of the whole
     process at the end, of which `model_bytes` came with the bundle. `stopped`: `end`, `max_tokens` or `context`.
@@ -28,6 +28,7 @@ class Generated:
     decode_seconds: float
     resident_bytes: int
     model_bytes: int
+    origin: str = "host"
 
     @property
     def prefill_speed(self) -> float:
@@ -89,7 +90,8 @@ def _talk(
     wrote = time.perf_counter()
     resident = _resident()
     return Generated(
-        tokenizer.decode(tokens), len(ids), tuple(tokens), stopped, read - began, wrote - read, resident, resident - before
+        tokenizer.decode(tokens), len(ids), tuple(tokens), stopped, read - began, wrote - read, resident, resident - before,
+        executable.origin,
     )
 
 

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from sdk.generate import Generated
 
 
+MEASURED = {
+    "host": "host (this machine, not a phone)",
+    "evaluator": "evaluator (the SDK's own, on this machine: its speed says nothing of the runtime's)",
+}
+"""Origin of a bundle's executable → how it is told."""
+
+
 @click.command()
 @click.argument("bundle", type=click.Path())
 @click.argument("prompt")
@@ -24,7 +31,7 @@ def COMMAND(bundle: str, prompt: str, max_tokens: int, plain: bool, as_json: boo
     """Run the finished BUNDLE of a language model here: write what it answers to PROMPT, and how fast.
 
     \b
-    Speeds and memory are those of this machine (origin host), not of a phone.
+    Speeds and memory are those of this machine, not of a phone; a Core ML bundle is evaluated where there is no macOS.
 
     \b
       sdk generate dist/smollm2-pixel8-executorch "What is the capital of France?" --max-tokens 32
@@ -44,7 +51,7 @@ def COMMAND(bundle: str, prompt: str, max_tokens: int, plain: bool, as_json: boo
     with toolchains_on_stderr():
         made = generate(opened, prompt, max_tokens, plain=plain, show=show)
     if as_json:
-        print_json({"bundle": bundle, "origin": "host", **_data(made)})
+        print_json({"bundle": bundle, "origin": made.origin, **_data(made)})
         return
     click.echo("\n")
     print_facts(_facts(made))
@@ -75,5 +82,5 @@ def _facts(made: Generated) -> list[tuple[str, object]]:
         ("prompt", f"{made.prompt_tokens} tokens, {made.prefill_speed:.1f} tokens/s"),
         ("answer", f"{len(made.tokens)} tokens{speed}, stopped by {made.stopped}"),
         ("memory", f"{format_size(made.resident_bytes)} resident, {format_size(made.model_bytes)} of it for the bundle"),
-        ("measured by", "host (this machine, not a phone)"),
+        ("measured by", MEASURED[made.origin]),
     ]

@@ -56,7 +56,8 @@ class Target(Protocol):
     """One runtime. A module `targets.<name>` (or an entry point in `sdk.targets`) exposes it as `TARGET`.
 
     A target that takes language models names their artifact in an attribute `generates`, such as `model.litertlm`; what it
-    opens is then a `TokenExecutable`.
+    opens is then a `TokenExecutable`. Where there are such attributes, `generates_from` is the least OS version whose runtime
+    holds them, and `cache_width` the bytes of one cached number (else 4).
     """
 
     name: str

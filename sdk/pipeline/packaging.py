@@ -35,7 +35,6 @@ from sdk.bundles import (
 )
 from sdk.errors import BudgetError
 from sdk.lowering import Realised, variant_of
-from sdk.models import Model
 from sdk.pipeline.accelerating import accelerator_entry
 from sdk.pipeline.finished import recall, remember
 from sdk.pipeline.kept import toolchain_versions
@@ -55,6 +54,9 @@ CLOSER = 0.9
 
 SURPRISE, WORTH_TELLING = 3.0, 5e-3
 """Times the predicted loss, and loss, above which the user is told that the prediction did not hold."""
+
+FLOAT_BYTES = 4
+"""Bytes of a number in a language model's cache where the target does not say otherwise."""
 
 ATTEMPTS = 4
 """Plans that are lowered before a budget is given up: each corrects the prediction by what was measured."""
@@ -190,7 +192,7 @@ def _manifest(
         command=request.command,
         project_sha256=request.project_sha256,
         calibration=CalibrationEntry(origin=samples.origin, samples=len(samples), digest=samples.digest),
-        language=_language(model, parity, folder),
+        language=_language(planned, parity, folder),
         recovery=_recovery(planned.recovered),
         accelerator=accelerator_entry(planned.target, lowered.artifact),
         plan_sha256=sha256_file(folder / PLAN),
@@ -209,13 +211,15 @@ def _predicted(plan: Plan) -> Figures:
     )
 
 
-def _language(model: Model, parity: Parity, folder: Path) -> LanguageEntry | None:
-    found = model.language
+def _language(planned: Planned, parity: Parity, folder: Path) -> LanguageEntry | None:
+    found = planned.model.language
     if found is None:
         return None
+    width = getattr(planned.target, "cache_width", FLOAT_BYTES)
     return LanguageEntry(
         family=found.family, context=found.context, window=found.window, vocabulary=found.vocabulary,
-        cache_bytes=found.cache_bytes(), begin=found.begin, ends=found.ends, tokenizer=describe_artifact(folder / TOKENIZER),
+        cache_bytes=found.cache_bytes(width=width), begin=found.begin, ends=found.ends,
+        tokenizer=describe_artifact(folder / TOKENIZER),
         agreement=significant(parity.agreement or 0.0), divergence=max(0.0, significant(parity.divergence or 0.0)),
     )
 

@@ -113,7 +113,7 @@ def allowed_within(
         if not getattr(target, "generates", ""):
             if accelerator_of(target) is not None:
                 raise BadInput(f"target {target.name!r} takes language models on the CPU alone: leave --accelerator out")
-            raise BadInput(f"target {target.name!r} does not take language models; --target executorch or tflite does")
+            raise BadInput(f"target {target.name!r} does not take language models; --target executorch, tflite or coreml does")
         restriction = _without_static(restriction)
     for layer in model.inventory.layers:
         kept[layer.name], refused[layer.name] = allowed(
@@ -143,7 +143,8 @@ def wanted_by(requests: Sequence[Request], model: Model) -> dict[str, list[Schem
     wanted: dict[str, dict[str, Scheme]] = {layer.name: {} for layer in model.inventory.layers}
     for request in requests:
         device, target, min_os = start(request, SilentReporter())
-        kept, _ = allowed_within(model, target, restriction_of(device, target), min_os)
+        floor = floor_for_language(request, model, target, min_os)
+        kept, _ = allowed_within(model, target, restriction_of(device, target), floor)
         for layer, schemes in kept.items():
             wanted[layer] |= {scheme.name: scheme for scheme in schemes}
     return {layer: list(schemes.values()) for layer, schemes in wanted.items()}
@@ -186,6 +187,19 @@ def start(request: Request, report: Reporter) -> tuple[DeviceProfile, Target, fl
     return device, target, request.min_os if request.min_os is not None else floor
 
 
+def floor_for_language(request: Request, model: Model, target: Target, min_os: float | None) -> float | None:
+    """`min_os`, or the target's own least OS for language models where that is newer; BadInput where the user asked for less."""
+    least = getattr(target, "generates_from", None) if model.language is not None else None
+    if least is None or min_os is None or min_os >= least:
+        return min_os
+    if request.min_os is not None:
+        raise BadInput(
+            f"--min-os {request.min_os:g}: target {target.name!r} holds language models from OS {least:g} on: "
+            "give that or leave it out"
+        )
+    return float(least)
+
+
 def newest_os(target: Target) -> float | None:
     """The newest OS that the target's table tells apart: what a device that states no OS version is planned for."""
     return max((row.min_os for row in target.capabilities() if row.min_os is not None), default=None)
@@ -201,6 +215,9 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
     bench = workbench or Workbench(request, report)
     for text in (*bench.notes, *accelerator_notes(request, device, target)):
         report.note(text)
+    stated, min_os = min_os, floor_for_language(request, bench.model, target, min_os)
+    if min_os != stated:
+        report.note(f"target {target.name} holds language models from OS {min_os:g} on; {device.name} is sold with {stated:g}")
     kernels = kernels_of(device, target)
     problem, costs = problem_and_costs(bench, target, restriction_of(device, target), min_os, report, kernels)
 

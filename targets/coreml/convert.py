@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdk.errors import LoweringError, SdkError
+from sdk.errors import BadInput, LoweringError, SdkError
 from sdk.models import Model
+from sdk.models.language import Language
 from targets.coreml.blobs import BlobReader
+from targets.coreml.decoding import MASK, TOKENS
 from targets.coreml.layout import Placement
 from targets.coreml.matching import find_layers
 from targets.coreml.prepare import prepare
@@ -19,6 +21,10 @@ from targets.coreml.toolkit import coremltools, quiet
 WEIGHT_CHANGING = ("common::fuse_conv_scale", "common::fuse_conv_batchnorm", "common::const_deduplication",
                    "common::fuse_dilated_conv")
 """coremltools passes that scale or merge weights, and so would break the layers' exact grids."""
+
+STATES_FROM = 18
+"""First iOS whose ML programs keep states between runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class FloatProgram:
@@ -40,6 +46,8 @@ class FloatProgram:
 def convert(model: Model, ios: int) -> FloatProgram:
     """Convert `model` for iOS `ios` (16, 17 or 18) with float16 weights; LoweringError when coremltools refuses it."""
     ct = coremltools()
+    if model.language is not None and ios < STATES_FROM:
+        raise BadInput(f"model {model.name!r} is a language model, whose cache ML programs hold from iOS {STATES_FROM} on")
     try:
         prepared = prepare(model)
         with quiet(), tempfile.TemporaryDirectory(prefix="snugfit-coreml-") as folder:
@@ -51,7 +59,7 @@ def convert(model: Model, ios: int) -> FloatProgram:
     except Exception as error:
         raise LoweringError(f"coreml: coremltools cannot convert {model.name!r}: {_first_line(error)}") from error
     placements = find_layers(model, prepared, spec, blobs)
-    tidy(spec, blobs, model)
+    tidy(spec, blobs, model, {p.const for weights in placements.values() for held in weights for p in held})
     module = model.program.module(check_guards=False)
     shapes = {w: tuple(module.get_parameter(w).shape) for layer in model.inventory.layers for w in layer.weights}
     operations = {op.outputs[0].name: op for op in walk(main_block(spec)) if op.type == "const"}
@@ -77,11 +85,30 @@ def _run(ct: Any, program: Any, model: Model, ios: int, folder: str) -> Any:
     pipeline.remove_passes(WEIGHT_CHANGING)
     floats = {"float32", "float16", "bfloat16", "float64"}
     outputs = [ct.TensorType(dtype=np.float32 if spec.dtype in floats else np.int32) for spec in model.outputs]
+    inputs = None if model.language is None else _token_inputs(ct, model.language)
     return ct.convert(
-        program, convert_to="mlprogram", minimum_deployment_target=getattr(ct.target, f"iOS{ios}"), outputs=outputs,
-        compute_precision=ct.precision.FLOAT16, skip_model_load=True, pass_pipeline=pipeline,
-        package_dir=str(Path(folder) / "model.mlpackage"),
+        program, convert_to="mlprogram", minimum_deployment_target=getattr(ct.target, f"iOS{ios}"), inputs=inputs,
+        outputs=outputs, compute_precision=ct.transform.FP16ComputePrecision(_in_half), skip_model_load=True,
+        pass_pipeline=pipeline, package_dir=str(Path(folder) / "model.mlpackage"),
     )
+
+
+def _token_inputs(ct: Any, language: Language) -> list[Any]:
+    """Tokens and mask, of any number up to the window and the context."""
+    import numpy as np
+
+    count = ct.RangeDim(1, language.window, default=1)
+    end = ct.RangeDim(1, language.context, default=1)
+    return [ct.TensorType(TOKENS, (1, count), np.int32), ct.TensorType(MASK, (1, 1, count, end), np.float16)]
+
+
+def _in_half(op: Any) -> bool:
+    """Whether an operation computes in float16: all but the mean square of a norm, which activations of 256 overflow."""
+    if op.op_type in ("pow", "square"):
+        return all(user.op_type != "reduce_mean" for user in op.outputs[0].child_ops)
+    if op.op_type == "add":
+        return op.x.op is None or op.x.op.op_type != "reduce_mean"
+    return op.op_type not in ("reduce_mean", "rsqrt")
 
 
 def _first_line(error: BaseException) -> str:

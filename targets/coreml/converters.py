@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from targets.coreml import attending
+
 
 def converts(node: Any) -> bool:
     """Say whether coremltools converts a node of an exported graph."""
@@ -37,6 +39,9 @@ def install() -> None:
     from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
 
     _TORCH_OPS_REGISTRY.set_func_by_name(_lstm, "lstm.input")
+    for function in (attending.cached_attention, attending.rows):
+        _TORCH_OPS_REGISTRY.set_func_by_name(function, f"snugfit::{function.__name__}")
+    _TORCH_OPS_REGISTRY.set_func_by_name(_gelu, "gelu")
     ops._cast = _cast
 
 
@@ -51,6 +56,15 @@ def _lstm(context: Any, node: Any) -> None:
     finally:
         node.outputs = outputs
     context.add(tuple(context[name] for name in names), node.name)
+
+
+def _gelu(context: Any, node: Any) -> None:
+    """`aten.gelu`: coremltools' converter takes the approximation that a graph names for the exact function."""
+    from coremltools.converters.mil import Builder as mb
+
+    named = [*node.inputs[1:2], *(node.kwinputs or {}).get("approximate", ())]
+    mode = "TANH_APPROXIMATION" if "tanh" in named else "EXACT"
+    context.add(mb.gelu(x=context[node.inputs[0]], mode=mode, name=node.name))
 
 
 def _cast(context: Any, node: Any, dtype: Any, dtype_name: str) -> None:

@@ -29,19 +29,23 @@ def prepare(model: Model) -> Prepared:
     """Return `model` as an ExportedProgram whose operators coremltools knows."""
     import torch
 
+    from targets.coreml.decoding import as_stateful, with_cache
     from targets.coreml.rewriting import rewrite, rewritten
 
-    known = _known_operators(model.program, rewritten())
+    known = _known_operators(model.program, rewritten()) if model.language is None else model.program
     module = copy.deepcopy(known.module(check_guards=False))
     rewrite(module, _values(module, known))
-    lookups = _fold_constants(module, {w for layer in model.inventory.layers for w in layer.weights})
+    example = model.example if model.language is None else with_cache(module, model.language)
+    lookups = fold_constants(module, {w for layer in model.inventory.layers for w in layer.weights})
     _tame_extremes(module)
     _distinct_outputs(module)
     module.graph.eliminate_dead_code()
     module.recompile()
     with torch.no_grad():
-        program = torch.export.export(module, model.example, strict=False)
+        program = torch.export.export(module, example, strict=False)
     program = _known_operators(program.run_decompositions({}), frozenset())
+    if model.language is not None:
+        program = as_stateful(program, model.language)
     signature = program.graph_signature
     names = {n: p for table in (signature.inputs_to_parameters, signature.inputs_to_buffers) for p, n in table.items()}
     return Prepared(program, names, {w: tuple((names[f], rows) for f, rows in found) for w, found in lookups.items()})
@@ -57,7 +61,7 @@ def _values(module: Any, program: Any) -> dict[str, Any]:
     return values | dict(zip(inputs, fed, strict=True))
 
 
-def _fold_constants(module: Any, planned: set[str]) -> dict[str, list[tuple[str, Any]]]:
+def fold_constants(module: Any, planned: set[str]) -> dict[str, list[tuple[str, Any]]]:
     """Compute what does not depend on the inputs once, and keep the results as buffers.
 
     `planned` weights are left alone, but for lookups of constant rows: those are returned, by weight.

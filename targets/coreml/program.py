@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sdk.models import Model
@@ -100,11 +101,17 @@ def fill_type(kind: Any, shape: tuple[int, ...], dtype: str) -> None:
         kind.dimensions.add().constant.size = size
 
 
-def tidy(spec: Any, blobs: dict[str, tuple[str, Any]], model: Model) -> None:
-    """Name inputs and outputs as the model does, share equal small constants, drop dates, all in a fixed order."""
+def tidy(spec: Any, blobs: dict[str, tuple[str, Any]], model: Model, planned: Collection[str]) -> None:
+    """Name inputs and outputs as the model does, share equal constants, drop dates, all in a fixed order.
+
+    `planned` are names of constants that hold weights, which stay apart. A language model's inputs have their names already.
+    """
     block = main_block(spec)
-    _rename_features(spec, block, model)
-    _share_constants(block, blobs)
+    if model.language is None:
+        _rename_features(spec, block, [spec.name for spec in model.inputs], model)
+    else:
+        _rename_features(spec, block, feature_names([*spec.description.input, *spec.description.state]), model)
+    _share_constants(block, blobs, planned)
     metadata = spec.description.metadata.userDefined
     for key in list(metadata):
         if key.endswith("conversion_date"):
@@ -113,15 +120,15 @@ def tidy(spec: Any, blobs: dict[str, tuple[str, Any]], model: Model) -> None:
     metadata[OUTPUTS] = ",".join(f"{s.name}:{s.dtype}" for s in model.outputs)
 
 
-def _rename_features(spec: Any, block: Any, model: Model) -> None:
-    """Give the program's inputs and outputs the model's names; a name that is taken inside moves out of the way."""
+def _rename_features(spec: Any, block: Any, wanted_inputs: Sequence[str], model: Model) -> None:
+    """Give the program's inputs (states behind them) and outputs these names; one that is taken inside moves out of the way."""
     declared = list(spec.mlProgram.functions["main"].inputs)
-    inputs = {old.name: new.name for old, new in zip(declared, model.inputs, strict=True)}
+    inputs = {old.name: new for old, new in zip(declared, wanted_inputs, strict=True)}
     outputs = {old: new.name for old, new in zip(list(block.outputs), model.outputs, strict=True)}
     wanted = set(inputs.values()) | set(outputs.values())
     inner = {o.name for op in walk(block) for o in op.outputs} - set(outputs)
     names = {name: f"{name}_inner" for name in inner & wanted}
-    for value, feature in zip(declared, spec.description.input, strict=True):
+    for value, feature in zip(declared, [*spec.description.input, *spec.description.state], strict=True):
         value.name = feature.name = inputs[value.name]
     for old, feature in zip(list(block.outputs), spec.description.output, strict=True):
         feature.name = outputs[old] = outputs[old] + "_out" * (outputs[old] in inputs.values())
@@ -142,28 +149,39 @@ def rename(block: Any, names: dict[str, str]) -> None:
     block.outputs[:] = [names.get(n, n) for n in block.outputs]
 
 
-def _share_constants(block: Any, blobs: dict[str, tuple[str, Any]]) -> None:
-    """Keep one of equal small constants and give them short names: a tenth of a small model's bytes."""
+def _share_constants(block: Any, blobs: dict[str, tuple[str, Any]], planned: Collection[str]) -> None:
+    """Keep one of equal constants and give small ones short names: a tenth of a small model's bytes."""
     first: dict[bytes, str] = {}
     names: dict[str, str] = {}
     kept = []
     outputs = set(block.outputs)
     for op in block.operations:
         name = op.outputs[0].name if op.outputs else ""
-        if op.type != "const" or name in blobs or name in outputs:
+        if op.type != "const" or name in outputs or name in planned:
             kept.append(op)
             continue
-        key = op.attributes["val"].SerializeToString(deterministic=True)
+        key = _content(op, blobs.get(name))
         if key in first:
             names[name] = first[key]
+            blobs.pop(name, None)
             continue
-        first[key] = names[name] = f"c{len(first)}"
-        op.attributes["name"].CopyFrom(text_value(first[key]))
+        first[key] = name
+        if name not in blobs:
+            first[key] = names[name] = f"c{len(first)}"
+            op.attributes["name"].CopyFrom(text_value(first[key]))
         kept.append(op)
     copies = [type(op).FromString(op.SerializeToString()) for op in kept]
     del block.operations[:]
     block.operations.extend(copies)
     rename(block, names)
+
+
+def _content(op: Any, blob: tuple[str, Any] | None) -> bytes:
+    """What a constant holds, in few bytes."""
+    if blob is None:
+        return bytes(op.attributes["val"].SerializeToString(deterministic=True))
+    dtype, array = blob
+    return f"{dtype} {array.shape} ".encode() + hashlib.sha256(array.tobytes()).digest()
 
 
 def feature_names(features: Any) -> list[str]:

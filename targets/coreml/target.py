@@ -41,6 +41,9 @@ class CoreMLTarget:
     artifact = "model.mlpackage"
     fallback = "fp16"
     lossless = "fp16"
+    generates = "model.mlpackage"
+    generates_from = 18
+    cache_width = 2
 
     def __init__(self) -> None:
         self._programs: dict[tuple[str, int], Any] = {}
@@ -118,9 +121,12 @@ class CoreMLTarget:
         import torch
 
         from sdk.quantize import reference_module
+        from targets.coreml.decoding import as_kept
 
         module = reference_module(quantized)
         planned = {w for layer in quantized.model.inventory.layers if layer.name in quantized.grids for w in layer.weights}
+        if quantized.model.language is not None:
+            as_kept(module, quantized.model.language, planned)
         with torch.no_grad():
             for name, tensor in (*module.named_parameters(), *module.named_buffers()):
                 if name not in planned and tensor.is_floating_point():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -10,7 +11,7 @@ from sdk.errors import CheckFailed, Missing
 from targets.coreml.contents import Contents, decompress
 from targets.coreml.program import walk
 
-CONTROL = ("const", "cond", "while_loop")
+CONTROL = ("const", "cond", "while_loop", "read_state", "write_state")
 """Operations that the interpreter itself runs; every constexpr too."""
 
 
@@ -47,8 +48,23 @@ def _tensor(array: Any) -> Any:
     return torch.from_numpy(np.array(array, dtype=widened))
 
 
+@dataclass(slots=True)
+class State:
+    """What a program keeps between runs: numbers that float16 holds, as float32."""
+
+    value: Any
+
+
+def new_states(contents: Contents) -> dict[str, State]:
+    """Return the program's states by name, all zero."""
+    import torch
+
+    features = contents.spec.description.state
+    return {f.name: State(torch.zeros(tuple(f.type.stateType.arrayType.shape))) for f in features}
+
+
 def run_block(block: Any, values: dict[str, Any]) -> list[Any]:
-    """Execute a block; `values` holds its inputs and all constants, and receives every result."""
+    """Execute a block; `values` holds its inputs, states and all constants, and receives every result."""
     known = operators()
     for op in block.operations:
         if op.type == "const" or op.type.startswith("constexpr_"):
@@ -84,6 +100,15 @@ def _while_loop(op: Any, held: Mapping[str, Any], values: dict[str, Any]) -> lis
         state = run_block(op.blocks[1], values)
 
 
+def _read_state(op: Any, held: Mapping[str, Any], values: dict[str, Any]) -> list[Any]:
+    return [held["input"].value]
+
+
+def _write_state(op: Any, held: Mapping[str, Any], values: dict[str, Any]) -> list[Any]:
+    held["input"].value = held["data"].half().float()
+    return []
+
+
 _CONTROLS: dict[str, Callable[[Any, Mapping[str, Any], dict[str, Any]], list[Any]]] = {
-    "cond": _cond, "while_loop": _while_loop,
+    "cond": _cond, "while_loop": _while_loop, "read_state": _read_state, "write_state": _write_state,
 }

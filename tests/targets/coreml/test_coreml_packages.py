@@ -56,6 +56,17 @@ def test_a_mixed_plan_is_realised_priced_and_right(
         assert error_of(quantized, path) <= 1e-2
 
 
+def test_the_approximation_of_gelu_is_the_models(tmp_path: Path) -> None:
+    from sdk.models.load import load_model
+
+    for kind in ("tanh", "none"):
+        torch.manual_seed(0)
+        module = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.GELU(approximate=kind))
+        quantized = quantize(load_model(module, (torch.randn(1, 8),)), {"0": scheme_named("fp16")})
+        TARGET.lower(quantized, tmp_path / f"{kind}.mlpackage", None, lambda _: None)
+        assert error_of(quantized, tmp_path / f"{kind}.mlpackage") <= 1e-5
+
+
 def test_inputs_and_outputs_keep_their_names(models: dict[str, Model], mix: Mix, tmp_path: Path) -> None:
     from targets.coreml.package import read_spec
 
