@@ -1,8 +1,7 @@
-"""Float operators as the runtime computes them: the reference of a language model uses them between its integer layers.
+"""Float operators as ExecuTorch computes them: the reference of a language model uses them between its integer layers.
 
-XNNPACK approximates square roots, exponentials and sines, and sums a norm's squares in another order than torch. Differences in
-the last digit become whole steps of 8-bit activations, which thirty layers amplify until outputs have little in common.
-With the same float operators nearly all outputs are the same to the bit (docs/language-models.md says what was measured).
+XNNPACK approximates square roots, exponentials and sines, and sums a norm's squares in another order than torch (see
+`sdk.quantize.native`; docs/language-models.md says what was measured).
 """
 
 from __future__ import annotations
@@ -10,50 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from sdk.models.language import Language
-from sdk.quantize.integers import as_module
-
-UNARY = ("rsqrt", "sigmoid", "silu", "gelu", "tanh", "exp", "cos", "sin")
-"""ATen operators on one tensor that the backend approximates in its own way."""
+from sdk.quantize import with_native_kernels
 
 
-def with_native_kernels(module: Any, language: Language) -> Any:
+def with_own_kernels(module: Any, language: Language) -> Any:
     """Replace in a reference's GraphModule what the runtime computes otherwise than torch, and return it."""
-    import torch
-
-    aten, graph = torch.ops.aten, module.graph
-    for node in list(graph.nodes):
-        if node.op != "call_function":
-            continue
-        name = str(node.target).removeprefix("aten.").partition(".")[0]
-        if name in UNARY:
-            _replace(module, node, _Kernel(_called(node.target, node.args[1:], dict(node.kwargs))))
-        elif node.target is aten.mean.dim and list(node.args[1]) == [-1] and node.args[2:3] == (True,):
-            _replace(module, node, _Kernel(_mean(node.args[0].meta["val"].shape[-1])))
-        elif node.target is aten.scaled_dot_product_attention.default:
-            _replace(module, node, _attention(language.context, node.kwargs.get("scale")), 3)
-    module.recompile()
-    return module
-
-
-def _replace(module: Any, node: Any, kernel: Any, inputs: int = 1) -> None:
-    name = f"native_{node.name}"
-    module.add_submodule(name, as_module(kernel))
-    with module.graph.inserting_before(node):
-        made = module.graph.call_module(name, node.args[:inputs])
-    made.meta.update(node.meta)
-    node.replace_all_uses_with(made)
-    module.graph.erase_node(node)
-
-
-def _called(operator: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    """A module of one operator."""
-    import torch
-
-    class Called(torch.nn.Module):  # type: ignore[misc]
-        def forward(self, value: Any) -> Any:
-            return operator(value, *rest, **named)
-
-    return Called()
+    return with_native_kernels(
+        module, _lowered, _mean, lambda node: _attention(language.context, node.kwargs.get("scale"))
+    )
 
 
 def _mean(size: int) -> Any:
@@ -71,36 +34,21 @@ def _mean(size: int) -> Any:
     return Mean()
 
 
-class _Kernel:
-    """A small module, lowered and executed for the shape it is called with."""
-
-    def __init__(self, module: Any) -> None:
-        self._module = module
-        self._run: Any = None
-        self._shape: Any = None
-
-    def __call__(self, value: Any) -> Any:
-        """Return what the runtime makes of `value` (float32)."""
-        if self._shape != value.shape:
-            self._shape, self._run = value.shape, _lowered(self._module, value)
-        return self._run(value.contiguous())
-
-
-def _lowered(module: Any, example: Any) -> Any:
+def _lowered(module: Any, example: tuple[Any, ...]) -> Any:
     import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
     from executorch.runtime import Runtime
 
-    program = torch.export.export(module.eval(), (example,))
+    program = torch.export.export(module.eval(), example)
     config = EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True)
     edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()], compile_config=config)
     data = bytes(edge.to_executorch().buffer)
     loaded = Runtime.get().load_program(data)
     method = loaded.load_method("forward")
 
-    def run(value: Any, kept: Any = (data, loaded)) -> Any:
-        return method.execute([value])[0].clone()  # the runtime writes its next result into the same memory
+    def run(*values: Any, kept: Any = (data, loaded)) -> Any:
+        return method.execute(list(values))[0].clone()  # the runtime writes its next result into the same memory
 
     return run
 

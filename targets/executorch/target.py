@@ -113,9 +113,9 @@ class ExecutorchTarget:
         stored, language = as_stored(quantized), quantized.model.language
         if language is None:
             return reference(stored, dict.fromkeys(pointwise(quantized.model), "position"))
-        from targets.executorch.native import with_native_kernels
+        from targets.executorch.native import with_own_kernels
 
-        return as_reference(with_native_kernels(reference_module(stored), language))
+        return as_reference(with_own_kernels(reference_module(stored), language))
 
     def _require(self) -> None:
         chain = self.toolchain()

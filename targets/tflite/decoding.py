@@ -23,6 +23,10 @@ CACHE = "kv_cache_"
 """What the names of keys and values begin with."""
 
 
+HIDDEN = -1e9
+"""What a mask adds to the score of a token that must not be seen."""
+
+
 def prefill_length(language: Language) -> int:
     """Tokens of the prefill signature."""
     return min(PREFILL, language.context)
@@ -91,7 +95,7 @@ def _with_cache(module: Any, language: Language, inputs: tuple[TensorSpec, ...],
         given.append(last)
     _positions(graph, language, given[1])
     _recount(graph, language.window, count)
-    cache = _attention(graph, given, language, count)
+    cache = _attention(graph, given)
     output = next(node for node in graph.nodes if node.op == "output")
     output.args = ((*(output.args[0] if logits else ()), *cache),)
     graph.set_codegen(CodeGen())
@@ -127,63 +131,48 @@ def _recount(graph: Any, old: int, new: int) -> None:
             node.args = changed(node.args)
 
 
-def _attention(graph: Any, given: list[Any], language: Language, count: int) -> list[Any]:
+def _attention(graph: Any, given: list[Any]) -> list[Any]:
     """Write each attention as products over the whole cache, of which the mask says what is seen; return the new cache."""
     import torch
 
-    aten = torch.ops.aten
     positions, mask, past = given[1], given[2], iter(given[3:])
     made: list[Any] = []
-    shared: dict[str, Any] = {}
-    for node in [n for n in graph.nodes if n.target is aten.scaled_dot_product_attention.default]:
+    for node in [n for n in graph.nodes if n.target is torch.ops.aten.scaled_dot_product_attention.default]:
         if node.args[3:] != (None, 0.0, True):
             raise LoweringError(f"{node.name} is not plain causal attention, which a cache needs")
+        query, keys, values = node.args[:3]
         with graph.inserting_before(node):
-            if not shared:
-                shared = {"start": graph.call_function(aten.select.int, (positions, 0, 0)), "mask": mask}
-            query, keys, values = node.args[:3]
-            heads = query.meta["val"].shape[1]
-            keys, values = (
-                _updated(graph, next(past), new, shared["start"], axis) for new, axis in ((keys, 2), (_turned(graph, values), 3))
-            )
-            made += [keys, values]
-            found = _product(graph, query, keys, values, shared, node.kwargs.get("scale"), language, heads, count)
+            made.append(graph.call_function(update, (next(past), keys, positions, 2)))
+            turned = graph.call_function(torch.ops.aten.transpose.int, (values, 2, 3))
+            made.append(graph.call_function(update, (next(past), turned, positions, 3)))
+            found = graph.call_function(attend, (query, *made[-2:], mask, node.kwargs.get("scale")))
         node.replace_all_uses_with(found)
         graph.erase_node(node)
     return made
 
 
-def _turned(graph: Any, value: Any) -> Any:
-    import torch
-
-    return graph.call_function(torch.ops.aten.transpose.int, (value, 2, 3))
-
-
-def _updated(graph: Any, past: Any, new: Any, start: Any, axis: int) -> Any:
-    """The cache `past` with `new` in it from position `start` on along `axis`."""
+def update(past: Any, new: Any, positions: Any, axis: int) -> Any:
+    """The cache `past` with `new` in it along `axis`, from the first of `positions` on."""
     import litert_torch.generative.custom_ops.dynamic_update_slice  # noqa: F401  (registers the operator)
     import torch
 
-    zero = graph.call_function(torch.ops.aten.sub.Tensor, (start, start))
-    places = [start if index == axis else zero for index in range(4)]
-    return graph.call_function(torch.ops.litert_torch.dynamic_update_slice.default, (past, new, places))
+    start = positions[0]
+    places = [start if index == axis else start - start for index in range(4)]
+    return torch.ops.litert_torch.dynamic_update_slice(past, new, places)
 
 
-def _product(
-    graph: Any, query: Any, keys: Any, values: Any, shared: dict[str, Any], scale: float | None, language: Language,
-    heads: int, count: int,
-) -> Any:
-    """softmax(q·kᵀ·scale + mask)·v; query heads that share keys are rows of one product."""
+def attend(query: Any, keys: Any, values: Any, mask: Any, scale: float | None) -> Any:
+    """softmax(q·kᵀ·scale + mask)·v, where heads that share keys are rows of one product; [1, heads, tokens, size].
+
+    `keys` [1, kv heads, context, size], `values` [1, kv heads, size, context], `mask` [1, 1, tokens, context].
+    """
     import litert_torch.generative.custom_ops.bmm_4d  # noqa: F401  (registers the operator)
     import torch
 
-    aten, product = torch.ops.aten, torch.ops.litert_torch.bmm_4d.default
-    groups, size = heads // language.kv_heads, language.head_dim
-    if groups > 1 and count > 1 and "rows" not in shared:
-        shared["rows"] = graph.call_function(aten.cat.default, ([shared["mask"]] * groups, 2))
-    scaled = graph.call_function(aten.mul.Tensor, (query, size**-0.5 if scale is None else scale))
-    rows = graph.call_function(aten.reshape.default, (scaled, [1, language.kv_heads, groups * count, size]))
-    seen = graph.call_function(aten.add.Tensor, (graph.call_function(product, (rows, keys)), shared.get("rows", shared["mask"])))
-    weights = graph.call_function(aten.softmax.int, (seen, -1))
-    mixed = graph.call_function(product, (weights, values))
-    return graph.call_function(aten.reshape.default, (mixed, [1, heads, count, size]))
+    _, heads, count, size = query.shape
+    groups = heads // keys.shape[1]
+    scaled = query * (size**-0.5 if scale is None else scale)
+    scores = torch.ops.litert_torch.bmm_4d(scaled.reshape(1, keys.shape[1], groups * count, size), keys)
+    rows = torch.cat([mask] * groups, 2) if groups > 1 and count > 1 else mask
+    mixed = torch.ops.litert_torch.bmm_4d(torch.softmax(scores + rows, -1), values)
+    return mixed.reshape(1, heads, count, size)

@@ -17,12 +17,19 @@ def reference(quantized: Quantized, source: FloatModel) -> Callable[..., tuple[A
 
     Dynamic int8 measured on the runtime: linears quantize each row, convolutions each sample, 1x1 convolutions each
     position over its channels; depthwise ones run in LiteRT's own kernels, all others in XNNPACK's. Group scales are
-    stored in bfloat16's precision after the converter's factor.
+    stored in bfloat16's precision after the converter's factor. A language model's float operators between its layers are the
+    runtime's own (see `native`).
     """
-    from sdk.quantize import reference as torch_reference
+    from sdk.quantize import as_reference, reference_module
 
     kernels = {layer.name: "unfused" for layer in quantized.model.inventory.layers if layer.kind == "depthwise"}
-    return torch_reference(_as_stored(quantized, source), kernels | dict.fromkeys(source.pointwise, "position"))
+    module = reference_module(_as_stored(quantized, source), kernels | dict.fromkeys(source.pointwise, "position"))
+    language = quantized.model.language
+    if language is not None:
+        from targets.tflite.native import with_own_kernels
+
+        module = with_own_kernels(module, language.context)
+    return as_reference(module)
 
 
 def _as_stored(quantized: Quantized, source: FloatModel) -> Quantized:

@@ -13,12 +13,9 @@ from sdk.errors import CheckFailed, Missing
 from sdk.lowering.types import Arrays
 from targets.tflite.checks import checked_bytes
 from targets.tflite.container import unpack
-from targets.tflite.decoding import CACHE, DECODE
+from targets.tflite.decoding import CACHE, DECODE, HIDDEN
 from targets.tflite.run import THREADS
 from targets.tflite.silence import silence
-
-HIDDEN = -1e9
-"""What the mask adds to the score of a token that must not be seen."""
 
 
 class TokenFile:

@@ -126,3 +126,11 @@ def test_the_operators_of_both_steps_are_placed(files: Any) -> None:
     assert found.delegated["FULLY_CONNECTED"] == 7 + 2 + 7 + 8  # the prefill leaves out all behind its last keys and values
     assert found.outside["EMBEDDING_LOOKUP"] == 2 and found.outside["DYNAMIC_UPDATE_SLICE"] == 8
     assert found.delegates > 2 and not found.unknown
+
+
+@pytest.mark.parametrize("plan", [plan for plan in PLANS if plan != "float"])
+def test_quantized_files_compute_their_reference(files: Any, tokens: torch.Tensor, plan: str) -> None:
+    quantized, path, _ = files(plan)
+    (want,) = TARGET.reference(quantized)(tokens)
+    (got,) = TARGET.open(path).run([tokens.numpy()])
+    assert np.linalg.norm(got - want.numpy()) <= 1e-5 * np.linalg.norm(want.numpy())  # 0 where this was written

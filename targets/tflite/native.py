@@ -1,0 +1,68 @@
+"""Float operators as LiteRT computes them: the reference of a language model uses them between its integer layers."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sdk.quantize import NativeKernel, with_native_kernels
+from targets.tflite.silence import silence
+
+
+def with_own_kernels(module: Any, context: int) -> Any:
+    """Replace in a reference's GraphModule what the runtime computes otherwise than torch, and return it.
+
+    `context`: tokens that the cache of keys and values holds.
+    """
+    return with_native_kernels(module, _loaded, _mean, lambda node: _attention(context, node.kwargs.get("scale")))
+
+
+def _mean(size: int) -> Any:
+    import torch
+
+    class Mean(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, value: Any) -> Any:
+            return value.mean(-1, keepdim=True)
+
+    return Mean()
+
+
+def _loaded(module: Any, example: tuple[Any, ...]) -> Any:
+    import litert_torch
+    import torch
+    from ai_edge_litert.interpreter import Interpreter
+
+    with silence():
+        data = bytes(litert_torch.convert(module.eval(), example)._exporter.to_bytes())
+        interpreter = Interpreter(model_content=data, num_threads=1)
+        interpreter.allocate_tensors()
+    runner = interpreter.get_signature_runner()
+
+    def run(*values: Any) -> Any:
+        made = runner(**{f"args_{index}": value.numpy() for index, value in enumerate(values)})
+        return torch.from_numpy(next(iter(made.values())))
+
+    return run
+
+
+@cache
+def _attention(context: int, scale: float | None) -> Any:
+    """Causal attention over a cache that holds these tokens alone, as the steps of the file compute it (see `decoding`)."""
+    import torch
+
+    from targets.tflite.decoding import HIDDEN, attend
+
+    class Attention(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, query: Any, keys: Any, values: Any, mask: Any) -> Any:
+            return attend(query, keys, values, mask, scale)
+
+    kernel = NativeKernel(Attention(), _loaded)
+
+    def attended(query: Any, key: Any, value: Any) -> Any:
+        count, room = query.shape[2], context - key.shape[2]
+        places = torch.arange(context)
+        mask = torch.where(places[None, :] <= places[:count, None], 0.0, HIDDEN)[None, None]
+        pad = torch.nn.functional.pad
+        return kernel(query, pad(key, (0, 0, 0, room)), pad(value, (0, 0, 0, room)).transpose(2, 3), mask)
+
+    return attended
