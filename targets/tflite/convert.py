@@ -45,27 +45,34 @@ class FloatModel:
     """The float file of a model: its bytes and, per layer, the places of its weights (tensor indices in it).
 
     `pointwise` names the layers that are 1x1 convolutions, which kernels treat as linears. `shared` are the
-    numbers of channels whose zero points the file stores once for all layers.
+    numbers of channels whose zero points the file stores once for all layers. A `bare` file is without the layers' weights.
     """
 
     data: bytes = field(repr=False)
     places: Mapping[str, tuple[Place, ...]]
     pointwise: frozenset[str]
     shared: frozenset[int]
+    bare: bool = False
 
 
-def convert(model: Model) -> FloatModel:
-    """Convert with litert_torch; LoweringError names the first line of the converter's complaint."""
+def convert(model: Model, bare: bool = False) -> FloatModel:
+    """Convert with litert_torch; LoweringError names the first line of the converter's complaint.
+
+    A `bare` file is without its layers' weights, which `fill` puts back: those of a language model fill the memory.
+    """
     lifted = lift(model)
     flat = read(_convert_bytes(model, lifted))
     if len(flat.subgraphs) != 1:
         raise LoweringError(f"model {model.source!r}: control flow (loops or branches) is not supported on tflite")
     _fix_lifted(flat, lifted, len(model.inputs))
     places = find_places(flat, model, lifted.weights, lifted.rows)
-    _write_true_weights(flat, model, places)
+    if bare:
+        _forget_weights(flat, places)
+    else:
+        fill(flat, model, places)
     places = _name_everything(flat, model, places)
     pointwise = frozenset(name for name, found in places.items() if all(can_be_linear(flat, p) for p in found))
-    return FloatModel(write(flat), places, pointwise, shared_widths(places, pointwise))
+    return FloatModel(write(flat), places, pointwise, shared_widths(places, pointwise), bare)
 
 
 def shared_widths(places: Mapping[str, tuple[Place, ...]], pointwise: frozenset[str]) -> frozenset[int]:
@@ -137,7 +144,12 @@ def _fix_lifted(flat: Any, lifted: Lifted, count: int) -> None:
     signature.inputs = kept
 
 
-def _write_true_weights(flat: Any, model: Model, places: Mapping[str, tuple[Place, ...]]) -> None:
+def _forget_weights(flat: Any, places: Mapping[str, tuple[Place, ...]]) -> None:
+    for place in (place for found in places.values() for place in found):
+        flat.buffers[flat.subgraphs[0].tensors[place.tensor].buffer].data = None
+
+
+def fill(flat: Any, model: Model, places: Mapping[str, tuple[Place, ...]]) -> None:
     """Put every layer's own weight into its tensor (the converter saw changed ones where layers were equal)."""
     from sdk.models.rewrite import attribute
 

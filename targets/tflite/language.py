@@ -13,7 +13,6 @@ from sdk.schemes import Scheme
 from targets.tflite.container import pack
 from targets.tflite.convert import FloatModel, convert
 from targets.tflite.decoding import DECODE, decode_step, prefill_name, prefill_step
-from targets.tflite.flatbuffer import read, write
 from targets.tflite.lower import write_quantized
 from targets.tflite.match import CHANNEL_AXIS
 from targets.tflite.merge import merged
@@ -39,7 +38,7 @@ def convert_steps(model: Model) -> Steps:
     """Convert both steps; a layer whose weight the converter rewrote in one of them can only stay float in both."""
     assert model.language is not None
     name = prefill_name(model.language)
-    decode, prefill = (Step(made, convert(made)) for made in (decode_step(model), prefill_step(model)))
+    decode, prefill = (Step(made, convert(made, bare=True)) for made in (decode_step(model), prefill_step(model)))
     read_by = {node.target for node in prefill.model.module().graph.nodes if node.op == "get_attr"}
     hidden = {
         layer.name for layer in model.inventory.layers
@@ -74,7 +73,7 @@ def language_prices(model: Model, steps: Steps, choices: Mapping[str, Sequence[S
     decode = steps[DECODE].source
     counts = Counter(p.shape[CHANNEL_AXIS[p.builtin]] for found in decode.places.values() for p in found)
     widths = frozenset(width for width, count in counts.items() if count > FEW)
-    base = len(pack(merged({name: _bare(step.source) for name, step in steps.items()}), model.language))
+    base = len(pack(merged({name: step.source.data for name, step in steps.items()}), model.language))
     layers = {}
     for layer in model.inventory.layers:
         extra = sum(layer.name in step.source.places for step in steps.values()) - 1
@@ -85,11 +84,3 @@ def language_prices(model: Model, steps: Steps, choices: Mapping[str, Sequence[S
             if objection(scheme, layer.name, decode) is None
         }
     return Prices(base + 8 * sum(widths), layers)
-
-
-def _bare(source: FloatModel) -> bytes:
-    """The float file without the weights of its layers."""
-    flat = read(source.data)
-    for place in (place for found in source.places.values() for place in found):
-        flat.buffers[flat.subgraphs[0].tensors[place.tensor].buffer].data = None
-    return write(flat)

@@ -10,7 +10,7 @@ from sdk.lowering import Quantized, Range
 from sdk.models import Layer
 from sdk.rounding import Grid
 from sdk.sensitivity.ranges import affine_range
-from targets.tflite.convert import FloatModel
+from targets.tflite.convert import FloatModel, fill
 from targets.tflite.flatbuffer import as_bytes, new_tensor, read, tensor_array, write
 from targets.tflite.layout import SEPARATOR
 from targets.tflite.match import Place
@@ -26,6 +26,8 @@ FLOATS = ("fp32",)
 def write_quantized(quantized: Quantized, source: FloatModel) -> bytes:
     """Return the bytes of the finished file; LoweringError when a layer cannot hold its scheme."""
     flat = read(source.data)
+    if source.bare:
+        fill(flat, quantized.model, source.places)
     recipes: dict[str, Recipe] = {}
     for layer in quantized.model.inventory.layers:
         scheme = quantized.schemes.get(layer.name)
