@@ -37,6 +37,12 @@ def prefill_name(language: Language) -> str:
     return f"prefill_{prefill_length(language)}"
 
 
+def cache_length(language: Language) -> int:
+    """Tokens that the cache has room for: whole prefills, since LiteRT-LM refuses one that would end beyond the cache."""
+    count = prefill_length(language)
+    return -(-language.context // count) * count
+
+
 def cache_names(language: Language) -> list[str]:
     """Names of the keys and values, layer by layer, as inputs and outputs have them."""
     return [f"{CACHE}{kind}_{layer}" for layer in range(language.layers) for kind in "kv"]
@@ -44,7 +50,7 @@ def cache_names(language: Language) -> list[str]:
 
 def cache_shape(language: Language, name: str) -> tuple[int, ...]:
     """Shape of the keys or values called `name`: tokens before channels for keys, behind them for values."""
-    extents = (language.context, language.head_dim)
+    extents = (cache_length(language), language.head_dim)
     return (1, language.kv_heads, *(extents if "_k_" in name else extents[::-1]))
 
 
@@ -70,7 +76,7 @@ def _step(model: Model, count: int, outputs: tuple[TensorSpec, ...]) -> Model:
     cache = tuple(TensorSpec(name, "float32", cache_shape(language, name)) for name in cache_names(language))
     inputs = (
         TensorSpec("tokens", "int32", (1, count)), TensorSpec("input_pos", "int32", (count,)),
-        TensorSpec("mask", "float32", (1, 1, count, language.context)), *cache,
+        TensorSpec("mask", "float32", (1, 1, count, cache_length(language))), *cache,
     )  # fmt: skip
 
     class Step(Model):

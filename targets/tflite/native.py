@@ -9,12 +9,12 @@ from sdk.quantize import NativeKernel, with_native_kernels
 from targets.tflite.silence import silence
 
 
-def with_own_kernels(module: Any, context: int) -> Any:
+def with_own_kernels(module: Any, length: int) -> Any:
     """Replace in a reference's GraphModule what the runtime computes otherwise than torch, and return it.
 
-    `context`: tokens that the cache of keys and values holds.
+    `length`: tokens that the cache has room for.
     """
-    return with_native_kernels(module, _loaded, _mean, lambda node: _attention(context, node.kwargs.get("scale")))
+    return with_native_kernels(module, _loaded, _mean, lambda node: _attention(length, node.kwargs.get("scale")))
 
 
 def _mean(size: int) -> Any:
@@ -46,7 +46,7 @@ def _loaded(module: Any, example: tuple[Any, ...]) -> Any:
 
 
 @cache
-def _attention(context: int, scale: float | None) -> Any:
+def _attention(length: int, scale: float | None) -> Any:
     """Causal attention over a cache that holds these tokens alone, as the steps of the file compute it (see `decoding`)."""
     import torch
 
@@ -59,8 +59,8 @@ def _attention(context: int, scale: float | None) -> Any:
     kernel = NativeKernel(Attention(), _loaded)
 
     def attended(query: Any, key: Any, value: Any) -> Any:
-        count, room = query.shape[2], context - key.shape[2]
-        places = torch.arange(context)
+        count, room = query.shape[2], length - key.shape[2]
+        places = torch.arange(length)
         mask = torch.where(places[None, :] <= places[:count, None], 0.0, HIDDEN)[None, None]
         pad = torch.nn.functional.pad
         return kernel(query, pad(key, (0, 0, 0, room)), pad(value, (0, 0, 0, room)).transpose(2, 3), mask)

@@ -26,9 +26,10 @@ def reference(quantized: Quantized, source: FloatModel) -> Callable[..., tuple[A
     module = reference_module(_as_stored(quantized, source), kernels | dict.fromkeys(source.pointwise, "position"))
     language = quantized.model.language
     if language is not None:
+        from targets.tflite.decoding import cache_length
         from targets.tflite.native import with_own_kernels
 
-        module = with_own_kernels(module, language.context)
+        module = with_own_kernels(module, cache_length(language))
     return as_reference(module)
 
 

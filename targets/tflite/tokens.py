@@ -45,12 +45,12 @@ class TokenFile:
     def step(self, tokens: Sequence[int], position: int) -> Any:
         """Return the logits behind the last of `tokens`, which stand at `position` and after; all but the last are prefilled.
 
-        Where a whole prefill would reach beyond the context they are decoded instead.
+        Where a whole prefill would reach beyond the cache they are decoded instead.
         """
         session, first = self._held[0], list(tokens[:-1])
-        if position + len(tokens) > session.context:
-            raise CheckFailed(f"{len(tokens)} tokens at position {position}: the file holds {session.context}")
-        while first and position + session.count <= session.context:
+        if position + len(tokens) > session.length:
+            raise CheckFailed(f"{len(tokens)} tokens at position {position}: the cache holds {session.length}")
+        while first and position + session.count <= session.length:
             part, first = first[: session.count], first[session.count :]
             session.prefill(part, position)
             position += len(part)
@@ -69,7 +69,7 @@ class Session:
         self._prefill = next(name for name in signatures if name != DECODE)
         self._shapes = {name: model.get_input_tensor_details(name) for name in signatures}
         self.count = int(self._shapes[self._prefill]["tokens"]["shape"][1])
-        self.context = int(self._shapes[DECODE]["mask"]["shape"][3])
+        self.length = int(self._shapes[DECODE]["mask"]["shape"][3])
         self._vocabulary = int(model.get_output_tensor_details(DECODE)["logits"]["shape"][-1])
         caches = [name for name in self._shapes[DECODE] if name.startswith(CACHE)]
         self._past, self._next, self._spare = (
@@ -112,7 +112,7 @@ class Session:
         padded = np.zeros((1, count), np.int32)
         padded[0, : len(tokens)] = tokens
         places = np.arange(position, position + count, dtype=np.int32)
-        seen = np.arange(self.context)[None, :] <= places[:, None]
+        seen = np.arange(self.length)[None, :] <= places[:, None]
         given = {"tokens": padded, "input_pos": places, "mask": np.where(seen, 0, HIDDEN).astype(np.float32)[None, None]}
         for each, buffer in self._inputs[name].items():
             buffer.write(given[each])

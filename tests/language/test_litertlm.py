@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sdk.quantize import quantize
 from sdk.schemes import scheme_named
 from targets.tflite import TARGET
 from targets.tflite.container import metadata, unpack
+from targets.tflite.decoding import cache_length, prefill_length
 from targets.tflite.flatbuffer import read
 
 PLANS = {
@@ -29,7 +31,7 @@ PLANS = {
 
 @pytest.fixture(scope="module")
 def model(llama: Path) -> Model:
-    return load_model(str(llama), context=140)
+    return load_model(str(llama), context=128)
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +73,18 @@ def test_pieces_and_single_tokens_give_what_the_whole_window_gives(model: Model,
     with torch.no_grad():
         (want,) = model.module()(tokens)
     ids = tokens[0].tolist()
-    for start, end in ((0, 5), (5, 6), (6, 50), (50, 127)):  # the third prefill would reach beyond the context
+    for start, end in ((0, 5), (5, 6), (6, 50), (50, 127)):  # the third prefill would reach beyond the cache
         assert np.allclose(opened.step(ids[start:end], start), want[0, end - 1].numpy(), atol=1e-5)
     assert np.allclose(opened.step(ids[:20], 0), want[0, 19].numpy(), atol=1e-5)  # what stood there is forgotten
-    with pytest.raises(CheckFailed, match="the file holds 140"):
-        opened.step(ids[:20], 121)
+    with pytest.raises(CheckFailed, match="the cache holds 128"):
+        opened.step(ids[:20], 109)
+
+
+def test_the_cache_holds_whole_prefills(model: Model) -> None:
+    assert model.language is not None
+    for context, length in ((64, 64), (128, 128), (129, 256), (200, 256), (512, 512)):
+        language = dataclasses.replace(model.language, context=context)
+        assert cache_length(language) == length and cache_length(language) % prefill_length(language) == 0
 
 
 def test_the_file_is_what_litert_lm_looks_for(model: Model, files: Any) -> None:
@@ -92,7 +101,7 @@ def test_the_file_is_what_litert_lm_looks_for(model: Model, files: Any) -> None:
     assert sorted(entry.name.decode() for entry in signatures["prefill_128"].outputs) == cache
     assert model.language is not None
     told = llm_metadata_pb2.LlmMetadata.FromString(metadata(model.language))
-    assert told.max_num_tokens == 140 and told.llm_model_type.HasField("generic_model")
+    assert told.max_num_tokens == 128 and told.llm_model_type.HasField("generic_model")
     assert [list(each.token_ids.ids) for each in told.stop_tokens] == [[1]]
     assert "<|bot|>" in told.jinja_prompt_template
 
