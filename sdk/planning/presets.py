@@ -12,13 +12,13 @@ SCHEMES_BY_BITS: dict[int, tuple[str, ...]] = {
     4: (
         "int4_g32_dynamic", "int4_g64_dynamic", "int4_g128_dynamic", "int4_g256_dynamic",
         "int4_channel_dynamic", "int4_g32", "int4_g64", "int4_g128", "int4_channel", "int4_channel_static",
-        "lut4_gc4", "lut4_gc16", "lut4_scaled", "lut4",
+        "lut4_gc4", "lut4_gc16", "lut4_g32", "lut4_scaled", "lut4",
     ),
     3: ("lut3_gc4", "lut3_gc16", "lut3_scaled", "lut3"),
     2: (
-        "int2_g32", "int2_channel_dynamic", "int2_channel", "lut2_gc4", "lut2_gc16", "lut2_scaled", "lut2",
+        "int2_g32", "int2_channel_dynamic", "int2_channel", "lut2_gc4", "lut2_gc16", "lut2_g128", "lut2_scaled", "lut2",
     ),
-    1: ("lut1_gc16", "lut1_scaled", "lut1"),
+    1: ("lut1_gc16", "lut1_g128", "lut1_scaled", "lut1"),
 }  # fmt: skip
 """Width in bits → scheme names, the one that people expect of the word first."""
 

@@ -91,7 +91,7 @@ class _Palette:
         codes, table = self._parts()
         latent = self.latent * self._unit
         rows = (table.gather(1, codes) + (latent - latent.detach())).reshape(self._moved[0], -1)
-        rows = rows if self._start.scale is None else rows * self._start.scale
+        rows = self._start.scaled(rows)
         return rows.reshape(self._moved).movedim(0, self._start.channel_axis)
 
     def grid(self) -> Grid:

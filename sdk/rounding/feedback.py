@@ -159,7 +159,7 @@ def _ordered_scale(grid: Grid, columns: Any) -> Any:
 
 
 class _Tables:
-    """Lookup tables, equally many per grid, times a scale per channel where there is one."""
+    """Lookup tables, equally many per grid, times a scale per channel or group of weights where there is one."""
 
     def __init__(self, grids: Sequence[Grid], columns: Any, groups: int) -> None:
         import torch
@@ -168,13 +168,17 @@ class _Tables:
         filled = [torch.nn.functional.pad(g.table, (0, longest - g.table.shape[1]), value=float("inf")) for g in grids]
         self.table = torch.stack(filled)
         self.middle = ((self.table[..., 1:] + self.table[..., :-1]) / 2).contiguous()
-        scales = [torch.ones(channels, 1) if grid.scale is None else grid.scale for grid in grids]
-        self.scale = torch.stack([s.reshape(groups, -1) for s in scales])
+        scales = [torch.ones(channels, 1) if grid.scale is None else _ordered_scale(grid, columns) for grid in grids]
+        wide = any(scale.shape[1] > 1 for scale in scales)
+        ordered = [_columns_first(scale.expand(-1, columns.shape[1] if wide else 1), groups) for scale in scales]
+        self.scale = torch.stack(ordered)
+        self.wide = wide
         self.shape = (len(grids), tables, channels // tables)
 
     def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None:
         import torch
 
-        found = torch.searchsorted(self.middle, (value / self.scale).reshape(self.shape))
+        scale = self.scale[:, :, column if self.wide else 0]
+        found = torch.searchsorted(self.middle, (value / scale).reshape(self.shape))
         codes.copy_(found.reshape(codes.shape))
-        torch.mul(self.table.gather(2, found).reshape(value.shape), self.scale, out=rounded)
+        torch.mul(self.table.gather(2, found).reshape(value.shape), scale, out=rounded)

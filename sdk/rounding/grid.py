@@ -16,9 +16,10 @@ class Grid:
     [-(2^(bits-1)-1), 2^(bits-1)-1]. For int schemes `scale` (float32) is [channels, groups] over the weight with its channel axis
     moved to the front and the rest flattened (per channel: one group; per tensor: [1, 1]) and `zero_point`
     is all zero for symmetric schemes (None). For palettes `table` (float32, values exact in float16) is
-    [tables, 2^bits], table t serving `group` consecutive output channels, and `scale` is [channels, 1]
-    (values exact in float16) or None. For float schemes only `value` is set. `exact`: the weight lay on this int grid already,
-    so that it is stored without loss; only such codes may be the least integer of `sdk.rounding.lattice`.
+    [tables, 2^bits], table t serving `group` consecutive output channels, and `scale` is None, [channels, 1] or, for schemes
+    with a `scale_group`, [channels, groups] (then of either sign); values exact in float16. For float schemes only `value` is
+    set. `exact`: the weight lay on this grid already, so that it is stored without loss; only such codes may be the least
+    integer of `sdk.rounding.lattice`.
     """
 
     scheme: Scheme
@@ -31,6 +32,13 @@ class Grid:
     value: Any = None
     exact: bool = False
 
+    def scaled(self, rows: Any) -> Any:
+        """`rows` [channels, rest] of a palette's values times its scales, if it has any."""
+        if self.scale is None:
+            return rows
+        blocks = rows.reshape(rows.shape[0], self.scale.shape[1], -1)
+        return (blocks * self.scale.unsqueeze(2)).reshape(rows.shape)
+
     def dequantize(self) -> Any:
         """Return the weight (float32, original shape) that the codes stand for."""
         import torch
@@ -42,7 +50,7 @@ class Grid:
         if self.scheme.format == "lut":
             tables = self.table.repeat_interleave(flat.shape[0] // self.table.shape[0], dim=0)
             out = torch.gather(tables, 1, flat.long())
-            out = out if self.scale is None else out * self.scale
+            out = self.scaled(out)
         else:
             blocks = flat.float().reshape(flat.shape[0], self.scale.shape[1], -1)
             scale = self.scale.expand(flat.shape[0], -1).unsqueeze(-1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sdk.schemes import Scheme
+
 SAMPLE = 16
 """Blocks, evenly spread, of which half must show a grid before all are searched."""
 
@@ -57,6 +59,32 @@ def lattice_scale(blocks: Any, bits: int, store: Callable[[Any], Any]) -> Any:
         for rows in left.split(step):
             found[rows] = _search(blocks[rows], bits, dtype, store)
     return found
+
+
+def on_levels(flat: Any, scheme: Scheme) -> tuple[Any, Any, Any] | None:
+    """Codes, table and scales of a palette with scales of groups, where `flat` [channels, rest] is exactly that; else None.
+
+    The table holds integers: ±1 for 1 bit, -1 to 2 for 2 bits, -8 to 7 for 4 bits. A scale may be negative: Q4_0's blocks
+    end at 8 where their largest value is positive.
+    """
+    import torch
+
+    size = scheme.scale_group
+    if scheme.format != "lut" or not size or flat.shape[1] % size:
+        return None
+    blocks = flat.reshape(-1, size)
+    sign = -torch.sign(blocks.gather(1, blocks.abs().argmax(1, keepdim=True)))
+    scale = lattice_scale(blocks * sign, max(scheme.bits, 2), lambda value: value.half().float())
+    empty = (blocks == 0).all(1, keepdim=True)
+    if not bool((empty | (scale > 0)).all()) or (scheme.bits == 1 and bool((blocks == 0).any())):
+        return None
+    scale = torch.where(empty, 2.0**-24, scale * sign)
+    table = torch.tensor([[-1.0, 1.0]]) if scheme.bits == 1 else torch.arange(2.0**scheme.bits).reshape(1, -1)
+    least = -1.0 if scheme.bits <= 2 else float(least_integer(scheme.bits))
+    table = table if scheme.bits == 1 else table + least
+    integers = torch.round(blocks / scale)
+    codes = (integers > 0) if scheme.bits == 1 else integers - least
+    return codes.to(torch.uint8).reshape(flat.shape), table, scale.reshape(flat.shape[0], -1)
 
 
 def some_blocks(blocks: Any) -> Any:

@@ -21,27 +21,29 @@ class Palettes:
 
     def __init__(self, flat: Any, cost: Any) -> None:
         self._flat, self._cost = flat, cost
-        self._made: dict[tuple[bool, int], _Points] = {}
+        self._made: dict[tuple[int, int], _Points] = {}
 
     def fit(self, scheme: Scheme) -> tuple[Any, Any, Any]:
-        """Return codes (uint8, [channels, rest]), tables ([tables, 2^bits]) and channel scales ([channels, 1] or None).
+        """Return codes (uint8, [channels, rest]), tables ([tables, 2^bits]) and scales ([channels, groups] or None).
 
         Tables and scales are exact in float16.
         """
         count = self._flat.shape[0] // scheme.group if scheme.granularity == "group" else 1
-        key = (scheme.channel_scale, count)
-        scale = _scale(self._flat) if scheme.channel_scale else None
-        flat = self._flat if scale is None else self._flat / scale
+        groups = self._flat.shape[1] // scheme.scale_group if scheme.scale_group else int(scheme.channel_scale)
+        key = (groups, count)
+        scale = _scale(self._flat, groups) if groups else None
+        spread = None if scale is None else scale.repeat_interleave(self._flat.shape[1] // groups, dim=1)
+        flat = self._flat if spread is None else self._flat / spread
         if key not in self._made:
-            cost = self._cost if scale is None else self._cost * scale.square()
+            cost = self._cost if spread is None else self._cost * spread.square()
             self._made[key] = _Points(*_subset(flat.reshape(count, -1), cost.reshape(count, -1)))
         table = self._made[key].lloyd(2**scheme.bits)
         return _assign(flat.reshape(count, -1), table).reshape(flat.shape), table, scale
 
 
-def _scale(flat: Any) -> Any:
-    """Largest magnitude of each channel; of an all-zero one almost nothing, so that any table will do."""
-    return flat.abs().amax(1, keepdim=True).half().float().clamp(min=2.0**-24)
+def _scale(flat: Any, groups: int) -> Any:
+    """Largest magnitude of each channel's `groups` parts; of an all-zero one almost nothing, so that any table will do."""
+    return flat.abs().reshape(flat.shape[0], groups, -1).amax(2).half().float().clamp(min=2.0**-24)
 
 
 def _subset(values: Any, costs: Any) -> tuple[Any, Any]:

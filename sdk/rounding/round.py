@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sdk.rounding.grid import Grid
-from sdk.rounding.lattice import lattice_scale, least_integer
+from sdk.rounding.lattice import lattice_scale, least_integer, on_levels
 from sdk.schemes import Scheme
 
 SEARCH = {8: (1.0, 0.97, 0.94, 0.9), 4: tuple(1.0 - 0.045 * i for i in range(12)), 2: tuple(1.0 - 0.06 * i for i in range(13))}
@@ -45,8 +45,9 @@ def round_weights(weight: Any, schemes: Sequence[Scheme], channel_axis: int, imp
         if scheme.format == "float":
             return Grid(scheme, shape, channel_axis, value=weight.half().float() if scheme.bits == 16 else weight.clone())
         if scheme.format == "lut":
-            codes, table, scale = palettes.fit(scheme)
-            zero, exact = None, False
+            own = on_levels(flat, scheme)
+            codes, table, scale = palettes.fit(scheme) if own is None else own
+            zero, exact = None, own is not None
         else:
             codes, scale, exact = _fit_integers(flat, cost, scheme)
             table, zero = None, torch.zeros_like(scale, dtype=torch.int32)
@@ -72,10 +73,10 @@ def exact_scale(scale: Any, grouped: bool) -> Any:
 
 
 def lies_on(weight: Any, scheme: Scheme, channel_axis: int) -> bool:
-    """Whether `weight` is exactly integers times the scales that an int `scheme` stores (see `lattice_scale`)."""
-    if scheme.format != "int":
-        return False
+    """Whether `weight` is exactly integers times the scales that `scheme` stores (see `lattice_scale` and `on_levels`)."""
     rows = weight.detach().float().movedim(channel_axis, 0)
+    if scheme.format != "int":
+        return on_levels(rows.reshape(rows.shape[0], -1), scheme) is not None
     blocks = rows.reshape(-1, _block(rows, scheme))
     known = lattice_scale(blocks, scheme.bits, lambda scale: exact_scale(scale, scheme.granularity == "group"))
     return _whole(blocks, known)

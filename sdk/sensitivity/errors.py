@@ -15,7 +15,7 @@ HELD = 3
 
 def grid_key(scheme: Scheme) -> tuple[Any, ...]:
     """What of a scheme decides the stored weight: schemes that share it share one rounding."""
-    return (scheme.format, scheme.bits, scheme.granularity, scheme.group, scheme.channel_scale)
+    return (scheme.format, scheme.bits, scheme.granularity, scheme.group, scheme.channel_scale, scheme.scale_group)
 
 
 def rounded(schemes: Sequence[Scheme]) -> list[Scheme]:

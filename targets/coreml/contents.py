@@ -131,8 +131,10 @@ def scheme_name(contents: Contents, op: Any) -> str:
         return _palette_name(held)
     if op.type == "constexpr_blockwise_shift_scale":
         if isinstance(held["data"], str):
-            return f"{scheme_name(contents, contents.producers[held['data']])}_scaled"
-        return FAMILIES.get(dtype_name(held["data"]), "unknown") + _scale_part(held)
+            inner = contents.producers[held["data"]]
+            shape = tuple(d.constant.size for d in inner.outputs[0].type.tensorType.dimensions)
+            return scheme_name(contents, inner) + _scale_part(shape, held).replace("_channel", "_scaled")
+        return FAMILIES.get(dtype_name(held["data"]), "unknown") + _scale_part(value_shape(held["data"]), held)
     return str(op.type).removeprefix("constexpr_")
 
 
@@ -145,8 +147,8 @@ def _palette_name(held: Mapping[str, Any]) -> str:
     return family if not grouped else f"{family}_gc{grouped[0]}" if len(grouped) == 1 else f"{family}_blocks"
 
 
-def _scale_part(held: Mapping[str, Any]) -> str:
-    shape, scales = value_shape(held["data"]), value_shape(held["scale"])
+def _scale_part(shape: tuple[int, ...], held: Mapping[str, Any]) -> str:
+    scales = value_shape(held["scale"])
     split = [(size, count) for size, count in zip(shape, scales, strict=True) if count > 1]
     if len(split) <= 1 and all(size == count for size, count in split):
         return "_channel"

@@ -53,14 +53,24 @@ HOLDS: dict[tuple[str, str, bool], dict[int, int]] = {
     ("lut", "group", False): {1: 18, 2: 18, 3: 18, 4: 18, 6: 18, 8: 18},
     ("float", "tensor", False): {16: 16},
 }
-"""What ML programs hold: (format, granularity, channel scale) → bits of a weight → least iOS."""
+"""What ML programs hold: (format, granularity, scales of a palette) → bits of a weight → least iOS."""
 
 
 def least_ios(scheme: Scheme) -> int | None:
     """Return the first iOS whose ML programs hold `scheme`, or None when none does."""
     if scheme.activations != "float" or not scheme.symmetric:
         return None
-    return HOLDS.get((scheme.format, scheme.granularity, scheme.channel_scale), {}).get(scheme.bits)
+    return HOLDS.get((scheme.format, scheme.granularity, has_scale(scheme)), {}).get(scheme.bits)
+
+
+def has_scale(scheme: Scheme) -> bool:
+    """Whether a palette is multiplied by scales."""
+    return scheme.channel_scale or scheme.scale_group > 0
+
+
+def scale_group(scheme: Scheme) -> int:
+    """Weights along the input that share a scale; 0: all of a channel (or there is none)."""
+    return scheme.group if scheme.format == "int" and scheme.granularity == "group" else scheme.scale_group
 
 
 def refusal(scheme: Scheme, shape: tuple[int, ...], axis: int, placements: tuple[Placement, ...], ios: int) -> str | None:
@@ -75,11 +85,12 @@ def refusal(scheme: Scheme, shape: tuple[int, ...], axis: int, placements: tuple
     channels, size = shape[axis], math.prod(shape)
     if size < SMALLEST:
         return f"{size} weights are too few to compress"
-    if scheme.granularity == "group" and scheme.format == "int":
-        if size // channels <= scheme.group or (size // channels) % scheme.group:
-            return f"{size // channels} inputs per channel do not make groups of {scheme.group}"
-        if _blocks(shape, axis, scheme.group) is None:
-            return f"groups of {scheme.group} are not blocks of a {list(shape)} weight"
+    group = scale_group(scheme)
+    if group:
+        if size // channels <= group or (size // channels) % group:
+            return f"{size // channels} inputs per channel do not make groups of {group}"
+        if _blocks(shape, axis, group) is None:
+            return f"groups of {group} are not blocks of a {list(shape)} weight"
     if scheme.granularity == "group" and scheme.format == "lut":
         if channels <= scheme.group or channels % scheme.group:
             return f"{channels} output channels do not make groups of {scheme.group}"
@@ -134,15 +145,14 @@ def blank(scheme: Scheme, shape: tuple[int, ...], axis: int) -> Arrays:
     """Return Arrays of the right shapes without values, to measure what they cost."""
     import numpy as np
 
-    scaled = scheme.format == "int" or scheme.channel_scale
+    scaled = scheme.format == "int" or has_scale(scheme)
     scale = np.zeros(_scale_shape(shape, axis, scheme), np.float32) if scaled else None
     table = np.zeros(_table_shape(shape, axis, scheme), np.float32) if scheme.format == "lut" else None
     return Arrays(np.zeros(shape, np.int8 if scheme.format == "int" else np.uint8), scale, table)
 
 
 def _scale_shape(shape: tuple[int, ...], axis: int, scheme: Scheme) -> tuple[int, ...]:
-    group = scheme.group if scheme.format == "int" and scheme.granularity == "group" else math.prod(shape) // shape[axis]
-    counts = _blocks(shape, axis, group)
+    counts = _blocks(shape, axis, scale_group(scheme) or math.prod(shape) // shape[axis])
     assert counts is not None
     return counts
 

@@ -13,7 +13,7 @@ from typing import Any
 from sdk.errors import SdkError
 from sdk.models import Model
 from sdk.schemes import Scheme, all_schemes
-from targets.coreml.layout import least_ios
+from targets.coreml.layout import least_ios, scale_group
 from targets.coreml.target import CoreMLTarget
 
 WORST = 1e-2
@@ -133,8 +133,8 @@ def _joined(scheme: str, kinds: dict[str, dict[str, Any]]) -> list[dict[str, Any
 
 def _multiple(name: str, row: dict[str, Any]) -> dict[str, int]:
     scheme = all_schemes()[name]
-    grouped = row["supported"] and scheme.format == "int" and scheme.granularity == "group"
-    return {"input_multiple": scheme.group} if grouped else {}
+    group = scale_group(scheme)
+    return {"input_multiple": group} if row["supported"] and group else {}
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from sdk.rounding import Grid, Moments, off_diagonal, round_weight
 from sdk.rounding.feedback import feed_back, regularise
 from sdk.schemes import all_schemes
 
-SCHEMES = ("int8_channel", "int4_channel", "int4_g32", "int2_channel", "lut2_gc4", "lut3", "lut4_scaled", "lut6")
+SCHEMES = ("int8_channel", "int4_channel", "int4_g32", "int2_channel", "lut2_gc4", "lut3", "lut4_scaled", "lut4_g32", "lut6")
 
 
 def _case(shape: tuple[int, ...], groups: int, rows: int = 2000) -> tuple[torch.Tensor, Moments]:
@@ -33,7 +33,7 @@ def _loss(weight: torch.Tensor, grid: Grid, moments: Moments) -> float:
 @pytest.mark.parametrize(("shape", "groups"), [((16, 64), 1), ((32, 8, 3, 3), 4), ((12, 1, 5, 5), 12)])
 def test_the_output_loses_less_on_every_grid(shape: tuple[int, ...], groups: int) -> None:
     weight, moments = _case(shape, groups)
-    names = [n for n in SCHEMES if all_schemes()[n].granularity != "group" or len(shape) == 2]
+    names = [n for n in SCHEMES if len(shape) == 2 or not (all_schemes()[n].group or all_schemes()[n].scale_group)]
     plain = [round_weight(weight, all_schemes()[n], 0) for n in names]
     for name, before, after in zip(names, plain, feed_back(weight, plain, moments), strict=True):
         assert _loss(weight, after, moments) < _loss(weight, before, moments), name

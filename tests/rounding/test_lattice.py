@@ -40,6 +40,31 @@ def test_a_weight_made_on_a_grid_comes_back_equal(name: str, published: torch.dt
     assert torch.equal(grid.dequantize().to(published).float(), weight)
 
 
+LEVELS = {"lut1_g128": (128, 1, 1), "lut2_g128": (128, 0, 1), "lut4_g32": (32, 0, 8)}
+"""Palette → weights that share a scale, and least and largest magnitude of its integers."""
+
+
+@pytest.mark.parametrize("name", LEVELS)
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31), bfloat=st.booleans())
+def test_palettes_keep_few_levels_of_either_sign(name: str, seed: int, bfloat: bool) -> None:
+    """1 bit, ternary and Q4_0, whose blocks end at 8 on the side of their largest value; scales are float16."""
+    group, low, high = LEVELS[name]
+    generator = torch.Generator().manual_seed(seed)
+    size = torch.randint(low, high + (low == high), (8, 256 // group, group), generator=generator)
+    signs = torch.randint(0, 2, size.shape, generator=generator) * 2 - 1
+    integers = (size * signs).float()
+    integers[..., 0] = -float(high)
+    scale = torch.randn(8, 256 // group, 1, generator=generator)
+    scale = (scale.bfloat16().float() if bfloat else scale).half().float()
+    weight = (integers * scale).reshape(8, 256)
+    weight[5, :group] = weight[5, :group] * (low > 0)  # a block of zeros, where the levels have one
+    grid = round_weight(weight, all_schemes()[name], 0)
+    assert grid.exact and lies_on(weight, all_schemes()[name], 0)
+    assert torch.equal(grid.dequantize(), weight)
+    assert not lies_on(weight + 1e-3 * torch.randn(8, 256, generator=generator), all_schemes()[name], 0)
+
+
 def test_calibration_data_do_not_move_it() -> None:
     weight = on_grid(1, 32, -8, 7)
     inputs = torch.randn(1, 512, 128) @ torch.randn(128, 128)
