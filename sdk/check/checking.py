@@ -67,6 +67,11 @@ def check_bundle(request: CheckRequest, report: Reporter) -> CheckResult:
     if baseline is not None:
         comparable(bundle.manifest, baseline.manifest)
     _reaches(bundle, request.program)
+    if bundle.manifest.language is not None and runner.name != "local":
+        raise BadInput(
+            f"{bundle.path}: is a language model, which its own runner executes on a device, not those of sdk check: "
+            "use --on local, and sdk generate for its speed here"
+        )
     inputs, outputs = bundle.reference
     job = Job(
         bundle.artifact, bundle.manifest.target, tuple(inputs), tuple(outputs), request.program, request.ssh_config,
