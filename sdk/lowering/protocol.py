@@ -57,7 +57,8 @@ class Target(Protocol):
 
     A target that takes language models names their artifact in an attribute `generates`, such as `model.litertlm`; what it
     opens is then a `TokenExecutable`. Where there are such attributes, `generates_from` is the least OS version whose runtime
-    holds them, and `cache_width` the bytes of one cached number (else 4).
+    holds them, `cache_width` the bytes of one cached number (else 4); `shares_tied` says that it stores a tied embedding
+    and head once.
     """
 
     name: str

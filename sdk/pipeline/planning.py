@@ -98,7 +98,17 @@ def problem_and_costs(
         for layer in workbench.model.inventory.layers
     )
     costs = costs_of(workbench.model, target, priced, kernels)
-    return Problem(priced.base, choices, rows_of(costs, choices)), costs
+    return Problem(priced.base, choices, rows_of(costs, choices), ties_of(workbench.model, target)), costs
+
+
+def ties_of(model: Model, target: Target) -> tuple[tuple[str, ...], ...]:
+    """Layers of a language model that the target stores once: the embedding and a head that is tied to it."""
+    if model.language is None or not getattr(target, "shares_tied", False):
+        return ()
+    owners = {layer.weights[0]: layer.name for layer in model.inventory.layers}
+    pairs = [(owners[name], layer.name) for layer in model.inventory.layers for name in layer.tied if name in owners]
+    order = [layer.name for layer in model.inventory.layers]
+    return tuple(dict.fromkeys(tuple(sorted(pair, key=order.index)) for pair in pairs))
 
 
 def allowed_within(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sdk.planning.options import Problem
 from sdk.planning.relax import Group, steps, total
+from sdk.planning.ties import joined
 
 POINTS = 32
 """Points of a front that people read, draw and keep."""
@@ -32,7 +33,7 @@ def front(problem: Problem, points: int = POINTS) -> tuple[FrontPoint, ...]:
     `solve` finds those. Where there are more corners than `points`, sizes are spread by equal factors, so that
     both ends are as dense as people read them; the two ends are always there.
     """
-    ordered = sorted(problem.choices, key=lambda choices: choices.layer)
+    ordered = sorted(joined(problem).choices, key=lambda choices: choices.layer)
     groups: list[Group] = [[(option.loss, float(option.bytes)) for option in choices.front] for choices in ordered]
     corners = steps(groups)
     sizes = [problem.base + sum(choices.front[0].bytes for choices in ordered)]

@@ -67,11 +67,15 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A whole model to plan: `base` bytes that no choice changes, the choices of every layer, and rows of other budgets."""
+    """A whole model to plan: `base` bytes that no choice changes, the choices of every layer, and rows of other budgets.
+
+    The layers of each of `ties` hold one weight and take the same scheme.
+    """
 
     base: int
     choices: tuple[Choices, ...]
     rows: tuple[Row, ...] = ()
+    ties: tuple[tuple[str, ...], ...] = ()
 
     def __getitem__(self, layer: str) -> Choices:
         for choices in self.choices:

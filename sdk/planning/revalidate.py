@@ -10,6 +10,7 @@ from sdk.planning.names import did_you_mean
 from sdk.planning.options import Choices, Option, Problem
 from sdk.planning.plan import Facts, Line, Plan, corrected, make_plan, significant
 from sdk.planning.reasons import reason
+from sdk.planning.ties import check_ties
 from sdk.units import format_size
 
 
@@ -23,6 +24,7 @@ def revalidate(plan: Plan, problem: Problem, facts: Facts, source: str = "the pl
     """
     _check_header(plan, facts, source)
     _check_layers(plan, problem, source)
+    check_ties(problem, plan.schemes, source)
     lines = {line.layer: line for line in plan.layers}
     chosen = {c.layer: _option(c, lines[c.layer], source) for c in problem.choices}
     size = problem.base + sum(option.bytes for option in chosen.values())

@@ -8,6 +8,7 @@ from sdk.planning.limits import Limits, Solution, solution_of
 from sdk.planning.objectives import Objective, objective_named
 from sdk.planning.options import Choices, Option, Problem
 from sdk.planning.refuse import Infeasible, counter_offer
+from sdk.planning.ties import joined, separated
 
 
 def solve(problem: Problem, limits: Limits, objective: Objective | str = "quality") -> Solution:
@@ -19,6 +20,10 @@ def solve(problem: Problem, limits: Limits, objective: Objective | str = "qualit
     """
     wanted = objective_named(objective) if isinstance(objective, str) else objective
     limits.check()
+    return separated(problem, _solve(joined(problem), limits, wanted))
+
+
+def _solve(problem: Problem, limits: Limits, wanted: Objective) -> Solution:
     if limits.rows:
         return solve_rows(problem, limits, wanted)
     best_quality = wanted.minimise == "loss"

@@ -16,6 +16,7 @@ from targets.coreml.layout import Placement
 from targets.coreml.matching import find_layers
 from targets.coreml.prepare import prepare
 from targets.coreml.program import dtype_name, main_block, tidy, value_shape, walk
+from targets.coreml.sharing import share_tied
 from targets.coreml.toolkit import coremltools, quiet
 
 WEIGHT_CHANGING = ("common::fuse_conv_scale", "common::fuse_conv_batchnorm", "common::const_deduplication",
@@ -32,7 +33,7 @@ class FloatProgram:
 
     `spec` is a Core ML `Model` message whose blob offsets are stale; `blobs` hold (dtype, array). `placements`:
     layer name → per weight of the layer, the constants that hold it (empty when the converter merged it). `shapes`:
-    of every planned weight; `operations`: the `const` of every blob.
+    of every planned weight; `operations`: the `const` of every blob. `shared`: layers whose weight an earlier one stores.
     """
 
     spec: Any
@@ -41,6 +42,7 @@ class FloatProgram:
     shapes: dict[str, tuple[int, ...]]
     operations: dict[str, Any]
     ios: int
+    shared: frozenset[str] = frozenset()
 
 
 def convert(model: Model, ios: int) -> FloatProgram:
@@ -59,11 +61,12 @@ def convert(model: Model, ios: int) -> FloatProgram:
     except Exception as error:
         raise LoweringError(f"coreml: coremltools cannot convert {model.name!r}: {_first_line(error)}") from error
     placements = find_layers(model, prepared, spec, blobs)
+    shared = share_tied(model, spec, blobs, placements)
     tidy(spec, blobs, model, {p.const for weights in placements.values() for held in weights for p in held})
     module = model.program.module(check_guards=False)
     shapes = {w: tuple(module.get_parameter(w).shape) for layer in model.inventory.layers for w in layer.weights}
     operations = {op.outputs[0].name: op for op in walk(main_block(spec)) if op.type == "const"}
-    return FloatProgram(spec, blobs, placements, shapes, operations, ios)
+    return FloatProgram(spec, blobs, placements, shapes, operations, ios, shared)
 
 
 def _read_blobs(spec: Any, file: Path) -> dict[str, tuple[str, Any]]:

@@ -17,6 +17,7 @@ from targets.coreml.convert import FloatProgram
 from targets.coreml.layout import Placement, blank, changed, from_grid, refusal
 from targets.coreml.package import manifest_bytes, write_package
 from targets.coreml.program import main_block
+from targets.coreml.sharing import SHARED, tie
 
 UNKNOWN_OFFSET = 1 << 20
 """Stands for an offset that is not known yet: most are numbers of its length."""
@@ -48,6 +49,7 @@ class _Writer:
 def write(quantized: Quantized, program: FloatProgram, path: Path) -> dict[str, str]:
     """Write the package of `quantized` to `path` and return each layer's constants as its site."""
     layers = quantized.model.inventory.layers
+    quantized = tie(quantized)
     jobs: dict[str, tuple[Placement, Any]] = {}
     for layer in layers:
         _check(layer, quantized.schemes.get(layer.name), program)
@@ -59,7 +61,12 @@ def write(quantized: Quantized, program: FloatProgram, path: Path) -> dict[str, 
         for block in _blocks(main_block(spec)):
             _rewrite(block, program, jobs, writer)
         package.finish(spec)
-    return {layer.name: ",".join(p.const for w in program.placements[layer.name] for p in w) for layer in layers}
+    return {layer.name: _site(layer, program) for layer in layers}
+
+
+def _site(layer: Layer, program: FloatProgram) -> str:
+    mark = SHARED if layer.name in program.shared else ""
+    return mark + ",".join(p.const for w in program.placements[layer.name] for p in w)
 
 
 def _blocks(block: Any) -> Any:
@@ -133,6 +140,8 @@ def _cost(layer: Layer, scheme: Scheme, program: FloatProgram) -> int | None:
     weights = program.placements[layer.name]
     if objection(layer, scheme, program) is not None:
         return None
+    if layer.name in program.shared:
+        return 0
     total = 0
     for name, places in zip(layer.weights, weights, strict=False):
         shape = program.shapes[name]

@@ -44,6 +44,7 @@ class CoreMLTarget:
     generates = "model.mlpackage"
     generates_from = 18
     cache_width = 2
+    shares_tied = True
 
     def __init__(self) -> None:
         self._programs: dict[tuple[str, int], Any] = {}
@@ -122,7 +123,9 @@ class CoreMLTarget:
 
         from sdk.quantize import reference_module
         from targets.coreml.decoding import as_kept
+        from targets.coreml.sharing import tie
 
+        quantized = tie(quantized)
         module = reference_module(quantized)
         planned = {w for layer in quantized.model.inventory.layers if layer.name in quantized.grids for w in layer.weights}
         if quantized.model.language is not None:
@@ -153,15 +156,17 @@ class CoreMLTarget:
 
 def _realised(contents: Any, layer: str, site: str) -> Realised:
     from targets.coreml.contents import scheme_name, stored
+    from targets.coreml.sharing import SHARED
 
     if not site:
         return Realised("fp16", 0)
-    names = site.split(",")
+    names = site.removeprefix(SHARED).split(",")
     lost = [name for name in names if name not in contents.producers]
     if lost:
         raise CheckFailed(f"layer {layer!r}: the package has no constant {lost[0]!r}")
     found = sorted({scheme_name(contents, contents.producers[name]) for name in names})
-    return Realised("+".join(found), sum(stored(contents, contents.producers[name]) for name in names))
+    own = [] if site.startswith(SHARED) else names
+    return Realised("+".join(found), sum(stored(contents, contents.producers[name]) for name in own))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from sdk.bundles import artifact_bytes
-from sdk.errors import BadInput
+from sdk.errors import BadInput, LoweringError
 from sdk.lowering import Quantized, Realised, TokenExecutable
 from sdk.models import Model
 from sdk.models.load import load_model
@@ -41,6 +42,8 @@ def quantized(model: Model, names: tuple[str, ...]) -> Quantized:
     module = model.module()
     layers = model.inventory.layers
     schemes = {layer.name: scheme_named(names[i % len(names)]) for i, layer in enumerate(layers)}
+    if model.inventory["lm_head"].tied:
+        schemes["lm_head"] = schemes["model.embed_tokens"]
     grids = {
         layer.name: tuple(round_weight(module.get_parameter(w), schemes[layer.name], layer.channel_axis) for w in layer.weights)
         for layer in layers
@@ -49,7 +52,8 @@ def quantized(model: Model, names: tuple[str, ...]) -> Quantized:
 
 
 def make(kind: str, folder: Path) -> Model:
-    return load_model(str(save_model(folder / kind, make_config(kind), change=louder)), context=64)
+    config = make_config(kind, tie_word_embeddings=kind in ("llama", "qwen3"))
+    return load_model(str(save_model(folder / kind, config, change=louder)), context=64)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,8 @@ def check_steps(model: Model, names: tuple[str, ...], path: Path) -> None:
     found: dict[str, Realised] = dict(TARGET.realised(path, sites))
     assert {layer: r.scheme for layer, r in found.items()} == {layer: s.name for layer, s in plan.schemes.items()}
     assert TARGET.placement(path).unknown["scaled_dot_product_attention"] == 2
+    once = model.inventory["lm_head"].tied != ()
+    assert (found["lm_head"].bytes == 0) == once == (sites["lm_head"] == f"={sites['model.embed_tokens']}")
 
 
 def test_any_number_of_tokens_comes_in_and_the_cache_is_float16(tiny: Model, tmp_path: Path) -> None:
@@ -111,6 +117,13 @@ def test_any_number_of_tokens_comes_in_and_the_cache_is_float16(tiny: Model, tmp
         executable.step([5, 6], 63)
     with pytest.raises(BadInput, match="61 at most"):
         executable.step([5] * 62, 0)
+
+
+def test_a_tied_embedding_and_head_need_one_scheme(tiny: Model, tmp_path: Path) -> None:
+    plan = quantized(tiny, FLOAT)
+    parted = replace(plan, schemes={**plan.schemes, "lm_head": scheme_named("lut6")})
+    with pytest.raises(LoweringError, match="are stored once and need one scheme"):
+        TARGET.lower(parted, tmp_path / "model.mlpackage", 18, lambda said: None)
 
 
 def test_older_systems_are_refused(llama: Path) -> None:

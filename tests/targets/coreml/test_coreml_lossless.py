@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 import sdk
 from sdk.models import Model
 from sdk.models.load import load_model
+from sdk.planning import parse_plan
 from sdk.quantize import quantize
 from sdk.schemes import scheme_named
 from targets.coreml import TARGET
@@ -72,11 +74,11 @@ def test_a_low_bit_checkpoint_stays_what_it_was(kind: str, name: str, tmp_path: 
     sizes = {"hidden_size": 256, "intermediate_size": 512, "head_dim": 64}
     config = make_config(kind, tie_word_embeddings=False, **sizes)
     folder = save_model(tmp_path / "model", config, change=put_on_levels)
-    model = load_model(str(folder), context=64)
-    prices = TARGET.price(model, {layer.name: [scheme_named(name)] for layer in model.inventory.layers}, 18)
-    room = prices.base + sum(found[name] for found in prices.layers.values()) + 3000
-    bundle = sdk.package(str(folder), device="iphone15pro", target="coreml", context=64, max_size=room, out=tmp_path / "out")
+    wanted: dict[str, Any] = {"device": "iphone15pro", "target": "coreml", "context": 64}
+    made = sdk.plan(str(folder), max_size="9MB", **wanted)
+    plan = made.model_copy(update={"layers": tuple(line.model_copy(update={"scheme": name}) for line in made.layers)})
+    bundle = sdk.package(str(folder), plan=plan, out=tmp_path / "out", **wanted)
     assert {layer.realised for layer in bundle.manifest.layers} == {name}
-    assert bundle.plan.count("keeps its own grid exactly") == len(bundle.manifest.layers)
+    assert all(line.reason.startswith("keeps its own grid exactly") for line in parse_plan(bundle.plan, "plan.yaml").layers)
     sites = {layer.name: layer.site for layer in bundle.manifest.layers}
-    check(model, sites, bundle.artifact, published)
+    check(load_model(str(folder), context=64), sites, bundle.artifact, published)

@@ -1,0 +1,47 @@
+"""Layers that hold one weight take one scheme, and its bytes count once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdk.errors import BadInput
+from sdk.planning import Choices, Limits, Option, Problem, front, solve
+from sdk.planning.ties import check_ties
+
+SCHEMES = ("a", "b", "c")
+
+
+def layer(name: str, sizes: list[int], losses: list[float]) -> Choices:
+    options = [Option(s, size, loss) for s, size, loss in zip(SCHEMES, sorted(sizes), sorted(losses, reverse=True), strict=True)]
+    return Choices(name, "linear", tuple(sorted(options, key=lambda o: (o.bytes, o.loss, o.scheme))))
+
+
+numbers = st.lists(st.integers(1, 1000), min_size=3, max_size=3)
+losses = st.lists(st.floats(0.0, 1.0), min_size=3, max_size=3)
+
+
+@given(numbers, numbers, losses, losses, losses, st.integers(3, 4000))
+def test_tied_layers_take_the_best_scheme_for_both(
+    own: list[int], other: list[int], x: list[float], y: list[float], z: list[float], room: int
+) -> None:
+    choices = (layer("embed", own, x), layer("fc", other, y), layer("head", [0, 0, 0], z))
+    problem = Problem(0, choices, ties=(("embed", "head"),))
+    plans = [
+        (e.loss + f.loss + h.loss, e.bytes + f.bytes)
+        for e in choices[0].options for h in choices[2].options if e.scheme == h.scheme for f in choices[1].options
+    ]
+    within = [loss for loss, size in plans if size <= room]
+    if not within:
+        return
+    found = solve(problem, Limits(max_size=room))
+    assert found.chosen["embed"].scheme == found.chosen["head"].scheme and list(found.chosen) == ["embed", "fc", "head"]
+    assert found.loss == pytest.approx(min(within)) and found.bytes <= room
+    assert front(problem)[-1].loss == pytest.approx(min(loss for loss, _ in plans))
+
+
+def test_a_plan_that_parts_them_is_refused() -> None:
+    choices = (layer("embed", [1, 2, 3], [3, 2, 1]), layer("head", [1, 2, 3], [3, 2, 1]))
+    with pytest.raises(BadInput, match="'head': b: it is stored once with 'embed'"):
+        check_ties(Problem(0, choices, ties=(("embed", "head"),)), {"embed": "a", "head": "b"}, "plan.yaml")
