@@ -9,7 +9,7 @@ from sdk.models import Layer
 from sdk.rounding.feedback import feed_back
 from sdk.rounding.grid import Grid
 from sdk.rounding.round import round_weights
-from sdk.rounding.statistics import Moments, Statistics
+from sdk.rounding.statistics import Moments, Statistics, energies, weigh
 from sdk.schemes import Scheme
 
 
@@ -18,8 +18,8 @@ def round_layer(
 ) -> list[tuple[Grid, ...]]:
     """Return the grids of the layer's weights for each of `schemes`; `weights` by qualified name.
 
-    Scales and tables lose least by the importance of each weight; where the moments of the input are known, error
-    feedback then chooses the codes (see `feed_back`).
+    Scales and tables lose least by the importance of each weight. Where the moments of the input are known its energy counts
+    too (see `weigh`), and error feedback then chooses the codes (see `feed_back`).
     """
     made = round_plain(layer, weights, schemes, statistics)
     moments = statistics.moments(layer.name)
@@ -30,9 +30,13 @@ def round_plain(
     layer: Layer, weights: Mapping[str, Any], schemes: Sequence[Scheme], statistics: Statistics
 ) -> list[tuple[Grid, ...]]:
     """Return the grids of `round_layer` before error feedback."""
-    rounded = [
-        round_weights(weights[w], schemes, layer.channel_axis, statistics.importance.get(w)) for w in layer.weights
-    ]
+    moments = statistics.moments(layer.name)
+    rounded = []
+    for i, name in enumerate(layer.weights):
+        weight, axis, importance = weights[name], layer.channel_axis, statistics.importance.get(name)
+        if i == 0 and moments is not None:
+            importance = weigh(importance, energies(weight, axis, moments))
+        rounded.append(round_weights(weight, schemes, axis, importance))
     return list(zip(*rounded, strict=True))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sdk.schemes import Scheme
 
-ITERATIONS, SPREADS = 12, (0.5, 0.1)
+ITERATIONS, SPREADS = 12, (0.5, 0.1, 0.02)
 """Rounds of k-means, and shares of an even spread in the centroids that it starts from: outliers make a large one too coarse."""
 SAMPLES, TAIL = 1 << 15, 1 << 11
 """Points per table that the centroids are fitted on, and how many of them at either end are single weights: an outlier that

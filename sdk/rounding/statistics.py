@@ -45,6 +45,32 @@ def off_diagonal(value: Any) -> float:
     return float(value.square().sum() - value.diagonal(dim1=1, dim2=2).square().sum())
 
 
+ENERGY = 0.2
+"""Share that the energy of its input has in a weight's importance, both relative to their means."""
+
+
+def energies(weight: Any, channel_axis: int, moments: Moments) -> Any:
+    """Mean square of the input that each element of `weight` multiplies, of the weight's shape."""
+    shape = weight.movedim(channel_axis, 0).shape
+    rows = moments.value.diagonal(dim1=1, dim2=2).repeat_interleave(shape[0] // moments.value.shape[0], dim=0)
+    return rows.reshape(shape).movedim(0, channel_axis)
+
+
+def weigh(importance: Any, energy: Any) -> Any:
+    """Return `importance` (None: all alike) with a share of ENERGY of the input's `energy`, in units of its own mean.
+
+    Gradients say what a small change of a weight costs. An outlier that gets no place on the grid changes much, and a norm
+    behind the layer hides that from them; the energy of the input does not.
+    """
+    import torch
+
+    mean = float(energy.mean())
+    relative = energy / mean if mean > 0 else torch.ones_like(energy)
+    if importance is None or float(importance.mean()) <= 0:
+        return relative
+    return importance / importance.mean() + ENERGY * relative
+
+
 Part = Mapping[str, Moments]
 """Layer name → moments of its input over one part of the calibration samples."""
 

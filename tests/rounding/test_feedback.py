@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdk.rounding import Grid, Moments, off_diagonal, round_weight
+from sdk.models import Layer
+from sdk.rounding import Grid, Moments, Statistics, off_diagonal, round_plain, round_weight
 from sdk.rounding.feedback import feed_back, regularise
 from sdk.schemes import all_schemes
 
@@ -69,3 +70,16 @@ def test_singular_moments_are_usable() -> None:
     for found in (moments, silent):
         plain = round_weight(weight, all_schemes()["int4_channel"], 0)
         assert torch.isfinite(feed_back(weight, [plain], found)[0].dequantize()).all()
+
+
+def test_an_outlier_that_gradients_do_not_see_keeps_its_place_where_its_input_is_large() -> None:
+    torch.manual_seed(5)
+    weight, inputs = torch.randn(400, 256) * 0.05, torch.randn(4000, 256)
+    weight[7, 3], inputs[:, 3] = 1.0, inputs[:, 3] * 6
+    unseen = torch.ones_like(weight)
+    unseen[7, 3] = 0.0
+    layer = Layer("l", "linear", ("l.weight",), (400, 256), 0, 102400, 102400, None, "x", "y", ("y",), 1)
+    known = _known((inputs.T @ inputs / 4000).unsqueeze(0))
+    statistics = Statistics({"l.weight": unseen}, ({"l": known},))
+    ((grid,),) = round_plain(layer, {"l.weight": weight}, [all_schemes()["lut4"]], statistics)
+    assert abs(float(grid.dequantize()[7, 3]) - 1.0) < 0.1
