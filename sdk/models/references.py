@@ -28,6 +28,17 @@ class Loaded:
     language: Language | None = None
 
 
+_WEIGHTS = "write a factory (`file.py:factory`) that builds the network and loads these weights into it"
+_BUILT = "give the PyTorch model that it was made from (`file.py:factory`)"
+OTHERS = {
+    ".onnx": "convert it with a tool such as onnx2torch in a factory (`file.py:factory`)",
+    ".safetensors": f"give the Hugging Face directory around it, or {_WEIGHTS}",
+    ".jit": _WEIGHTS, ".torchscript": _WEIGHTS, ".h5": _WEIGHTS, ".keras": _WEIGHTS,
+    ".pte": _BUILT, ".tflite": _BUILT, ".litertlm": _BUILT, ".mlpackage": _BUILT, ".mlmodel": _BUILT, ".mlmodelc": _BUILT,
+}  # fmt: skip
+"""Endings of files that are often at hand instead of a model, and what to do about each."""
+
+
 def load_reference(
     reference: str, trust: bool = False, folder: Path | None = None, context: int | None = None
 ) -> Loaded:
@@ -43,6 +54,9 @@ def load_reference(
             f"{reference}: a pickled checkpoint is not a model; write a factory (`file.py:factory`) that loads "
             "it with weights_only=True, or export it to .pt2"
         )
+    if reference.endswith(tuple(OTHERS)):
+        mend = next(each for ending, each in OTHERS.items() if reference.endswith(ending))
+        raise BadInput(f"model {reference!r} is no PyTorch model; {mend}")
     if reference.endswith(".pt2"):
         return _load_pt2(path, reference, trust)
     if reference.endswith(".gguf"):
