@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 TOKENS = 128
-CALIBRATION = 64
-"""How many texts to calibrate with; every text after the first half of the background file is unseen."""
+CALIBRATION = 256
+"""How many texts to calibrate with, all of the first half of the background file; every other text is unseen."""
 
 
 def calibration() -> Iterator[tuple[Any, ...]]:
-    """Yield 64 tuples (input_ids, attention_mask), each int64 `[1, 128]`; the same ones every time.
+    """Yield 256 tuples (input_ids, attention_mask), each int64 `[1, 128]`; the same ones every time.
 
-    Half are whole news documents, half are single sentences, so that short and long texts occur.
+    Half are whole news documents, half are their first sentences, so that short and long texts occur.
     """
-    documents = _lines("lee_background.cor")[:CALIBRATION]
-    for index, document in enumerate(documents):
-        yield tokens(document if index % 2 else _sentence(document))
+    for document in _lines("lee_background.cor")[: CALIBRATION // 2]:
+        yield tokens(_sentence(document))
+        yield tokens(document)
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sdk.errors import BadInput
@@ -32,6 +32,22 @@ class Samples:
 
         picked = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count]
         return [self.inputs[i] for i in sorted(picked.tolist())]
+
+    def spread(self, count: int, parts: int) -> Samples:
+        """Return at most `count` samples, as many of each of the `parts` equal parts, picked at random with a seed.
+
+        The digest stays: all of them decide what is computed.
+        """
+        import torch
+
+        if len(self) <= count:
+            return self
+        generator = torch.Generator().manual_seed(0)
+        picked: list[int] = []
+        for part in parts_of(range(len(self)), parts):
+            order = torch.randperm(len(part), generator=generator)[: count // parts]
+            picked += sorted(part[i] for i in order.tolist())
+        return replace(self, inputs=tuple(self.inputs[i] for i in picked))
 
 
 def parts_of(items: Sequence[Any], count: int = 2) -> list[Sequence[Any]]:

@@ -41,7 +41,7 @@ def recover_request(
         raise BadInput(f"--steps: {steps}: at least 1")
     planned = plan_request(request, report)
     bench = planned.workbench
-    samples = bench.samples
+    samples = bench.taken
     if data is not None:
         samples = take_samples(bench.model, read_calibration(replace(request, calibration=data), MOST), MOST)
     if samples.origin != "given":

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-EVALUATED = 64
-"""Calibration samples that sensitivity reads at most."""
+TAKEN, EVALUATED = 256, 64
+"""Calibration samples that rounding's statistics read at most, and those among them that plans are judged on."""
+
+TAKEN_WINDOWS, EVALUATED_WINDOWS = 64, 16
+"""The same for the windows of text of a language model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

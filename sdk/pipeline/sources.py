@@ -13,7 +13,7 @@ from typing import Any
 from sdk.errors import BadInput
 from sdk.models.load import Exported, digest_of, export_model
 from sdk.models.references import load_attribute
-from sdk.pipeline.request import EVALUATED, Request
+from sdk.pipeline.request import TAKEN, Request
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def read_sources(request: Request) -> Sources:
     return Sources(exported, data)
 
 
-def read_calibration(request: Request, most: int = EVALUATED) -> Iterable[Any] | None:
+def read_calibration(request: Request, most: int = TAKEN) -> Iterable[Any] | None:
     """Return the first `most` of the request's calibration data, its function called; BadInput when that fails."""
     data = request.calibration
     if isinstance(data, str):

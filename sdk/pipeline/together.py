@@ -13,7 +13,7 @@ from sdk.cache import code_digest, key_of, versions
 from sdk.lowering import Quantized, Range
 from sdk.models.samples import parts_of
 from sdk.pipeline.kept import QUANTIZING
-from sdk.pipeline.workbench import Workbench
+from sdk.pipeline.workbench import FOLDS, Workbench
 from sdk.planning import Plan, summed
 from sdk.progress import Reporter
 from sdk.quantize import quantize, reference, walkable
@@ -30,9 +30,6 @@ LITTLE = 5e-4
 SAMPLES, WINDOWS = 24, 2
 """Calibration samples that the loss is measured on; windows of a language model."""
 
-FOLDS = 4
-"""Parts of the samples, each of which judges what the others rounded: of two, every model would be rounded by half of them."""
-
 _FILE = "loss.json"
 
 
@@ -45,13 +42,13 @@ def quantized_by(plan: Plan, bench: Workbench, report: Reporter) -> Quantized:
     schemes, ranges = _schemes(plan), _ranges(plan, bench)
     with report.stage("quantize"):
         alone = quantize(bench.model, schemes, ranges, bench.statistics)
-        if not walkable(bench.model, bench.samples):
+        if not walkable(bench.model, bench.taken):
             return alone
         inputs = bench.samples.some(SAMPLES if bench.model.language is None else WINDOWS)
         lost = _loss(alone, bench, inputs)
         if lost <= max(LITTLE, FAR * summed(plan)):
             return alone
-        together = quantize(bench.model, schemes, ranges, bench.statistics, bench.samples)
+        together = quantize(bench.model, schemes, ranges, bench.statistics, bench.taken)
         return together if not _loss(together, bench, inputs) >= lost else alone
 
 

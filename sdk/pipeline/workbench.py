@@ -13,7 +13,7 @@ from sdk.models.samples import Samples, take_samples
 from sdk.models.text import own_text, windows
 from sdk.pipeline.imported import own_grids
 from sdk.pipeline.kept import Kept, Scores
-from sdk.pipeline.request import EVALUATED, Request
+from sdk.pipeline.request import EVALUATED, EVALUATED_WINDOWS, TAKEN, TAKEN_WINDOWS, Request
 from sdk.pipeline.sources import Sources, read_sources
 from sdk.progress import Reporter
 from sdk.rounding import Part, Statistics
@@ -25,6 +25,9 @@ from sdk.sensitivity.ranges import calibrate_ranges
 DRAWS = 2
 """Random output directions per calibration sample."""
 
+FOLDS = 4
+"""Parts of the samples, each of which judges what the others rounded: of two, every model would be rounded by half of them."""
+
 OWN_WINDOWS = 8
 """Windows of the SDK's own text that a language model is scored on when no other text is given."""
 
@@ -35,13 +38,16 @@ class Workbench:
     def __init__(self, request: Request, report: Reporter, sources: Sources | None = None) -> None:
         """Load model and calibration of `request`, or finish those of its `sources`; raises BadInput.
 
-        `notes` belong to every bundle made from it.
+        `notes` belong to every bundle made from it. Rounding learns from the samples `taken`, plans are judged on `samples`,
+        which are some of them.
         """
         self.notes: list[str] = []
         with report.stage("load model"):
             found = sources or read_sources(request)
             self.model: Model = finish_model(found.exported, request.name)
-            self.samples: Samples = take_samples(self.model, self._texts(found.data), EVALUATED)
+            taken, judged = (TAKEN, EVALUATED) if self.model.language is None else (TAKEN_WINDOWS, EVALUATED_WINDOWS)
+            self.taken = take_samples(self.model, self._texts(found.data), taken)
+            self.samples: Samples = self.taken.spread(judged, FOLDS)
         self._report = report
         self.loss, assumed = choose_loss(request.loss, self.model, _check_outputs(self.model, self.samples))
         if assumed:
@@ -77,13 +83,13 @@ class Workbench:
         """What rounding uses of the calibration samples."""
         if self._statistics is None:
             with self._report.stage("take statistics"):
-                self._statistics = self.kept.statistics(lambda: take_statistics(self.model, self.samples, self.loss))
+                self._statistics = self.kept.statistics(lambda: take_statistics(self.model, self.taken, self.loss))
         return self._statistics
 
     def moments_by(self, parts: int) -> tuple[Part, ...]:
-        """Moments of the layers' inputs over each of `parts` parts of the samples."""
+        """Moments of the layers' inputs over each of `parts` parts of all samples."""
         if parts not in self._moments:
-            self._moments[parts] = second_moments(self.model, self.samples, parts)
+            self._moments[parts] = second_moments(self.model, self.taken, parts)
         return self._moments[parts]
 
     @property

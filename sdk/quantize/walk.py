@@ -18,6 +18,7 @@ from sdk.rounding import Drift, Grid, Statistics, aim, lies_on, round_layer
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error, quantize_static
 from sdk.sensitivity.moments import MomentsSum, add_product, input_rows, product_calls, rows_of
+from sdk.sensitivity.reach import reaching
 
 SAMPLES = 64
 """Samples that are walked at most."""
@@ -60,6 +61,7 @@ def round_in_order(
             grids[each.name] = _rounded(each, rounded, (), schemes, statistics)
     inputs = samples.some(_count(floats))
     outputs = {layer.output: ranges[layer.output] for layer in _static(model, schemes) if layer.output in ranges}
+    reach = reaching(floats, [layer for layer in found.values() if layer.name in ahead], inputs)
     sides = _Side(floats, inputs), _Side(rounded, inputs)
     left = len(set(schemes) - set(grids))
     with torch.no_grad():
@@ -69,7 +71,8 @@ def round_in_order(
             layer = found.get(here)
             mode = schemes[layer.name].activations if layer is not None else "float"
             if layer is not None and layer.name not in grids:
-                drifts = _drifts(layer, sides[0].arguments(here), sides[1].arguments(there), mode, ranges)
+                chosen = [rows.get(layer.name) for rows in reach]
+                drifts = _drifts(layer, sides[0].arguments(here), sides[1].arguments(there), chosen, mode, ranges)
                 grids[layer.name] = _rounded(layer, rounded, drifts, schemes, statistics)
                 left -= 1
             sides[0].step(here)
@@ -110,18 +113,19 @@ class _Side:
 
 
 def _drifts(
-    layer: Layer, floats: Sequence[tuple[Any, ...]], rounded: Sequence[tuple[Any, ...]], mode: str, ranges: Mapping[str, Range]
+    layer: Layer, floats: Sequence[tuple[Any, ...]], rounded: Sequence[tuple[Any, ...]], chosen: Sequence[Any], mode: str,
+    ranges: Mapping[str, Range],
 ) -> list[Drift]:
-    """How the layer's inputs differ on the rounded side, over each half of the samples that there is."""
+    """How the `chosen` rows of the layer's inputs differ on the rounded side, over each half of the samples that there is."""
     most = rows_of(layer, ROWS, len(floats))
     found = []
-    for half in parts_of(list(zip(floats, rounded, strict=True))):
+    for half in parts_of(list(zip(floats, rounded, chosen, strict=True))):
         total = MomentsSum()
         gap: Any = None
-        for want, got in half:
-            rows = input_rows(layer, (_seen(got[0], mode, layer, ranges), *got[1:]), most)
+        for want, got, rows_in in half:
+            rows = input_rows(layer, (_seen(got[0], mode, layer, ranges), *got[1:]), most, rows_in)
             total.add(rows)
-            gap = add_product(gap, input_rows(layer, want, most) - rows, rows)
+            gap = add_product(gap, input_rows(layer, want, most, rows_in) - rows, rows)
         found.append(Drift(total.moments(), gap / len(half)))
     return found
 

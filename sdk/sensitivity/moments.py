@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples, parts_of
 from sdk.rounding import Moments, Part
+from sdk.sensitivity.reach import Reach, reaching
 
 KINDS = frozenset({"linear", "conv1d", "conv2d", "depthwise"})
 """Kinds of layers whose output is a product of their weight's rows with windows of the input."""
 
-ROWS, TIMES = 16384, 128
+ROWS, TIMES = 32768, 128
 """Input rows (tokens, or positions of a convolution) that are taken of all samples together, evenly spread: so many, or so many
 per input of an output channel if that is fewer."""
 
@@ -25,7 +26,7 @@ def second_moments(model: Model, samples: Samples, parts: int = 2) -> tuple[Part
     """Return the moments of the input of every layer that has them, over each of `parts` equal parts of the samples.
 
     Fewer samples make a part each; synthetic samples make none. Layers that share a weight add up. Rows are in the
-    order of the weight flattened behind its channel axis.
+    order of the weight flattened behind its channel axis; those that reach no output are left out (see `reaching`).
     """
     import torch
 
@@ -36,19 +37,22 @@ def second_moments(model: Model, samples: Samples, parts: int = 2) -> tuple[Part
 
     class Summing(torch.fx.Interpreter):  # type: ignore[misc]
         found: ClassVar[dict[str, MomentsSum]]
+        reach: ClassVar[Reach]
 
         def run_node(self, node: Any) -> Any:
             layer = calls.get(node)
             if layer is not None:
                 args, _ = self.fetch_args_kwargs_from_env(node)
-                self.found.setdefault(layer.name, MomentsSum()).add(input_rows(layer, args, rows_of(layer, ROWS, len(samples))))
+                rows = input_rows(layer, args, rows_of(layer, ROWS, len(samples)), self.reach.get(layer.name))
+                self.found.setdefault(layer.name, MomentsSum()).add(rows)
             return super().run_node(node)
 
     made = []
+    reach = reaching(module, model.inventory.layers, samples.inputs)
     with torch.no_grad():
-        for part in parts_of(samples.inputs, parts):
+        for part in parts_of(list(zip(samples.inputs, reach, strict=True)), parts):
             Summing.found = {}
-            for inputs in part:
+            for inputs, Summing.reach in part:
                 Summing(module).run(*inputs)
             made.append({name: total.moments() for name, total in Summing.found.items()})
     return tuple(made)
@@ -110,10 +114,14 @@ def rows_of(layer: Layer, most: int, samples: int) -> int:
     return max(1, min(most, TIMES * layer.parameters // layer.shape[layer.channel_axis]) // samples)
 
 
-def input_rows(layer: Layer, args: Sequence[Any], most: int) -> Any:
-    """At most about `most` rows of the operator's input as [groups, rows, k], in the order of the flattened weight."""
+def input_rows(layer: Layer, args: Sequence[Any], most: int, chosen: Any = None) -> Any:
+    """At most about `most` rows of the operator's input as [groups, rows, k], in the order of the flattened weight.
+
+    `chosen` (bool, one per row; None: all) are the rows of a linear layer that may be taken.
+    """
     if layer.kind == "linear":
         rows = args[0].reshape(-1, args[0].shape[-1])
+        rows = rows if chosen is None else rows[chosen]
         return rows[:: -(-rows.shape[0] // most)].unsqueeze(0)
     return _windows(args, most)
 

@@ -116,3 +116,11 @@ def test_some_samples_are_a_fixed_choice_in_order() -> None:
     places = [next(i for i, each in enumerate(samples.inputs) if each is one) for one in chosen]
     assert len(chosen) == 4 and places == sorted(places) and places != [0, 1, 2, 3]
     assert samples.some(99) == list(samples.inputs)
+
+
+def test_samples_that_judge_are_spread_over_the_parts_of_all() -> None:
+    _, samples = _loaded(_deep(1), _images(40, 1))
+    chosen = samples.spread(8, 4)
+    places = [next(i for i, each in enumerate(samples.inputs) if each is one) for one in chosen.inputs]
+    assert [place // 10 for place in places] == [0, 0, 1, 1, 2, 2, 3, 3] and places == sorted(places)
+    assert chosen.digest == samples.digest and samples.spread(40, 4) is samples
