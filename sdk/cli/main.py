@@ -38,6 +38,7 @@ Worked examples:
   sdk report dist/net-pixel8-executorch --out report.html
   sdk package model.gguf --device pixel8 --context 512    and then
   sdk generate dist/model-pixel8-executorch "What is a ferry?"
+  sdk package model.gguf --device pixel8 --context 512 --target tflite    a .litertlm for LiteRT-LM
   sdk check dist/net-pixel8-tflite --on adb --max-latency 8ms
   sdk gate dist/net-pixel8-executorch --baseline released/net-pixel8-executorch
   sdk release android dist/net-pixel8-tflite --out play

@@ -14,9 +14,10 @@ from targets.tflite.container import pack
 from targets.tflite.convert import FloatModel, convert
 from targets.tflite.decoding import DECODE, decode_step, prefill_name, prefill_step
 from targets.tflite.lower import write_quantized
-from targets.tflite.match import CHANNEL_AXIS
+from targets.tflite.match import CHANNEL_AXIS, Place
 from targets.tflite.merge import merged
 from targets.tflite.pricing import objection, place_price, repeated
+from targets.tflite.recipes import mode_of
 
 FEW = 2
 """Layers of as many channels that are each charged their zero points: a tied embedding and head have a great many."""
@@ -67,7 +68,8 @@ def language_prices(model: Model, steps: Steps, choices: Mapping[str, Sequence[S
     """Return the bytes of the finished file without weights, and the price of each layer and scheme that it can hold.
 
     Weights and scales lie in the file once, for both steps; zero points once for all layers of as many channels, which is charged
-    once where those are many.
+    once where those are many. Linears of integer weights and float inputs have no price: the runtime unpacks them into floats,
+    of which a decode reads all for each token.
     """
     assert model.language is not None
     decode = steps[DECODE].source
@@ -81,6 +83,11 @@ def language_prices(model: Model, steps: Steps, choices: Mapping[str, Sequence[S
         layers[layer.name] = {
             scheme.name: sum(place_price(place, scheme, widths) + extra * repeated(place, scheme) for place in found)
             for scheme in choices.get(layer.name, ())
-            if objection(scheme, layer.name, decode) is None
+            if objection(scheme, layer.name, decode) is None and not any(_unpacked(place, scheme) for place in found)
         }
     return Prices(base + 8 * sum(widths), layers)
+
+
+def _unpacked(place: Place, scheme: Scheme) -> bool:
+    """Whether the runtime computes with a float copy of an integer weight."""
+    return scheme.format == "int" and mode_of(scheme, place.builtin) == "dequantize"

@@ -118,6 +118,13 @@ def test_price_and_realised_schemes_are_the_files(model: Model, files: Any, plan
     assert {name: found.scheme for name, found in realised.items()} == {n: s.name for n, s in quantized.schemes.items()}
 
 
+def test_linears_that_would_be_unpacked_into_floats_have_no_price(model: Model) -> None:
+    schemes = [scheme_named(name) for name in ("fp32", "fp16", "int8_channel", "int4_channel", "int8_channel_dynamic")]
+    prices = TARGET.price(model, {layer.name: schemes for layer in model.inventory.layers}, None).layers
+    assert prices["lm_head"].keys() == {"fp32", "fp16", "int8_channel_dynamic"}
+    assert {"int8_channel", "int4_channel"} <= prices["model.embed_tokens"].keys()
+
+
 def test_one_file_is_written_for_one_plan_and_damage_is_found(files: Any, tmp_path: Path) -> None:
     quantized, path, sites = files("int4")
     TARGET.lower(quantized, tmp_path / "again.litertlm", None, lambda text: None)
