@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 import torch
 
+import sdk
 from sdk.bundles import artifact_bytes
 from sdk.errors import BadInput, LoweringError
+from sdk.generate import generate
 from sdk.lowering import Quantized, Realised, TokenExecutable
 from sdk.models import Model
 from sdk.models.load import load_model
+from sdk.pipeline import verify_bundle
+from sdk.progress import SilentReporter
 from sdk.rounding import round_weight
 from sdk.schemes import scheme_named
 from tests.language.conftest import make_config, save_model
@@ -126,8 +130,19 @@ def test_a_tied_embedding_and_head_need_one_scheme(tiny: Model, tmp_path: Path) 
         TARGET.lower(parted, tmp_path / "model.mlpackage", 18, lambda said: None)
 
 
-def test_older_systems_are_refused(llama: Path) -> None:
-    import sdk
+@pytest.mark.slow
+def test_a_bundle_talks_and_is_verified(llama: Path, tmp_path: Path) -> None:
+    bundle = sdk.package(
+        str(llama), device="iphone15pro", target="coreml", context=64, uniform="q8", min_os=18, out=tmp_path / "out"
+    )
+    language = bundle.manifest.language
+    assert language is not None and language.agreement == 1 and language.cache_bytes == 2 * 2 * 2 * 16 * 2 * 64
+    assert bundle.manifest.measured.relative_error.value < 1e-4 and bundle.manifest.min_os == 18
+    assert all(found.ok for found in verify_bundle(bundle.path, SilentReporter()))
+    made = generate(bundle, "Are you going?", 5, plain=True)
+    assert made.origin == "evaluator" and 0 < len(made.tokens) <= 5
 
+
+def test_older_systems_are_refused(llama: Path) -> None:
     with pytest.raises(BadInput, match=re.escape("--min-os 17: target 'coreml' holds language models from OS 18 on")):
         sdk.plan(str(llama), device="iphone15pro", target="coreml", context=64, min_os=17)

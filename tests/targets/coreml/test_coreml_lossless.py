@@ -29,7 +29,8 @@ def levels(shape: torch.Size, group: int, low: int, high: int, seed: int) -> tor
     size = torch.randint(low, high + (low == high), (*blocks, group), generator=generator)
     integers = size * (torch.randint(0, 2, size.shape, generator=generator) * 2 - 1)
     integers[..., 3] = -high
-    return (integers * (0.1 * torch.randn(*blocks, 1, generator=generator)).bfloat16().float()).reshape(shape)
+    scale = (0.05 + 0.1 * torch.rand(*blocks, 1, generator=generator)).bfloat16().float() / high
+    return (integers * scale * (torch.randint(0, 2, scale.shape, generator=generator) * 2 - 1)).reshape(shape)
 
 
 CASES = {"lut1_g128": (128, 1, 1, 1.125), "lut2_g128": (128, 0, 1, 2.125), "lut4_g32": (32, 0, 8, 4.5)}
