@@ -25,6 +25,15 @@ FAMILIES = {"qwen3": "qwen3", "qwen2": "qwen2p5", "gemma3_text": "gemma3"}
 """Model types of transformers → those that LiteRT-LM knows by name; all others are `generic_model`."""
 
 
+PLAIN = (
+    "{%- set sdk = namespace(all=[]) -%}{%- for m in messages -%}"
+    "{%- set text = m['content'] if m['content'] is string else m['content'] | map(attribute='text') | join('') -%}"
+    "{%- set sdk.all = sdk.all + [{'role': m['role'], 'content': text}] -%}"
+    "{%- endfor -%}{%- set messages = sdk.all %}"
+)
+"""In front of a chat template: LiteRT-LM hands the content of a message on in parts, most templates expect a text."""
+
+
 def pack(model: bytes, language: Language) -> bytes:
     """Return the file of a `.tflite` model with two signatures: metadata, tokenizer and graphs, the same for the same input."""
     schema = _schema()
@@ -89,7 +98,7 @@ def metadata(language: Language) -> bytes:
     for token in language.ends:
         made.stop_tokens.add().token_ids.ids.append(token)
     if tokenizer.chat_template:
-        made.jinja_prompt_template = tokenizer.chat_template
+        made.jinja_prompt_template = PLAIN + tokenizer.chat_template
     made.max_num_tokens = language.context
     getattr(made.llm_model_type, FAMILIES.get(language.family, "generic_model")).SetInParent()
     made.supports_thinking = made.supports_function_calling = False
@@ -97,12 +106,8 @@ def metadata(language: Language) -> bytes:
 
 
 def _begins(tokenizer: Any, begin: int) -> bool:
-    """Whether texts come out of the tokenizer, or out of its template, with the token that begins a text."""
-    plain = list(tokenizer("x")["input_ids"])
-    if plain[:1] == [begin] or not tokenizer.chat_template:
-        return plain[:1] == [begin]
-    text = tokenizer.apply_chat_template([{"role": "user", "content": "x"}], tokenize=False)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])[:1] == [begin]
+    """Whether LiteRT-LM has to begin texts with a token: the tokenizer does, or the template by a name that is empty there."""
+    return list(tokenizer("x")["input_ids"])[:1] == [begin] or "bos_token" in (tokenizer.chat_template or "")
 
 
 def tokenizer_json(language: Language) -> bytes:

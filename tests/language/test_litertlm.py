@@ -104,6 +104,11 @@ def test_the_file_is_what_litert_lm_looks_for(model: Model, files: Any) -> None:
     assert told.max_num_tokens == 128 and told.llm_model_type.HasField("generic_model")
     assert [list(each.token_ids.ids) for each in told.stop_tokens] == [[1]]
     assert "<|bot|>" in told.jinja_prompt_template
+    assert not told.HasField("start_token")  # neither tokenizer nor template begin with one
+    render = model.language.tokenizer.apply_chat_template
+    for content in ("Hi", [{"type": "text", "text": "Hi"}]):  # as transformers gives it, and as LiteRT-LM does
+        said = render([{"role": "user", "content": content}], tokenize=False, chat_template=told.jinja_prompt_template)
+        assert said == render([{"role": "user", "content": "Hi"}], tokenize=False)
 
 
 @pytest.mark.parametrize("plan", list(PLANS))
