@@ -56,7 +56,9 @@ def _check(flat: Any) -> None:
         _in_range(graph.outputs, 0, count, "the graph")
     for signature in flat.signatureDefs:
         entries = [*(signature.inputs or ()), *(signature.outputs or ())]
-        _in_range([e.tensorIndex for e in entries], 0, len(flat.subgraphs[0].tensors), "the signature")
+        if not 0 <= signature.subgraphIndex < len(flat.subgraphs):
+            raise CheckFailed(f"is corrupt: a signature is of graph {signature.subgraphIndex}")
+        _in_range([e.tensorIndex for e in entries], 0, len(flat.subgraphs[signature.subgraphIndex].tensors), "the signature")
 
 
 def _in_range(indices: Any, least: int, end: int, where: str) -> None:

@@ -18,9 +18,10 @@ from sdk.models.load import load_model
 from sdk.quantize import quantize
 from sdk.schemes import scheme_named
 from targets.tflite import TARGET
+from targets.tflite.checks import checked_bytes
 from targets.tflite.container import metadata, unpack
 from targets.tflite.decoding import cache_length, prefill_length
-from targets.tflite.flatbuffer import read
+from targets.tflite.flatbuffer import read, write
 
 PLANS = {
     "float": ("fp32", "fp32"), "int8": ("int8_channel", "int8_channel_dynamic"), "int4": ("int4_channel", "int4_channel_dynamic"),
@@ -109,6 +110,17 @@ def test_the_file_is_what_litert_lm_looks_for(model: Model, files: Any) -> None:
     for content in ("Hi", [{"type": "text", "text": "Hi"}]):  # as transformers gives it, and as LiteRT-LM does
         said = render([{"role": "user", "content": content}], tokenize=False, chat_template=told.jinja_prompt_template)
         assert said == render([{"role": "user", "content": "Hi"}], tokenize=False)
+
+
+def test_signatures_are_held_against_their_own_graphs(files: Any) -> None:
+    flat = read(unpack(files("float")[1]))
+    flat.subgraphs[0].tensors, flat.subgraphs[0].operators = flat.subgraphs[0].tensors[:8], []
+    flat.subgraphs[0].outputs = []
+    flat.signatureDefs = flat.signatureDefs[1:]  # that of a graph with more tensors than the first
+    checked_bytes(write(flat), "file")
+    flat.signatureDefs[0].subgraphIndex = 2
+    with pytest.raises(CheckFailed, match="a signature is of graph 2"):
+        checked_bytes(write(flat), "file")
 
 
 @pytest.mark.parametrize("plan", list(PLANS))
