@@ -10,7 +10,7 @@ from typing import Any
 TAKEN, EVALUATED = 256, 64
 """Calibration samples that rounding's statistics read at most, and those among them that plans are judged on."""
 
-TAKEN_WINDOWS, EVALUATED_WINDOWS = 64, 16
+TAKEN_WINDOWS, EVALUATED_WINDOWS = 64, 8
 """The same for the windows of text of a language model."""
 
 

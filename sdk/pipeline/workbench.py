@@ -28,9 +28,6 @@ DRAWS = 2
 FOLDS = 4
 """Parts of the samples, each of which judges what the others rounded: of two, every model would be rounded by half of them."""
 
-OWN_WINDOWS = 8
-"""Windows of the SDK's own text that a language model is scored on when no other text is given."""
-
 
 class Workbench:
     """A loaded model with its calibration samples; everything expensive is computed on first use and kept."""
@@ -66,10 +63,10 @@ class Workbench:
             return data
         if data is None:
             self.notes.append(
-                f"no calibration data: losses are estimated on {OWN_WINDOWS} windows of the SDK's own text; "
+                f"no calibration data: losses are estimated on {EVALUATED_WINDOWS} windows of the SDK's own text; "
                 "give --calibration texts like your app's"
             )
-            return windows(language, [own_text()])[:OWN_WINDOWS]
+            return windows(language, [own_text()])
         items = list(data)
         return windows(language, items) if items and all(isinstance(item, str) for item in items) else items
 
