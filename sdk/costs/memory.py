@@ -36,7 +36,7 @@ FILES = 4
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Where the bytes of a peak are: file pages, packed weights, passing copies, activations, runtime.
+    """Where the bytes of a peak are: file pages, packed weights, passing copies, activations, a cache of tokens, runtime.
 
     `file` and `passing` are what loading needs at most beyond all packed weights; `kept`: file pages that stay afterwards.
     `activations` holds what kernels outside of the accelerated parts take besides. `code` is that part of `runtime` which is
@@ -51,6 +51,7 @@ class Parts:
     runtime: int
     code: int
     running: int
+    cache: int = 0
 
     @property
     def private(self) -> int:
@@ -58,12 +59,12 @@ class Parts:
 
         The activations take the place of the passing copies: an allocator keeps what it freed for the next that asks.
         """
-        return self.packed + max(self.passing, self.activations) + self.runtime - self.code
+        return self.packed + self.cache + max(self.passing, self.activations) + self.runtime - self.code
 
     @property
     def peak(self) -> int:
         """Resident bytes at most: while loading, or while running."""
-        loading = self.file + self.packed + self.passing + self.runtime
+        loading = self.file + self.packed + self.cache + self.passing + self.runtime
         return max(loading, self.private + self.code + self.running + self.kept)
 
 
@@ -84,6 +85,8 @@ class MemoryModel:
             for layer, count in zip(self.found.layers, self.found.indirect, strict=True)
             if layer is not None and count
         }
+        self._cache = model.language.cache_bytes() if model.language is not None else 0
+        self._returned = table.returned if model.language is None else table.language or table.returned
         self._convolves = any(layer.kind.startswith(("conv", "depthwise")) for layer in model.inventory.layers)
 
     def parts(self, schemes: Mapping[str, str]) -> Parts:
@@ -103,9 +106,9 @@ class MemoryModel:
             file=self._loaded(named), kept=self.prices.base + sum(self.kept(layer, scheme) for layer, scheme in layers),
             packed=self._with_slack(sum(self.packed(layer, scheme) for layer, scheme in layers)), passing=self._rise(inside),
             activations=self._with_slack(
-                self.arena(named) + left + max(working, self._rise(outside)) + self.table.returned * self.found.outputs
+                self.arena(named) + left + max(working, self._rise(outside)) + self._returned * self.found.outputs
             ),
-            runtime=code + self._private() + operators - spared, code=code, running=running,
+            runtime=code + self._private() + operators - spared, code=code, running=running, cache=self._cache,
         )  # fmt: skip
 
     def _rise(self, layers: Sequence[tuple[Layer, Scheme]]) -> int:
@@ -187,10 +190,10 @@ class MemoryModel:
         it.
         """
         weights = {name: {each: self._weights(name, each) for each in schemes} for name, schemes in choices.items()}
-        base = float(self._code() + self._private() + self.prices.base)
+        base = float(self._code() + self._private() + self.prices.base + self._cache)
         found = [(moment, base, amounts) for moment, amounts in self._loading(choices, weights)]
         base += self.table.code.running + self._touched(self._outside({}))
-        base += self._with_slack(self.table.returned * self.found.outputs)
+        base += self._with_slack(self._returned * self.found.outputs)
         for step, held, savings in worst(self.found, self._outside({}), STEPS, self.table.operators):
             running = {
                 name: {s: packed + kept - self._saved(s, savings.get(name, 0.0)) for s, (packed, _, kept) in each.items()}

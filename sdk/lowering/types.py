@@ -104,9 +104,9 @@ class MemoryTable:
     `fixed` and `operator`: private bytes of every artifact and of each operator; `indirection`: per entry of the pointer
     tables of convolutions; `slack`: the share of private bytes that is added for what an allocator does not give back, chosen
     so that a prediction is rarely too low. `freed`: an accelerated part's pages of the file are given back once its weights are
-    packed. `returned`: copies of the outputs that the caller holds while it measures.
-    `error`: relative differences (measured /
-    predicted - 1) of which nine in ten of the validation's cases lay inside.
+    packed. `returned`: copies of the outputs that the caller holds while it measures; `language`: the same of a language model's
+    logits, None where language models were not measured. `error`: relative differences (measured / predicted - 1) of which nine
+    in ten of the validation's cases lay inside.
     """
 
     origin: str
@@ -120,6 +120,7 @@ class MemoryTable:
     operators: Operators
     error: tuple[float, float]
     copies: tuple[Copies, ...]
+    language: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sdk.costs import Budget, Costs, LatencyModel, MemoryModel, Prediction
@@ -11,8 +12,9 @@ from sdk.devices import DeviceProfile, Kernels
 from sdk.errors import BadInput, BudgetError
 from sdk.lowering import Prices, Target, accelerator_of
 from sdk.models import Model
+from sdk.models.language import LEAST, Language
 from sdk.planning import Choices, Expected, Infeasible, Limits, Plan, Problem, Row, Solution, need, significant
-from sdk.planning.offers import raised, shown
+from sdk.planning.offers import RowsOffer, raised, shown
 
 ROUNDS = 8
 """Solutions after which a limit is given up that the sums keep and the prediction does not."""
@@ -23,11 +25,11 @@ FIELDS: dict[Budget, str] = {"max_memory": "peak_memory", "max_latency": "latenc
 def costs_of(model: Model, target: Target, priced: Prices, kernels: Kernels | None) -> Costs:
     """Return the cost models of a model on a target, with the device's `kernels` where a probe measured them.
 
-    A language model has none yet (its cache of keys and values).
+    A language model has none of latency, and of memory where its runtime was measured with one.
     """
-    if model.language is not None:
-        return Costs()
     table = target.memory()
+    if model.language is not None:
+        return Costs(MemoryModel(model, table, priced) if table is not None and table.language is not None else None)
     memory = MemoryModel(model, table, priced) if table is not None else None
     return Costs(memory, LatencyModel(model, kernels) if kernels is not None else None)
 
@@ -66,7 +68,7 @@ def solve_kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Li
         except Infeasible as error:
             if narrow is limits:
                 raise
-            raise _not_found(limits, least) from error
+            raise NotKept(limits, least) from error
         schemes = {name: option.scheme for name, option in solution.chosen.items()}
         found = {name: each.value for name, each in costs.predict(schemes).items() if name in limits.rows}
         excess = {name: value - limits.rows[name] for name, value in found.items() if value > limits.rows[name]}
@@ -74,13 +76,38 @@ def solve_kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Li
             return solution
         least = {name: min(least.get(name, found[name]), found[name]) for name in excess}
         narrow = _narrowed(narrow, {name: need(problem.rows, name, schemes) or 0.0 for name in excess}, excess)
-    raise _not_found(limits, least)
+    raise NotKept(limits, least)
 
 
-def _not_found(limits: Limits, least: dict[Budget, float]) -> BudgetError:
-    """What to say when the sums keep the limits and no plan's prediction does."""
-    said = [f"{n} {shown(n, limits.rows[n])}: the nearest plan needs {raised(n, value)}" for n, value in least.items()]
-    return BudgetError(f"{'; '.join(said)}: raise {' and '.join(least)}")
+class NotKept(BudgetError):
+    """The sums keep the limits, and no plan's prediction does; `least`: what the nearest plan needs, by limit."""
+
+    def __init__(self, limits: Limits, least: Mapping[Budget, float]) -> None:
+        said = [f"{n} {shown(n, limits.rows[n])}: the nearest plan needs {raised(n, value)}" for n, value in least.items()]
+        super().__init__(f"{'; '.join(said)}: raise {' and '.join(least)}")
+        self.least = least
+
+
+def with_context(error: NotKept | Infeasible, limits: Limits, language: Language | None) -> BudgetError:
+    """Return `error`; of a language model that lacks memory, with the most tokens of context that would fit instead."""
+    needed = _memory_needed(error)
+    if language is None or limits.max_memory is None or needed is None or needed <= limits.max_memory:
+        return error
+    tokens = language.context - math.ceil((needed - limits.max_memory) * language.context / language.cache_bytes())
+    if tokens < LEAST:
+        return error
+    instead = f"--context {tokens} instead of {language.context}"
+    if isinstance(error, Infeasible) and isinstance(error.offer, RowsOffer):
+        return Infeasible(replace(error.offer, instead=instead))
+    return BudgetError(f"{error}, or {instead}")
+
+
+def _memory_needed(error: NotKept | Infeasible) -> float | None:
+    """Bytes of memory that the nearest plan needs, where the error says."""
+    if isinstance(error, NotKept):
+        return error.least.get("max_memory")
+    found = [each for each in error.offer.limits if each.name == "max_memory"] if isinstance(error.offer, RowsOffer) else []
+    return found[0].given if found and found[0].given is not None else found[0].alone if found else None
 
 
 def _narrowed(limits: Limits, needed: dict[Budget, float], excess: dict[Budget, float]) -> Limits:

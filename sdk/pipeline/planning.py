@@ -12,7 +12,7 @@ from sdk.errors import BadInput, BudgetError
 from sdk.lowering import Target, accelerator_of
 from sdk.models import Layer, LayerInventory, Model
 from sdk.pipeline.accelerating import accelerator_notes, resolve_target
-from sdk.pipeline.foreseeing import costs_of, foreseen, keep, kernels_of, rows_of, solve_kept
+from sdk.pipeline.foreseeing import NotKept, costs_of, foreseen, keep, kernels_of, rows_of, solve_kept, with_context
 from sdk.pipeline.imported import grid_notes, with_own_grids
 from sdk.pipeline.kept import prices
 from sdk.pipeline.refining import TRIALS, refine
@@ -301,7 +301,10 @@ def _chosen(
     limits, objective = limits_of(request, device, bench.loss)
     with report.stage("solve"):
         aimed = limits if limits.max_loss is None else replace(limits, max_loss=share * limits.max_loss)
-        solution = solve_kept(problem, aimed, costs, lambda narrow: solve_within(problem, narrow, objective, spare))
+        try:
+            solution = solve_kept(problem, aimed, costs, lambda narrow: solve_within(problem, narrow, objective, spare))
+        except (Infeasible, NotKept) as error:
+            raise with_context(error, limits, bench.model.language) from error
     return foreseen(make_plan(facts, problem, solution, limits, objective), costs)
 
 

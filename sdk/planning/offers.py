@@ -29,6 +29,8 @@ class RowsOffer:
     """What is possible where the limits are not."""
 
     limits: tuple[Limit, ...]
+    instead: str = ""
+    """What the user could give way on besides the limits, in words."""
 
     @property
     def binding(self) -> tuple[str, ...]:
@@ -50,6 +52,9 @@ class RowsOffer:
 
     def sentence(self) -> str:
         """Say it in one sentence for a person."""
+        return f"{self._said()}, or {self.instead}" if self.instead else self._said()
+
+    def _said(self) -> str:
         by_name = {each.name: each for each in self.limits}
         hopeless = [each for each in self.limits if each.alone is not None and each.alone > each.value]
         if hopeless:

@@ -1,0 +1,43 @@
+"""The cache of keys and values is part of the memory budget, and a context that fits is offered where this one does not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sdk
+from sdk.errors import BudgetError
+
+
+def _plan(model: Path, context: int, **limits: Any) -> Any:
+    return sdk.plan(str(model), device="pixel8", target="executorch", context=context, **limits)
+
+
+def test_every_token_of_context_costs_its_keys_and_values(llama: Path) -> None:
+    short, long = (_plan(llama, context, uniform="q8").predicted.peak_memory.value for context in (128, 256))
+    layers, kv_heads, head_dim = 2, 2, 16
+    assert long - short == pytest.approx(2 * layers * kv_heads * head_dim * 4 * 128, abs=1e-6 * long)
+
+
+def test_the_longest_context_is_offered_and_holds(llama: Path) -> None:
+    least = _plan(llama, 256, max_memory="50MB")
+    limit = round(least.predicted.peak_memory.value)
+    for _ in range(40):  # down to where no plan fits any more
+        limit -= 20_000
+        try:
+            _plan(llama, 256, max_memory=limit)
+        except BudgetError as error:
+            refused = str(error)
+            break
+    found = re.search(r", or --context (\d+) instead of 256$", refused)
+    assert found is not None and 128 <= int(found[1]) < 256
+    assert _plan(llama, int(found[1]), max_memory=limit).predicted.peak_memory.value <= limit
+
+
+def test_no_context_is_offered_where_none_fits(llama: Path) -> None:
+    with pytest.raises(BudgetError, match="cannot be met") as error:
+        _plan(llama, 256, max_memory="1MB")
+    assert "--context" not in str(error.value)
