@@ -115,7 +115,7 @@ def _lower_within(
                 _tell_of_loss(request, limits.max_loss, parity.loss, plan.predicted.loss, report)
                 return lowered, realised, parity
             refusal = _too_lossy(request.max_loss, parity.loss, plan.predicted.loss)
-            share *= CLOSER * request.max_loss / parity.loss
+            share = CLOSER * min(share, summed(plan) / parity.loss)  # a sum that would grow to max_loss as this one grew
             said = f"the file lost {parity.loss:.3g} where {plan.predicted.loss:.3g} was predicted: planned again for less"
             interaction = parity.loss / max(summed(plan), 1e-12)
         if request.plan is not None or request.uniform is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import signal
@@ -35,6 +36,9 @@ TRIAL_SECONDS = 20
 
 CONTEXT_METHOD = "get_max_context_len"
 """A method that the programs of language models have."""
+
+MMAP_THRESHOLD, LARGE = -3, 4 << 20
+"""glibc's option (`malloc.h`) for the size of a block from which on it is mapped for itself, and the bytes that it is set to."""
 
 _KNOWN: set[str] = set()
 """Digests of files that have been loaded without harm in this process."""
@@ -78,7 +82,7 @@ class TokenPte(PteExecutable):
 
         given = [torch.tensor([list(tokens)], dtype=torch.int64), torch.tensor([position], dtype=torch.int64)]
         try:
-            return self.method.execute(given)[0][0, -1].numpy()
+            return self.method.execute(given)[0][0, -1].numpy().copy()  # a view would hold the whole window's logits
         except RuntimeError as error:
             raise CheckFailed(f"ExecuTorch failed on {len(tokens)} tokens at position {position}: {error}") from error
 
@@ -105,8 +109,17 @@ def open_program(path: Path, version: str | None) -> PteExecutable:
     except (RuntimeError, ValueError, OSError) as error:
         raise CheckFailed(f"{path.name}: ExecuTorch refuses to load it: {error}") from error
     _KNOWN.add(digest)
-    made = TokenPte if CONTEXT_METHOD in program.method_names else PteExecutable
-    return made(f"XNNPACK (executorch {version})", "host", method)
+    if CONTEXT_METHOD not in program.method_names:
+        return PteExecutable(f"XNNPACK (executorch {version})", "host", method)
+    _give_back_large_blocks()
+    return TokenPte(f"XNNPACK (executorch {version})", "host", method)
+
+
+def _give_back_large_blocks() -> None:
+    """Have freed logits, tens of MB a window, given back to the system: glibc else keeps some of them, by chance none or six."""
+    change = getattr(ctypes.CDLL(None), "mallopt", None)
+    if change is not None:
+        change(MMAP_THRESHOLD, LARGE)
 
 
 def _loads_in_copy(path: Path) -> bool:
