@@ -87,7 +87,7 @@ def page() -> None:
         rows.append(row | {"times": f"{times:.1f}" if times is not None else None})
     said = (
         f"At {sum(ratio < 1 for ratio in ratios)} of {len(ratios)} sizes the bundle loses less than the recipe; in the median "
-        f"its loss is {median(ratios):.3f} of the recipe's (worst {max(ratios):.2f})."
+        f"its loss is {median(ratios):.2g} of the recipe's (worst {max(ratios):.2g})."
     ) if ratios else ""  # fmt: skip
     write_page(
         "matched", "At the bytes of the rivals' stock recipes", intro("benchmarks.matched", document),
