@@ -54,8 +54,8 @@ def load_reference(
             f"{reference}: a pickled checkpoint is not a model; write a factory (`file.py:factory`) that loads "
             "it with weights_only=True, or export it to .pt2"
         )
-    if reference.endswith(tuple(OTHERS)):
-        mend = next(each for ending, each in OTHERS.items() if reference.endswith(ending))
+    mend = next((each for ending, each in OTHERS.items() if reference.endswith(ending)), None)
+    if mend is not None:
         raise BadInput(f"model {reference!r} is no PyTorch model; {mend}")
     if reference.endswith(".pt2"):
         return _load_pt2(path, reference, trust)

@@ -7,6 +7,9 @@ from typing import Any
 
 from sdk.schemes import Scheme
 
+LEAST_SCALE = 2.0**-24
+"""Smallest positive float16: no scale is stored as zero."""
+
 SAMPLE = 16
 """Blocks, evenly spread, of which half must show a grid before all are searched."""
 
@@ -78,12 +81,13 @@ def on_levels(flat: Any, scheme: Scheme) -> tuple[Any, Any, Any] | None:
     empty = (blocks == 0).all(1, keepdim=True)
     if not bool((empty | (scale > 0)).all()) or (scheme.bits == 1 and bool((blocks == 0).any())):
         return None
-    scale = torch.where(empty, 2.0**-24, scale * sign)
-    table = torch.tensor([[-1.0, 1.0]]) if scheme.bits == 1 else torch.arange(2.0**scheme.bits).reshape(1, -1)
-    least = -1.0 if scheme.bits <= 2 else float(least_integer(scheme.bits))
-    table = table if scheme.bits == 1 else table + least
+    scale = torch.where(empty, LEAST_SCALE, scale * sign)
     integers = torch.round(blocks / scale)
-    codes = (integers > 0) if scheme.bits == 1 else integers - least
+    if scheme.bits == 1:
+        table, codes = torch.tensor([[-1.0, 1.0]]), integers > 0
+    else:
+        least = -1.0 if scheme.bits == 2 else float(least_integer(scheme.bits))
+        table, codes = torch.arange(2.0**scheme.bits).reshape(1, -1) + least, integers - least
     return codes.to(torch.uint8).reshape(flat.shape), table, scale.reshape(flat.shape[0], -1)
 
 

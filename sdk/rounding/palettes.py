@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sdk.rounding.lattice import LEAST_SCALE
 from sdk.schemes import Scheme
 
 ITERATIONS, SPREADS = 12, (0.5, 0.1, 0.02)
@@ -43,7 +44,7 @@ class Palettes:
 
 def _scale(flat: Any, groups: int) -> Any:
     """Largest magnitude of each channel's `groups` parts; of an all-zero one almost nothing, so that any table will do."""
-    return flat.abs().reshape(flat.shape[0], groups, -1).amax(2).half().float().clamp(min=2.0**-24)
+    return flat.abs().reshape(flat.shape[0], groups, -1).amax(2).half().float().clamp(min=LEAST_SCALE)
 
 
 def _subset(values: Any, costs: Any) -> tuple[Any, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sdk.rounding.grid import Grid
-from sdk.rounding.lattice import lattice_scale, least_integer, on_levels
+from sdk.rounding.lattice import LEAST_SCALE, lattice_scale, least_integer, on_levels
 from sdk.schemes import Scheme
 
 SEARCH = {8: (1.0, 0.97, 0.94, 0.9), 4: tuple(1.0 - 0.045 * i for i in range(12)), 2: tuple(1.0 - 0.06 * i for i in range(13))}
@@ -14,9 +14,6 @@ SEARCH = {8: (1.0, 0.97, 0.94, 0.9), 4: tuple(1.0 - 0.045 * i for i in range(12)
 
 CHUNK = 1 << 16
 """Weights searched at once, so that the working set stays in the processor's cache."""
-
-LEAST_SCALE = 2.0**-24
-"""Smallest positive float16: no scale is stored as zero."""
 
 
 def round_weight(weight: Any, scheme: Scheme, channel_axis: int, importance: Any = None) -> Grid:

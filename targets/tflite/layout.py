@@ -32,10 +32,11 @@ def read_realised(path: Path, sites: Mapping[str, Site]) -> dict[str, Realised]:
     for layer, name in ((layer, name) for layer, site in sites.items() for name in site.split(SEPARATOR)):
         if name not in names:
             raise CheckFailed(f"{path}: layer {layer}: no tensor is called {name!r}")
-    found = {layer: _read(first, site) for layer, site in sites.items()}
+    found = {layer: _read(first, names, site) for layer, site in sites.items()}
     for flat in others:
+        names = _names(flat)
         for layer, site in sites.items():
-            again = _read(flat, site) if set(site.split(SEPARATOR)) <= _names(flat).keys() else found[layer]
+            again = _read(flat, names, site) if set(site.split(SEPARATOR)) <= names.keys() else found[layer]
             if again.scheme != found[layer].scheme:
                 found[layer] = Realised(f"{found[layer].scheme} and {again.scheme}", found[layer].bytes + again.bytes)
     return found
@@ -45,8 +46,7 @@ def _names(flat: Any) -> dict[str, int]:
     return {(tensor.name or b"").decode(errors="replace"): index for index, tensor in enumerate(flat.subgraphs[0].tensors)}
 
 
-def _read(flat: Any, site: Site) -> Realised:
-    names = _names(flat)
+def _read(flat: Any, names: Mapping[str, int], site: Site) -> Realised:
     found = [_realised(flat, names[name]) for name in site.split(SEPARATOR)]
     return Realised(" and ".join(sorted({scheme for scheme, _ in found})), sum(size for _, size in found))
 

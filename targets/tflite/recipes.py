@@ -12,7 +12,7 @@ from typing import Any
 
 from sdk.lowering import Range
 from sdk.rounding import Grid
-from sdk.rounding.round import LEAST_SCALE
+from sdk.rounding.lattice import LEAST_SCALE
 from sdk.schemes import Scheme
 from targets.tflite.match import CHANNEL_AXIS, Place
 
