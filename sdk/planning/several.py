@@ -13,6 +13,8 @@ _SCALE = 1e3
 _NODES = 200_000
 _ATTEMPTS = 25
 _NOISE = 1e-12
+_CORE = 64
+"""Options beyond one a group that the first solution may use: those that raise the relaxation's cost least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,40 +36,61 @@ class Packed:
 def pack_several(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float]) -> Packed | None:
     """Return the packing of least cost whose weights are within all `budgets`, or None when there is none.
 
-    No sum of weights, correctly rounded, exceeds its budget. The relaxation bounds the cost from below; a first coarse
-    solution bounds it from above, and the options that no better packing can use are left out of the second, which counts
-    in units of what lies between.
+    No sum of weights, correctly rounded, exceeds its budget. The relaxation bounds the cost from below, and says by how much
+    each option raises that bound. A first solution over the options that raise it least (or over all, where these hold none)
+    bounds the cost from above; no better packing uses an option that raises the bound above it (Balas and Zemel, 1980). Unless
+    those were all there already, a second solution is over these, in units of what lies between the bounds.
     """
-    kept = [_undominated(group) for group in groups]
+    kept = _undominated(groups)
     core = _Core([[group[i] for i in left] for group, left in zip(groups, kept, strict=True)], budgets)
     relaxed = core.relaxed()
     if relaxed is None:
         return None
-    coarse, _ = core.solve(core.costs, core.span)
-    if coarse is None:
+    reach = relaxed.reach(len(groups) + _CORE)
+    picks, unproved = core.solve(relaxed, reach) if reach else (None, 0.0)
+    if picks is None:
+        picks, unproved = core.solve(relaxed, math.inf)
+    if picks is None:
         return None
-    value, least, reduced = core.cost(coarse), *relaxed
-    gap = max(value - least, 0.0)
-    picks, unproved = coarse, 0.0
-    if gap > _NOISE * max(value, core.span):
-        fine, unproved = core.solve(reduced, gap / _SCALE, most=gap)
-        picks = fine if fine is not None and core.cost(fine) < value else coarse
+    value = core.cost(picks)
+    gap = max(value - relaxed.bound, 0.0)
+    if gap > _NOISE * max(value, core.span) and (unproved or not reach / _SCALE <= gap <= reach):
+        fine, unproved = core.solve(relaxed, gap)
+        picks = fine if fine is not None and core.cost(fine) < value else picks
     return Packed(tuple(left[pick] for left, pick in zip(kept, picks, strict=True)), unproved)
 
 
-def _undominated(group: Sequence[Weighed]) -> list[int]:
-    """Indices of the options that no other one matches or beats in cost and every weight; of equals the first."""
-    found = []
-    for index, one in enumerate(group):
-        mine = (one.cost, *one.weights)
-        beaten = any(
-            all(a <= b for a, b in zip((other.cost, *other.weights), mine, strict=True))
-            and ((other.cost, *other.weights) != mine or place < index)
-            for place, other in enumerate(group) if place != index
-        )  # fmt: skip
-        if not beaten:
-            found.append(index)
-    return found
+def _undominated(groups: Sequence[Sequence[Weighed]]) -> list[list[int]]:
+    """Indices of each group's options that no other one matches or beats in cost and every weight; of equals the first."""
+    import numpy as np
+
+    longest = max(map(len, groups), default=0)
+    axes = 1 + len(groups[0][0].weights) if groups else 0
+    table = np.full((axes, len(groups), longest), np.inf)
+    for number, group in enumerate(groups):
+        table[:, number, : len(group)] = np.array([(option.cost, *option.weights) for option in group]).T
+    no_more = np.ones((len(groups), longest, longest), dtype=bool)  # of option [group, one] than of [group, other]
+    for axis in table:
+        no_more &= axis[:, :, None] <= axis[:, None, :]
+    earlier = np.arange(longest)[:, None] < np.arange(longest)
+    beaten: Any = (no_more & (~no_more.swapaxes(1, 2) | earlier)).any(axis=1)
+    return [[index for index in range(len(group)) if not beaten[number, index]] for number, group in enumerate(groups)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Relaxed:
+    """The least cost with options in parts, the price of each row's unit, and by how much each option raises that cost."""
+
+    bound: float
+    prices: Any
+    raises: Any
+
+    def reach(self, count: int) -> float:
+        """By how much the `count` options that raise it least do so at most."""
+        import numpy as np
+
+        place = min(len(self.raises), count) - 1
+        return float(np.partition(self.raises, place)[place]) if place >= 0 else 0.0
 
 
 class _Core:
@@ -78,9 +101,11 @@ class _Core:
 
     def __init__(self, groups: Sequence[Sequence[Weighed]], budgets: Sequence[float]) -> None:
         import numpy as np
+        from scipy.sparse import csc_array
 
         self.groups, self.budgets = groups, budgets
-        self.owner = [number for number, group in enumerate(groups) for _ in group]
+        self.owner = np.array([number for number, group in enumerate(groups) for _ in group], dtype=int)
+        self.one_each = csc_array((np.ones(len(self.owner)), (self.owner, np.arange(len(self.owner)))))
         self.index = [index for group in groups for index in range(len(group))]
         least = [min(option.cost for option in group) for group in groups]
         self.base = math.fsum(least)
@@ -102,18 +127,17 @@ class _Core:
         chosen = (group[pick].cost for group, pick in zip(self.groups, picks, strict=True))
         return math.fsum((-self.base, *chosen))
 
-    def relaxed(self) -> tuple[float, Any] | None:
-        """The least cost with options in parts, and by how much each option raises it; None when nothing fits."""
+    def relaxed(self) -> _Relaxed | None:
+        """The relaxation; None when nothing fits."""
         import numpy as np
         from scipy.optimize import linprog
 
         if any(room < 0 for room in self.room):
             return None
-        rows, ones = self._matrix()
         with hushed():
             answer = linprog(
-                self.costs / self.span, A_ub=rows if self.rows else None, b_ub=self.room if self.rows else None,
-                A_eq=ones, b_eq=np.ones(len(self.groups)), bounds=(0, None), method="highs",
+                self.costs / self.span, A_ub=np.array(self.rows) if self.rows else None, b_ub=self.room if self.rows else None,
+                A_eq=self.one_each, b_eq=np.ones(len(self.groups)), bounds=(0, None), method="highs",
             )  # fmt: skip
         if answer.status != 0:
             return None
@@ -123,48 +147,50 @@ class _Core:
         least = np.full(len(self.groups), np.inf)
         np.minimum.at(least, self.owner, priced)
         bound = math.fsum((*least, *(-p * room for p, room in zip(prices, self.room, strict=True))))
-        return bound, priced - least[self.owner]
+        return _Relaxed(bound, prices, priced - least[self.owner])
 
-    def solve(self, costs: Any, unit: float, most: float = math.inf) -> tuple[list[int] | None, float]:
-        """Return the best packing counted in `unit`, over options of cost up to `most`, and the gap not excluded."""
+    def solve(self, relaxed: _Relaxed, most: float) -> tuple[list[int] | None, float]:
+        """Return the best packing over the options that raise the bound by up to `most`, and the gap not excluded."""
         for _ in range(_ATTEMPTS):
-            picks, gap = self._once(costs, unit, most)
+            picks, gap = self._once(relaxed, most)
             if picks is None or self._fits(picks):
                 return picks, gap
             self.cuts.append([k for k, (n, i) in enumerate(zip(self.owner, self.index, strict=True)) if picks[n] == i])
-        return None, unit * _SCALE
+        return None, min(most, self.span)
 
-    def _once(self, costs: Any, unit: float, most: float) -> tuple[list[int] | None, float]:
+    def _once(self, relaxed: _Relaxed, most: float) -> tuple[list[int] | None, float]:
+        """Solve once; the picks may exceed a budget by what the solver tolerates.
+
+        Costs and weights are differences from each group's option that does not raise the bound, in thousandths of `most`,
+        weights by their price: what the solver tolerates is then as little in cost.
+        """
         import numpy as np
         from scipy.optimize import Bounds, LinearConstraint, milp
 
-        rows, ones = self._matrix()
-        bounds = [LinearConstraint(ones, 1, 1)] + ([LinearConstraint(rows, -np.inf, self.room)] if self.rows else [])
+        unit = min(most, self.span) / _SCALE
+        left = np.flatnonzero(relaxed.raises <= most * (1 + 1e-9))
+        order = np.lexsort((relaxed.raises, self.owner))
+        base = order[np.unique(self.owner[order], return_index=True)[1]]
+        bounds = [LinearConstraint(self.one_each[:, left], 1, 1)]
+        for row, room, price in zip(self.rows, self.room, relaxed.prices, strict=True):
+            scale = max(float(price) / unit, 1.0)
+            free = math.fsum((room, *(-row[base])))
+            bounds.append(LinearConstraint(scale * (row - row[base][self.owner])[left], -np.inf, scale * free))
         for cut in self.cuts:
-            row = np.zeros(len(costs))
-            row[cut] = 1.0
-            bounds.append(LinearConstraint(row, 0, len(self.groups) - 1))
+            bounds.append(LinearConstraint(np.isin(left, cut).astype(float), 0, len(self.groups) - 1))
+        costs = (self.costs - self.costs[base][self.owner])[left] / unit
+        options = {"mip_rel_gap": 0.0, "node_limit": _NODES}
         with hushed():
-            answer = milp(
-                np.minimum(costs, 2 * self.span) / unit, constraints=bounds, integrality=np.ones(len(costs)),
-                bounds=Bounds(0, np.where(costs <= most * (1 + 1e-9), 1.0, 0.0)),
-                options={"mip_rel_gap": 0.0, "node_limit": _NODES},
-            )  # fmt: skip
+            answer = milp(costs, constraints=bounds, integrality=np.ones(len(left)), bounds=Bounds(0, 1), options=options)
         if answer.x is None:
             return None, 0.0 if answer.status == 2 else unit * _SCALE
         picks, share = [0] * len(self.groups), [-1.0] * len(self.groups)
-        for number, index, part in zip(self.owner, self.index, answer.x, strict=True):
+        for column, part in zip(left, answer.x, strict=True):
+            number = self.owner[column]
             if part > share[number]:
-                picks[number], share[number] = index, part
+                picks[number], share[number] = self.index[column], part
         return picks, 0.0 if answer.status == 0 else unit * _SCALE
 
     def _fits(self, picks: Sequence[int]) -> bool:
         chosen = [group[pick] for group, pick in zip(self.groups, picks, strict=True)]
         return all(math.fsum(o.weights[axis] for o in chosen) <= budget for axis, budget in enumerate(self.budgets))
-
-    def _matrix(self) -> tuple[Any, Any]:
-        import numpy as np
-        from scipy.sparse import csr_array
-
-        ones = csr_array((np.ones(len(self.owner)), (self.owner, range(len(self.owner)))))
-        return (np.array(self.rows) if self.rows else None), ones

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from sdk.errors import BadInput
 from sdk.planning import Choices, Infeasible, Limits, Option, Problem, Row, need, solve
+from sdk.planning.knapsack import pack
+from sdk.planning.several import Weighed, pack_several
 
 SCHEMES = ("int4_g32", "int8_channel", "fp16", "fp32")
 
@@ -95,3 +98,19 @@ def test_a_budget_that_nothing_predicts_is_refused() -> None:
     problem = Problem(0, (Choices("fc", "linear", (Option("fp32", 8, 0.0),)),))
     with pytest.raises(BadInput, match="max_latency: nothing predicts it"):
         solve(problem, Limits(max_latency=1.0))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_knapsacks_agree_where_losses_differ_by_magnitudes(seed: int) -> None:
+    numbers = random.Random(seed)
+    groups = []
+    for _ in range(120):
+        size, weight = numbers.randrange(10_000, 4_000_000), numbers.lognormvariate(0, 2)
+        bits = sorted(numbers.uniform(1, 16) for _ in range(8))
+        groups.append([(weight * 4.0**-b, float(int(size * b / 8))) for b in bits])
+    budget = sum(0.7 * group[0][1] + 0.3 * group[-1][1] for group in groups)
+    several = pack_several([[Weighed(value, (size,)) for value, size in group] for group in groups], [budget])
+    one = pack(groups, budget)
+    assert several is not None and one is not None and several.gap == one.gap == 0
+    losses = [sum(group[pick][0] for group, pick in zip(groups, found.picks, strict=True)) for found in (several, one)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
