@@ -77,6 +77,13 @@ DEPTHWISE: dict[str, list[dict[str, Any]]] = {
     "executorch": [{"scheme": "fp32", "packed": 4.0, "scale": 4}, {"scheme": "int8_channel_static", "packed": 1.0, "scale": 36}],
 }  # fmt: skip
 """Rows of depthwise layers, whose weights are too few to be measured: as XNNPACK packs floats and integers (`packing.cc`)."""
+LINEAR: dict[str, list[dict[str, Any]]] = {"tflite": [], "executorch": [
+    {"scheme": "int4_channel_dynamic", "packed": 0.5, "scale": 12},
+    {"scheme": "int8_channel_dynamic", "packed": 1.0, "scale": 12},
+    *({"scheme": f"int4_g{group}_dynamic", "packed": 0.5, "scale": 2, "channel": 8} for group in (32, 64, 128, 256)),
+]}
+"""Rows of linears with dynamic activations, exact: per channel a bias, the sum of the codes and a scale, or 16-bit scales of
+groups (what XNNPACK asked of the allocator for heads of language models)."""
 UNPACKED = {"fp32": 0.0, "fp16": 2.0}
 """Bytes per weight (1 for integers) that LiteRT unpacks to before it makes floats of them at the first run (`dequantize.h`)."""
 PLAIN = (
@@ -116,9 +123,10 @@ def fit(name: str, folder: Path, only: str | None) -> None:
         "operators": RULES[name], "error": [-0.1, 0.1], "copies": [],
     }  # fmt: skip
     for case in layers.HEAVY:
+        known = {each["scheme"]: each for each in LINEAR[name]} if case == "linear" else {}
         for row in heavy_rows(case, name, runtime, folder, shared):
             print(case, row, file=sys.stderr, flush=True)
-            table["copies"].append(row)
+            table["copies"].append({"kinds": row["kinds"], **known.get(row["scheme"], row)})
     table["copies"] += [{"kinds": ["depthwise"], **row} for row in DEPTHWISE[name]]
     path.write_text(_yaml(table))
 

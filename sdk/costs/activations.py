@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sdk.models import Model
@@ -126,9 +127,12 @@ def outside_steps(found: Activations, layers: Collection[str], kinds: Collection
     return steps | set(sorted(found.masked)[:1]) if first else steps
 
 
-def activations(model: Model) -> Activations:
-    """Return the activations of one inference at the model's example shapes."""
-    return _Reading(model).result()
+def activations(model: Model, working: Mapping[str, float] = MappingProxyType({})) -> Activations:
+    """Return the activations of one inference at the model's example shapes.
+
+    `working`: operator → further tensors of its output's size that live while it runs, instead of what is known of it here.
+    """
+    return _Reading(model, working).result()
 
 
 def computed(model: Model) -> list[Any]:
@@ -152,8 +156,8 @@ def is_fused(node: Any, layers: Collection[str]) -> bool:
 class _Reading:
     """One pass over the graph: aliases first, then lifetimes."""
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, model: Model, working: Mapping[str, float] = MappingProxyType({})) -> None:
+        self.model, self.working = model, working
         self.nodes = {node.name: node for node in model.program.graph.nodes}
         self.of_layer = {name: layer.name for layer in model.inventory.layers for name in layer.fused}
         self.ends = {layer.fused[0]: layer.fused[-1] for layer in model.inventory.layers}
@@ -173,7 +177,7 @@ class _Reading:
         return Activations(
             tuple(self._tensor(name, uses, place, out, len(steps)) for name, uses in self._uses(place, fed).items()),
             tuple(self.of_layer.get(node.name) for node in steps), tuple(map(named, steps)),
-            tuple(int(_scratch(node) * _bytes(node)) for node in steps),
+            tuple(int(self.working.get(_kind(node), _scratch(node)) * _bytes(node)) for node in steps),
             tuple(map(_padded, steps)), indirect,
             operators=sum(map(self._operators, steps)), pointers=sum(indirect), outputs=sum(map(_bytes, self._outputs())),
             masked=frozenset(step for step, node in enumerate(steps) if _masked(node)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sdk.costs.activations import Activations, activations, outside_steps
 from sdk.costs.arenas import arenas, worst
@@ -74,7 +74,12 @@ class MemoryModel:
     def __init__(self, model: Model, table: MemoryTable, prices: Prices) -> None:
         self.table, self.prices = table, prices
         self.layers = {layer.name: layer for layer in model.inventory.layers}
-        self.found: Activations = activations(model)
+        spoken = table.language if model.language is not None else None
+        if spoken is not None:
+            outside = tuple(kind for kind in table.operators.outside if kind not in spoken.inside)
+            self.table = replace(table, returned=spoken.returned, operators=replace(table.operators, outside=outside))
+        self.found: Activations = activations(model, spoken.working if spoken is not None else {})
+        self._spoken = spoken.code if spoken is not None else 0
         self._copies = {(kind, row.scheme): row for row in table.copies for kind in row.kinds}
         self._lookups = {layer.name: _lookups(model, layer) for layer in model.inventory.layers if layer.kind == "embedding"}
         self._steps = {layer.name: time_steps(model, layer) for layer in model.inventory.layers if layer.kind in ("lstm", "gru")}
@@ -86,7 +91,6 @@ class MemoryModel:
             if layer is not None and count
         }
         self._cache = model.language.cache_bytes() if model.language is not None else 0
-        self._returned = table.returned if model.language is None else table.language or table.returned
         self._convolves = any(layer.kind.startswith(("conv", "depthwise")) for layer in model.inventory.layers)
 
     def parts(self, schemes: Mapping[str, str]) -> Parts:
@@ -106,7 +110,7 @@ class MemoryModel:
             file=self._loaded(named), kept=self.prices.base + sum(self.kept(layer, scheme) for layer, scheme in layers),
             packed=self._with_slack(sum(self.packed(layer, scheme) for layer, scheme in layers)), passing=self._rise(inside),
             activations=self._with_slack(
-                self.arena(named) + left + max(working, self._rise(outside)) + self._returned * self.found.outputs
+                self.arena(named) + left + max(working, self._rise(outside)) + self.table.returned * self.found.outputs
             ),
             runtime=code + self._private() + operators - spared, code=code, running=running, cache=self._cache,
         )  # fmt: skip
@@ -164,7 +168,8 @@ class MemoryModel:
         stepped += row.step * self._steps.get(layer.name, 0)
         readers = 1 if layer.kind == "embedding" else layer.uses
         spared = TURNED if row.scratch == "contraction" and layer.name in self._dilated else 0
-        return readers * round((row.packed - spared) * layer.parameters + stepped + row.scale * scales)
+        channels = row.channel * layer.shape[layer.channel_axis]
+        return readers * round((row.packed - spared) * layer.parameters + stepped + row.scale * scales + channels)
 
     def passing(self, layer: Layer, scheme: Scheme) -> int:
         """Private bytes that exist while the layer is prepared only."""
@@ -193,7 +198,7 @@ class MemoryModel:
         base = float(self._code() + self._private() + self.prices.base + self._cache)
         found = [(moment, base, amounts) for moment, amounts in self._loading(choices, weights)]
         base += self.table.code.running + self._touched(self._outside({}))
-        base += self._with_slack(self._returned * self.found.outputs)
+        base += self._with_slack(self.table.returned * self.found.outputs)
         for step, held, savings in worst(self.found, self._outside({}), STEPS, self.table.operators):
             running = {
                 name: {s: packed + kept - self._saved(s, savings.get(name, 0.0)) for s, (packed, _, kept) in each.items()}
@@ -237,7 +242,7 @@ class MemoryModel:
     def _touched(self, outside: frozenset[int]) -> int:
         """Bytes of code of the operators that the accelerated parts leave out."""
         kinds = {self.found.kinds[step] for step in outside} | ({"masked_attention"} if outside & self.found.masked else set())
-        return sum(size for kind, size in self.table.code.operators.items() if kind in kinds)
+        return self._spoken + sum(size for kind, size in self.table.code.operators.items() if kind in kinds)
 
     def _private(self) -> int:
         return self.table.fixed + self.table.operator * self.found.operators + round(self.table.indirection * self.found.pointers)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from sdk.devices import Kernels
-from sdk.lowering.types import Code, Copies, MemoryTable, Operators, ReferenceKernels
+from sdk.lowering.types import Code, Copies, MemoryTable, Operators, ReferenceKernels, Speaking
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -37,4 +37,6 @@ def memory_table(package: str) -> MemoryTable | None:
     plain: dict[str, Any] = {name: found if isinstance(found, bool) else tuple(found) for name, found in kinds.items()}
     operators = Operators(**plain)
     code, error = Code(**data.pop("code")), tuple(data.pop("error"))
-    return MemoryTable(code=code, operators=operators, error=error, copies=copies, **data)
+    spoken: dict[str, Any] | None = data.pop("language", None)
+    language = Speaking(inside=tuple(spoken.pop("inside")), **spoken) if spoken is not None else None
+    return MemoryTable(code=code, operators=operators, error=error, copies=copies, language=language, **data)

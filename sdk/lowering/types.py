@@ -37,7 +37,8 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """What a runtime holds of a weight besides its file: private bytes per weight, and per channel or group scale.
+    """What a runtime holds of a weight besides its file: private bytes per weight, per channel or group scale (`scale`), and per
+    channel beside group scales (`channel`).
 
     `packed` stays as long as the artifact is loaded; `passing` exists while the layer is prepared, one after the other.
     `outside`: the layer is computed by the runtime's own kernels, outside of the accelerated parts; `scratch` names what such a
@@ -50,6 +51,7 @@ class Copies:
     scheme: str
     packed: float
     scale: float = 0.0
+    channel: float = 0.0
     passing: float = 0.0
     scratch: str = ""
     outside: bool = False
@@ -98,15 +100,30 @@ class Operators:
 
 
 @dataclass(frozen=True, slots=True)
+class Speaking:
+    """What differs for a language model, whose graph is rewritten for a cache.
+
+    `returned`: copies of its logits that the caller holds; `inside`: operators that are written as others, which accelerated
+    parts take; `working`: operator → further tensors of its output's size that live while it runs; `code`: bytes of code that
+    attention over a cache touches.
+    """
+
+    returned: int
+    inside: tuple[str, ...]
+    working: Mapping[str, float]
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryTable:
     """What a runtime needs in memory, measured (`origin` says where and how); bytes.
 
     `fixed` and `operator`: private bytes of every artifact and of each operator; `indirection`: per entry of the pointer
     tables of convolutions; `slack`: the share of private bytes that is added for what an allocator does not give back, chosen
     so that a prediction is rarely too low. `freed`: an accelerated part's pages of the file are given back once its weights are
-    packed. `returned`: copies of the outputs that the caller holds while it measures; `language`: the same of a language model's
-    logits, None where language models were not measured. `error`: relative differences (measured / predicted - 1) of which nine
-    in ten of the validation's cases lay inside.
+    packed. `returned`: copies of the outputs that the caller holds while it measures; `language`: what differs for language
+    models, None where they were not measured. `error`: relative differences (measured / predicted - 1) of which nine in ten of
+    the validation's cases lay inside.
     """
 
     origin: str
@@ -120,7 +137,7 @@ class MemoryTable:
     operators: Operators
     error: tuple[float, float]
     copies: tuple[Copies, ...]
-    language: int | None = None
+    language: Speaking | None = None
 
 
 @dataclass(frozen=True, slots=True)

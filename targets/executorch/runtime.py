@@ -37,8 +37,9 @@ TRIAL_SECONDS = 20
 CONTEXT_METHOD = "get_max_context_len"
 """A method that the programs of language models have."""
 
-MMAP_THRESHOLD, LARGE = -3, 4 << 20
-"""glibc's option (`malloc.h`) for the size of a block from which on it is mapped for itself, and the bytes that it is set to."""
+MMAP_THRESHOLD, TRIM_THRESHOLD, LARGE = -3, -1, 4 << 20
+"""glibc's options (`malloc.h`) for the size of a block from which on it is mapped for itself, and for the free end of the heap
+that is given back; the bytes that both are set to."""
 
 _KNOWN: set[str] = set()
 """Digests of files that have been loaded without harm in this process."""
@@ -100,26 +101,34 @@ def open_program(path: Path, version: str | None) -> PteExecutable:
     from executorch.kernels import quantized  # noqa: F401  (registers the quantized operators)
     from executorch.runtime import Runtime
 
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest not in _KNOWN and not _loads_in_copy(path):
         _load_apart(path)
     try:
         program = Runtime.get().load_program(str(path))
+        speaks = CONTEXT_METHOD in program.method_names
+        if speaks:
+            _give_back_large_blocks()
         method = program.load_method("forward")
     except (RuntimeError, ValueError, OSError) as error:
         raise CheckFailed(f"{path.name}: ExecuTorch refuses to load it: {error}") from error
     _KNOWN.add(digest)
-    if CONTEXT_METHOD not in program.method_names:
-        return PteExecutable(f"XNNPACK (executorch {version})", "host", method)
-    _give_back_large_blocks()
-    return TokenPte(f"XNNPACK (executorch {version})", "host", method)
+    kind = TokenPte if speaks else PteExecutable
+    return kind(f"XNNPACK (executorch {version})", "host", method)
 
 
 def _give_back_large_blocks() -> None:
-    """Have freed logits, tens of MB a window, given back to the system: glibc else keeps some of them, by chance none or six."""
-    change = getattr(ctypes.CDLL(None), "mallopt", None)
+    """Have freed blocks of tens of MB given back to the system: the bytes of the file that were checked, the logits of a window.
+
+    glibc else keeps as many as the largest one that it ever freed: of the logits by chance none or six.
+    """
+    library = ctypes.CDLL(None)
+    change = getattr(library, "mallopt", None)
     if change is not None:
         change(MMAP_THRESHOLD, LARGE)
+        change(TRIM_THRESHOLD, LARGE)
+        library.malloc_trim(0)
 
 
 def _loads_in_copy(path: Path) -> bool:
