@@ -19,7 +19,7 @@ def _plan(model: Path, context: int, **limits: Any) -> Any:
 def test_every_token_of_context_costs_its_keys_and_values(llama: Path) -> None:
     short, long = (_plan(llama, context, uniform="q8").predicted.peak_memory.value for context in (128, 256))
     layers, kv_heads, head_dim = 2, 2, 16
-    assert long - short == pytest.approx(2 * layers * kv_heads * head_dim * 4 * 128, abs=1e-6 * long)
+    assert long - short == pytest.approx(2 * layers * kv_heads * head_dim * 4 * 128, abs=1e-5 * long)  # both have six digits
 
 
 def test_the_longest_context_is_offered_and_holds(llama: Path) -> None:
