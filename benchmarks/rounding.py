@@ -73,7 +73,7 @@ def pair(case: str, target: str, max_size: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / runtime.artifact
         runtime.lower(quantized, path, planned.min_os, lambda _: None)
-        whole = compare(quantized, runtime.open(path), runtime.reference, bench.samples, planned.plan.loss)
+        whole = compare(bench.model, quantized, runtime.open(path), runtime.reference, bench.samples, planned.plan.loss)
     layers = alone(quantized, runtime, bench.samples.inputs[0])
     worst = max(layers, key=lambda name: layers[name][0])
     values = sum(count for _, _, count in layers.values())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sdk.models.inventory import LayerInventory
@@ -41,6 +42,21 @@ class Model:
     example: tuple[Any, ...] = field(repr=False)
     digest: str
     language: Language | None = None
+
+    def with_parameters(self, values: Mapping[str, Any]) -> Model:
+        """Return the model with other values of the parameters named, and a digest that says so."""
+        import copy
+        import hashlib
+
+        import torch
+
+        digest = hashlib.sha256(self.digest.encode())
+        for name, value in sorted(values.items()):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode() + value.contiguous().numpy().tobytes())
+        program = copy.copy(self.program)
+        own = {name: torch.nn.Parameter(value, program.state_dict[name].requires_grad) for name, value in values.items()}
+        program._state_dict = {**program.state_dict, **own}
+        return replace(self, program=program, digest=digest.hexdigest())
 
     def module(self) -> Any:
         """Return a fresh `torch.fx.GraphModule` of the program with its own copy of the parameters.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -50,7 +50,7 @@ class Lowered:
         made = quantized_by(self.plan, self.planned.workbench, self.report)
         if self.planned.recovered is None:
             return made
-        return replace(made, grids=read_recovery(self.planned.recovered, made).grids)
+        return read_recovery(self.planned.recovered, made).applied(made)
 
     @cached_property
     def executable(self) -> Executable:
@@ -147,8 +147,9 @@ def verify(lowered: Lowered) -> tuple[dict[str, Realised], Parity]:
 
 def _execute(lowered: Lowered) -> Parity:
     samples = lowered.planned.workbench.samples
-    parity = compare(lowered.quantized, lowered.executable, lowered.planned.target.reference, samples, lowered.plan.loss)
-    outputs = run_artifact(lowered.planned.model, lowered.executable, samples.inputs[0])
+    model, target = lowered.planned.model, lowered.planned.target
+    parity = compare(model, lowered.quantized, lowered.executable, target.reference, samples, lowered.plan.loss)
+    outputs = run_artifact(model, lowered.executable, samples.inputs[0])
     write_reference(lowered.folder / REFERENCE, [t.numpy() for t in samples.inputs[0]], [t.numpy() for t in outputs])
     return parity
 

@@ -1,4 +1,4 @@
-"""The file that recovery writes: the grids of one model under one plan, in safetensors with what they belong to."""
+"""The file that recovery writes: what one model stores under one plan, in safetensors with what it belongs to."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from sdk.recovery.train import Recovered
 from sdk.rounding import Grid, exact_scale, least_integer
 
 _HEADER = "snugfit_recovery"
-_PARTS = ("codes", "scale", "table")
+_PARTS = ("codes", "scale", "table", "value")
+_FLOAT = "float|"
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Trained grids by layer, and where they come from.
+    """Trained grids by layer, trained `floats` by parameter (biases and norms), and where they come from.
 
     `model` and `data` are digests of the float model and of the training samples, `schemes` the plan's; `before` and
     `after` the mean `loss` on the `held_out` samples that training never saw.
@@ -35,6 +36,11 @@ class Recovery:
     before: float
     after: float
     grids: Mapping[str, tuple[Grid, ...]] = field(repr=False, default_factory=dict)
+    floats: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+    def applied(self, quantized: Quantized) -> Quantized:
+        """Return `quantized` with what was trained."""
+        return replace(quantized, model=quantized.model.with_parameters(self.floats), grids=self.grids)
 
 
 def recovery_bytes(found: Recovered, quantized: Quantized, loss: str, data: str, samples: int, steps: int) -> bytes:
@@ -46,12 +52,12 @@ def recovery_bytes(found: Recovered, quantized: Quantized, loss: str, data: str,
         quantized.model.digest, dict(sorted(schemes.items())), loss, data, samples, steps,
         found.held_out, found.before, found.after,
     )
-    tensors: dict[str, Any] = {}
+    tensors: dict[str, Any] = {f"{_FLOAT}{name}": value.contiguous() for name, value in found.floats.items()}
     for layer, grids in found.grids.items():
         for index, grid in enumerate(grids):
             parts = {part: getattr(grid, part) for part in _PARTS}
             tensors |= {f"{layer}|{index}|{part}": value.contiguous() for part, value in parts.items() if value is not None}
-    said = {name: value for name, value in asdict(whole).items() if name != "grids"}
+    said = {name: value for name, value in asdict(whole).items() if name not in ("grids", "floats")}
     return bytes(save(tensors, metadata={_HEADER: json.dumps(said, sort_keys=True)}))
 
 
@@ -93,7 +99,20 @@ def read_recovery(path: Path, quantized: Quantized, option: str = "--recovered")
         layer: tuple(_filled(grid, tensors, f"{layer}|{index}", where) for index, grid in enumerate(each))
         for layer, each in quantized.grids.items()
     }
-    return replace(found, grids=grids)
+    return replace(found, grids=grids, floats=_floats(tensors, quantized, where))
+
+
+def _floats(tensors: Mapping[str, Any], quantized: Quantized, where: str) -> dict[str, Any]:
+    """The file's parameters in floating point; BadInput when they are not the model's."""
+    import torch
+
+    found = {name.removeprefix(_FLOAT): value for name, value in tensors.items() if name.startswith(_FLOAT)}
+    known = {name: value for name, value in quantized.model.module().named_parameters() if name in found}
+    for name, value in found.items():
+        own = known.get(name)
+        if own is None or own.shape != value.shape or own.dtype != value.dtype or not bool(torch.isfinite(value).all()):
+            raise BadInput(f"{where}: {name}: is no parameter of this model, or not finite: run `sdk recover` again")
+    return found
 
 
 def _filled(grid: Grid, tensors: Mapping[str, Any], name: str, where: str) -> Grid:
@@ -120,7 +139,14 @@ def _storable(grid: Grid) -> bool:
         exact = torch.equal(grid.scale, exact_scale(grid.scale, scheme.granularity == "group"))
         return bool(exact and least_integer(scheme.bits) <= int(grid.codes.min()) and int(grid.codes.max()) <= most)
     if scheme.format == "lut":
-        finite = bool(torch.isfinite(grid.table).all()) and bool((grid.table.diff(dim=1) >= 0).all())
-        exact = torch.equal(grid.table, grid.table.half().float())
-        return bool(finite and exact and int(grid.codes.max()) < 2**scheme.bits)
-    return True
+        ascending = bool((grid.table.diff(dim=1) >= 0).all())
+        scales = grid.scale is None or _halves(grid.scale)
+        return bool(_halves(grid.table) and scales and ascending and int(grid.codes.max()) < 2**scheme.bits)
+    return _halves(grid.value) if scheme.bits == 16 else bool(torch.isfinite(grid.value).all())
+
+
+def _halves(value: Any) -> bool:
+    """Whether float16 holds the values exactly."""
+    import torch
+
+    return bool(torch.isfinite(value).all()) and torch.equal(value, value.half().float())

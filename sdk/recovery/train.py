@@ -1,25 +1,39 @@
-"""Trains a quantized model towards the float model's outputs and keeps the best of what it sees on samples held out."""
+"""Trains a quantized model towards the float model and keeps the best of what it sees on samples held out."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sdk.errors import BadInput
 from sdk.lowering import Quantized
 from sdk.models.samples import Samples
-from sdk.recovery.student import student
+from sdk.recovery.descent import Descent
+from sdk.recovery.distil import Distillation
 from sdk.recovery.trainable import Trainable, trainable
 from sdk.rounding import Grid
-from sdk.sensitivity import divergence
+from sdk.schemes import scheme_named
 
-STEPS, BATCH = 300, 8
-"""Optimizer steps by default, and samples in each."""
+STEPS, BATCH, WINDOWS = 300, 8, 2
+"""Optimizer steps by default, and samples in each; windows of a language model, each of which has many outputs."""
 
-LATENT_RATE, STEP_RATE = 0.02, 0.002
-"""Learning rates at the start, in quantization steps per step, for the values behind the codes and for scales and tables."""
+RATES = (0.001, 0.0003)
+"""Learning rates, of what lies behind codes and of scales, tables and floats (units: see `Trainable`), at pace 1."""
+
+PACE, FASTEST = 0.03, 30.0
+"""What the first step, at the full pace, moves the quantized model's outputs by: loss against itself, as a share of the loss.
+
+In deep models so many parameters move together that no rate suits all; this is what a trust region holds (Schulman et al. 2015).
+Small ones hardly notice a step, and more than the second, times RATES, would pass over codes.
+"""
+
+BEFORE, PROBES = 4, 8
+"""Batches whose gradients are gathered before the first step, and held-out samples that the pace is measured on."""
+
+WARM = 0.1
+"""Share of the steps in which the rates rise to that."""
 
 EVERY = 25
 """Steps between two looks at the samples held out; a state is kept then too."""
@@ -33,9 +47,13 @@ State = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """`grids`: layer → grids with the least loss; `before`, `after`: mean loss on the `held_out` last samples."""
+    """What had the least loss: `grids` by layer, and `floats`, parameters that no layer of the plan has, by name.
+
+    `before`, `after`: mean loss on the `held_out` last samples.
+    """
 
     grids: Mapping[str, tuple[Grid, ...]] = field(repr=False)
+    floats: Mapping[str, Any] = field(repr=False)
     before: float
     after: float
     held_out: int
@@ -48,17 +66,17 @@ def recover(
     resume: State | None = None, keep: Callable[[State], None] = lambda state: None,
     tick: Callable[[float], None] = lambda loss: None,
 ) -> Recovered:
-    """Train codes, scales and tables of `quantized` for `steps` steps of Adam with a cosine schedule.
+    """Train everything that the plan stores for `steps` steps with a cosine schedule.
 
-    The last eighth of `samples` (at least 4) is held out: it picks the state that is returned. `keep` is handed a state
-    now and then, from which `resume` goes on to the very same result. BadInput with too few samples or nothing to train.
+    The last eighth of `samples` (at least 4, at most 64) is held out: it picks the state that is returned. `keep` is handed
+    a state now and then, from which `resume` goes on to the very same result. BadInput with too few samples or nothing to train.
     """
     if len(samples) < LEAST:
         raise BadInput(f"--data: {len(samples)} samples are too few to train on: give at least {LEAST}, better some hundreds")
     course = _Course(quantized, samples, loss, steps)
-    if not course.trained:
+    if not course.quantizes:
         raise BadInput("the plan stores every layer in floating point: there is nothing to recover")
-    course.load(resume) if resume is not None else course.look()
+    course.load(resume) if resume is not None else course.begin()
     while course.step < steps:
         tick(course.advance())
         if course.step % EVERY == 0 or course.step == steps:
@@ -71,88 +89,118 @@ class _Course:
     """Everything that one training holds."""
 
     def __init__(self, quantized: Quantized, samples: Samples, loss: str, steps: int) -> None:
-        import torch
-
-        self._module, self._loss, self._steps = student(quantized), loss, steps
-        self._teacher = quantized.model.module()
-        held = max(4, len(samples) // 8)
-        self._inputs, self._held = samples.inputs[:-held], samples.inputs[-held:]
-        self._floats = {name: p.detach() for name, p in self._module.named_parameters()}
-        self._quantized, self.trained, self._fixed = quantized, dict[str, Trainable](), dict[str, Any]()
-        for layer in quantized.model.inventory.layers:
-            for name, grid in zip(layer.weights, quantized.grids.get(layer.name, ()), strict=False):
-                if (made := trainable(grid)) is not None:
-                    self.trained[name] = made
-                else:
-                    self._fixed[name] = grid.dequantize()
-        latents, widths = ([getattr(t, which) for t in self.trained.values()] for which in ("latent", "steps"))
-        self._adam = torch.optim.Adam(
-            [{"params": latents, "lr": LATENT_RATE}, {"params": widths, "lr": STEP_RATE}], betas=(0.9, 0.99)
+        self._quantized, self._steps = quantized, steps
+        self._pair = Distillation(quantized, loss)
+        self._batch = BATCH if quantized.model.language is None else WINDOWS
+        held = min(64, max(4, len(samples) // 8))
+        self._inputs, self._held = samples.inputs, range(len(samples) - held, len(samples))
+        self._fixed, self._grids, trained = dict[str, Any](), dict[str, Grid](), dict[str, Trainable]()
+        for name, grid, codes in _stored(quantized, self._pair.student):
+            self._grids[name] = grid
+            if (made := trainable(grid, codes)) is not None:
+                trained[name] = made
+            else:
+                self._fixed[name] = grid.dequantize()
+        self._trained = trained
+        self.quantizes = any(self._grids[name].scheme.format != "float" for name in trained)
+        self._descent = Descent(
+            {f"latent {name}": made.latent for name, made in trained.items() if made.latent is not None},
+            {f"step {index} {name}": each for name, made in trained.items() for index, each in enumerate(made.steps)},
         )
         self.step, self._best_step, self._losses, self._best = 0, 0, list[float](), dict[str, Grid]()
+        self._pace = 1.0
+        self._whole: list[float] = []
+        """Mean of each term before training, by which its weight is chosen: the loss counts as much as all blocks together."""
+
+    def begin(self) -> None:
+        """Measure before training, and choose the pace: see PACE."""
+        import torch
+
+        self.look()
+        for step in range(BEFORE):
+            self._gradients(step)
+        kept = [tensor.detach().clone() for tensor in self._descent.tensors.values()]
+        places = self._held[:PROBES]
+        with torch.no_grad():
+            before = self._weights()
+            self._descent.move(RATES)
+            after = self._weights()
+            for tensor, old in zip(self._descent.tensors.values(), kept, strict=True):
+                tensor.copy_(old)
+            moved = sum(self._pair.apart(before, after, self._inputs[i]) for i in places) / len(places)
+            lost = sum(float(self._pair.terms(before, self._inputs[i], i)[0]) for i in places) / len(places)
+        self._pace = min(FASTEST, math.sqrt(PACE * lost / max(moved, 1e-30)))
 
     def advance(self) -> float:
         """Take one step; return the batch's mean loss."""
-        import torch
-
-        for group, rate in zip(self._adam.param_groups, (LATENT_RATE, STEP_RATE), strict=True):
-            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * self.step / self._steps))
-        weights = {name: made.weight() for name, made in self.trained.items()}
-        leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
-        total = 0.0
-        batch = self._batch()
-        for inputs in batch:
-            value = self._divergence(leaves, inputs) / len(batch)
-            value.backward()
-            total += float(value.detach())
-        found = [name for name in weights if leaves[name].grad is not None]
-        self._adam.zero_grad()
-        torch.autograd.backward([weights[n] for n in found], [leaves[n].grad for n in found])
-        self._adam.step()
+        total = self._gradients(self.step)
+        self._descent.move(self._rates())
         self.step += 1
         return total
 
-    def _batch(self) -> Sequence[tuple[Any, ...]]:
+    def _weights(self) -> dict[str, Any]:
+        return self._fixed | {name: made.weight() for name, made in self._trained.items()}
+
+    def _gradients(self, step: int) -> float:
+        """Let the optimizer observe the gradients of one step's samples; return their mean loss."""
+        import torch
+
+        weights = {name: made.weight() for name, made in self._trained.items()}
+        leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
+        total = 0.0
+        for place in self._places(step):
+            terms = self._pair.terms({**self._fixed, **leaves}, self._inputs[place], place)
+            (self._weighed(terms) / self._batch).backward()
+            total += float(terms[0].detach()) / self._batch
+        found = [name for name in weights if leaves[name].grad is not None]
+        torch.autograd.backward([weights[n] for n in found], [leaves[n].grad for n in found])
+        self._descent.observe()
+        return total
+
+    def _rates(self) -> tuple[float, float]:
+        warm = min(1.0, (self.step + 1) / (WARM * self._steps))
+        now = warm * 0.5 * (1 + math.cos(math.pi * self.step / self._steps))
+        return RATES[0] * self._pace * now, RATES[1] * self._pace * now
+
+    def _weighed(self, terms: tuple[Any, ...]) -> Any:
+        """The loss, and the mean error of all blocks, each relative to what it was."""
+        first, *rest = (term / max(before, 1e-12) for term, before in zip(terms, self._whole, strict=True))
+        return first + sum(rest) / len(rest) if rest else first
+
+    def _places(self, step: int) -> list[int]:
         """The step's samples: every epoch in an order of its own, the same in every run."""
         import torch
 
-        count = len(self._inputs)
-        places = range(self.step * BATCH, (self.step + 1) * BATCH)
+        count = self._held.start
+        places = range(step * self._batch, (step + 1) * self._batch)
         orders = {e: torch.randperm(count, generator=torch.Generator().manual_seed(e)) for e in {p // count for p in places}}
-        return [self._inputs[int(orders[p // count][p % count])] for p in places]
-
-    def _divergence(self, weights: Mapping[str, Any], inputs: tuple[Any, ...]) -> Any:
-        import torch
-
-        with torch.no_grad():
-            want = tuple(self._teacher(*inputs))
-        got = torch.func.functional_call(self._module, {**self._floats, **self._fixed, **weights}, inputs)
-        return divergence(self._loss, want, tuple(got))
+        return [int(orders[p // count][p % count]) for p in places]
 
     def look(self) -> None:
-        """Measure on the samples held out, and remember the grids when they are the best so far."""
+        """Measure on the samples held out, and remember what is stored when it is the best so far."""
         import torch
 
         with torch.no_grad():
-            weights = {name: made.weight() for name, made in self.trained.items()}
-            mean = sum(float(self._divergence(weights, inputs)) for inputs in self._held) / len(self._held)
-        if not self._losses or mean < min(self._losses):
-            self._best, self._best_step = {name: made.grid() for name, made in self.trained.items()}, self.step
-        self._losses.append(mean)
+            weights = self._weights()
+            found = [[float(term) for term in self._pair.terms(weights, self._inputs[i], i)] for i in self._held]
+        means = [sum(term) / len(found) for term in zip(*found, strict=True)]
+        self._whole = self._whole or means
+        if not self._losses or means[0] < min(self._losses):
+            self._best, self._best_step = {name: made.grid() for name, made in self._trained.items()}, self.step
+        self._losses.append(means[0])
 
     def state(self) -> State:
-        """Everything that goes on: latents, moments of Adam, the best grids and what was measured."""
+        """Everything that goes on: what is trained, the optimizer's moments, the best so far and what was measured."""
         import torch
 
-        losses = torch.tensor(self._losses, dtype=torch.float64)
-        found: State = {"step": torch.tensor([self.step, self._best_step]), "losses": losses}
-        for name, made in self.trained.items():
-            found |= {f"latent {name}": made.latent.detach(), f"steps {name}": made.steps.detach()}
-            best = self._best[name]
-            parts = {"codes": best.codes, "scale": best.scale, "table": best.table}
-            found |= {f"{part} {name}": value for part, value in parts.items() if value is not None}
-        for index, moments in self._adam.state_dict()["state"].items():
-            found |= {f"adam {index} {which}": value for which, value in moments.items()}
+        found: State = {"step": torch.tensor([self.step, self._best_step])}
+        numbers = {"pace": self._pace, "losses": self._losses, "whole": self._whole}
+        found |= {name: torch.tensor(value, dtype=torch.float64) for name, value in numbers.items()}
+        for name, tensor in self._descent.tensors.items():
+            found[name] = tensor.detach()
+            found |= {f"moment {index} {name}": each for index, each in enumerate(self._descent.moments[name])}
+        for name, best in self._best.items():
+            found |= {f"best {part} {name}": getattr(best, part) for part in _PARTS if getattr(best, part) is not None}
         return {name: value.contiguous() for name, value in found.items()}
 
     def load(self, state: State) -> None:
@@ -160,28 +208,50 @@ class _Course:
         import torch
 
         self.step, self._best_step = state["step"].tolist()
-        self._losses = state["losses"].tolist()
-        whole = self._adam.state_dict()
-        for key in (key for key in state if key.startswith("adam ")):
-            _, index, which = key.split(" ")
-            whole["state"].setdefault(int(index), {})[which] = state[key]
-        self._adam.load_state_dict(whole)
-        grids = {n: g for layer in self._quantized.model.inventory.layers
-                 for n, g in zip(layer.weights, self._quantized.grids.get(layer.name, ()), strict=False)}
+        self._descent.count, self._pace = BEFORE + self.step, float(state["pace"])
+        self._losses, self._whole = state["losses"].tolist(), state["whole"].tolist()
         with torch.no_grad():
-            for name, made in self.trained.items():
-                made.latent.copy_(state[f"latent {name}"])
-                made.steps.copy_(state[f"steps {name}"])
-                parts = {part: state[f"{part} {name}"] for part in ("codes", "scale", "table") if f"{part} {name}" in state}
-                self._best[name] = replace(grids[name], **parts)
+            for name, tensor in self._descent.tensors.items():
+                tensor.copy_(state[name])
+                for index, moment in enumerate(self._descent.moments[name]):
+                    moment.copy_(state[f"moment {index} {name}"])
+        for name in self._trained:
+            parts = {part: state[f"best {part} {name}"] for part in _PARTS if f"best {part} {name}" in state}
+            self._best[name] = replace(self._grids[name], **parts)
 
     def best(self) -> Recovered:
+        layers = [layer for layer in self._quantized.model.inventory.layers if layer.name in self._quantized.grids]
         grids = {
             layer.name: tuple(
                 self._best.get(name, grid)
                 for name, grid in zip(layer.weights, self._quantized.grids[layer.name], strict=True)
             )
-            for layer in self._quantized.model.inventory.layers
-            if layer.name in self._quantized.grids
+            for layer in layers
         }
-        return Recovered(grids, self._losses[0], min(self._losses), len(self._held), self._best_step)
+        planned = {name for layer in layers for name in layer.weights}
+        floats = {name: grid.value for name, grid in self._best.items() if name not in planned}
+        return Recovered(grids, floats, self._losses[0], min(self._losses), len(self._held), self._best_step)
+
+
+_PARTS = ("codes", "scale", "table", "value")
+
+
+def _stored(quantized: Quantized, module: Any) -> Iterator[tuple[str, Grid, bool]]:
+    """Yield everything that the file stores: name, grid, and whether its codes are trained.
+
+    Those of an embedding are not: a step sees few of its rows. Two tied weights of one scheme are left alone (exact), as some
+    files store them once. Parameters that no layer of the plan has, biases and norms, are floats; constant ones stay, since a
+    file may hold equal ones once.
+    """
+    planned = set()
+    owners = {name: layer.name for layer in quantized.model.inventory.layers for name in layer.weights}
+    for layer in quantized.model.inventory.layers:
+        scheme = quantized.schemes.get(layer.name)
+        once = any(quantized.schemes.get(owners.get(name, "")) == scheme for name in layer.tied)
+        for name, grid in zip(layer.weights, quantized.grids.get(layer.name, ()), strict=False):
+            planned.add(name)
+            yield name, replace(grid, exact=grid.exact or once), layer.kind != "embedding"
+    for name, parameter in module.named_parameters():
+        value = parameter.detach()
+        if name not in planned and value.is_floating_point() and float(value.min()) < float(value.max()):
+            yield name, Grid(scheme_named("fp32"), tuple(value.shape), 0, value=value.clone()), False

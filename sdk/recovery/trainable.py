@@ -1,4 +1,4 @@
-"""Quantized weights that gradients can move: a latent value behind every code, and every scale or table."""
+"""Stored weights that gradients can move: a latent value behind every code, and every scale, table and float."""
 
 from __future__ import annotations
 
@@ -9,98 +9,152 @@ from sdk.rounding import Grid, exact_scale
 
 
 class Trainable(Protocol):
-    """One weight in training. `latent` and `steps` are what an optimizer moves, both in units that are alike in all layers."""
+    """One weight in training: tensors that an optimizer moves, in units that are alike in all layers.
+
+    `latent` is what lies behind the codes, in quantization steps, or None where the codes stay. `steps` are the rest: the
+    logarithms of scales, tables in their mean step, floats in their root mean square.
+    """
 
     latent: Any
-    steps: Any
+    steps: tuple[Any, ...]
 
     def weight(self) -> Any:
-        """Return the weight on its grid, in its own shape; gradients pass through the rounding (straight-through)."""
+        """Return the weight as it is stored, in its own shape; gradients pass through the rounding (straight-through)."""
 
     def grid(self) -> Grid:
         """Return the grid that `weight` is on now."""
 
 
-def trainable(grid: Grid) -> Trainable | None:
-    """Return what trains `grid`, or None for float schemes and exact grids, which have nothing to recover."""
-    if grid.scheme.format == "float" or grid.exact:
+def trainable(grid: Grid, codes: bool = True) -> Trainable | None:
+    """Return what trains `grid`, or None for an exact grid, which has nothing to recover; without `codes` these stay."""
+    if grid.exact:
         return None
-    return _Integers(grid) if grid.scheme.format == "int" else _Palette(grid)
+    if grid.scheme.format == "float":
+        return _Floats(grid)
+    return _Integers(grid, codes) if grid.scheme.format == "int" else _Palette(grid, codes)
 
 
-class _Integers:
+class _Floats:
+    """A weight in floating point."""
+
+    latent = None
+
+    def __init__(self, grid: Grid) -> None:
+        self._start = grid
+        self._unit = grid.value.square().mean().sqrt().clamp(min=2.0**-24)
+        self.steps = ((grid.value / self._unit).requires_grad_(),)
+
+    def weight(self) -> Any:
+        value = self.steps[0] * self._unit
+        return _through(value, value.detach().half().float()) if self._start.scheme.bits == 16 else value
+
+    def grid(self) -> Grid:
+        return replace(self._start, value=self.weight().detach().clone())
+
+
+class _Coded:
+    """Codes of the weight, its output channels in front: `latent` lies in the middle of each when training begins."""
+
+    latent: Any
+
+    def __init__(self, grid: Grid, codes: bool) -> None:
+        self._start, self._shape = grid, grid.codes.movedim(grid.channel_axis, 0).shape
+        self._rows = grid.codes.movedim(grid.channel_axis, 0)
+
+    def _whole(self, rows: Any) -> Any:
+        """Rows per channel in the weight's own shape."""
+        return rows.reshape(self._shape).movedim(0, self._start.channel_axis)
+
+    def _kept(self, codes: Any) -> Any:
+        return self._whole(codes.detach()).to(self._start.codes.dtype).contiguous()
+
+
+class _Integers(_Coded):
     """Symmetric integers: `latent` is the weight in quantization steps, `steps` the logarithm of each scale's change.
 
     The scale is learned as in Esser et al. 2020, Learned step size quantization.
     """
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, codes: bool) -> None:
         import torch
 
-        rows = grid.codes.movedim(grid.channel_axis, 0)
-        self._start, self._moved = grid, rows.shape
-        self._scale = grid.scale.expand(rows.shape[0], -1) if grid.scale.shape[0] == 1 else grid.scale
+        super().__init__(grid, codes)
+        rows = grid.codes.movedim(grid.channel_axis, 0).float()
+        self._groups = (rows.shape[0], grid.scale.shape[1], -1)
         self._grouped = grid.scheme.granularity == "group"
         self._most = 2 ** (grid.scheme.bits - 1) - 1
         self._least = min(-self._most, int(grid.codes.min()))
-        self.latent = rows.reshape(rows.shape[0], self._scale.shape[1], -1).float().requires_grad_()
-        self.steps = torch.zeros_like(grid.scale).requires_grad_()
+        self.latent = rows.reshape(self._groups).clone().requires_grad_() if codes else None
+        self.steps = (torch.zeros_like(grid.scale).requires_grad_(),)
 
-    def _parts(self) -> tuple[Any, Any]:
-        """Codes and scales, exact, with gradients."""
-        scale = _through(change := self._start.scale * self.steps.exp(), exact_scale(change.detach(), self._grouped))
-        codes = self.latent * (self._scale / scale).unsqueeze(2)
-        return _through(codes, codes.detach().round()).clamp(self._least, self._most), scale
+    def _codes(self) -> Any:
+        if self.latent is None:
+            return self._rows.reshape(self._groups).float()
+        return _through(self.latent, self.latent.detach().round()).clamp(self._least, self._most)
+
+    def _scale(self) -> Any:
+        changed = self._start.scale * self.steps[0].exp()
+        return _through(changed, exact_scale(changed.detach(), self._grouped))
 
     def weight(self) -> Any:
-        codes, scale = self._parts()
-        return (codes * scale.unsqueeze(2)).reshape(self._moved).movedim(0, self._start.channel_axis)
+        return self._whole(self._codes() * self._scale().unsqueeze(2))
 
     def grid(self) -> Grid:
+        return replace(self._start, codes=self._kept(self._codes()), scale=self._scale().detach().clone())
+
+
+class _Palette(_Coded):
+    """Lookup tables: `latent` is the weight, less its scale, and the first of `steps` the table, in units of its mean step.
+
+    The second of `steps`, where the scheme has scales, is the logarithm of each one's change.
+    """
+
+    def __init__(self, grid: Grid, codes: bool) -> None:
         import torch
 
-        with torch.no_grad():
-            codes, scale = self._parts()
-        kept = codes.reshape(self._moved).movedim(0, self._start.channel_axis).to(self._start.codes.dtype)
-        return replace(self._start, codes=kept.contiguous(), scale=scale.detach().clone())
-
-
-class _Palette:
-    """Lookup tables: `latent` is the weight and `steps` the table, both in units of the table's mean step."""
-
-    def __init__(self, grid: Grid) -> None:
-        rows = grid.codes.movedim(grid.channel_axis, 0)
-        self._start, self._moved = grid, rows.shape
+        super().__init__(grid, codes)
         table = grid.table
         spread = table.amax(1, keepdim=True) - table.amin(1, keepdim=True)
         self._unit = (spread / table.shape[1]).clamp(min=2.0**-24)
-        codes = rows.reshape(table.shape[0], -1).long()
-        self.latent = (table.gather(1, codes) / self._unit).requires_grad_()
-        self.steps = (table / self._unit).requires_grad_()
+        rows = grid.codes.movedim(grid.channel_axis, 0).reshape(table.shape[0], -1).long()
+        self.latent = (table.gather(1, rows) / self._unit).requires_grad_() if codes else None
+        scales = () if grid.scale is None else (torch.zeros_like(grid.scale).requires_grad_(),)
+        self.steps = ((table / self._unit).requires_grad_(), *scales)
 
-    def _parts(self) -> tuple[Any, Any]:
-        """Codes, and the exact ascending table with gradients."""
+    def _table(self) -> Any:
+        """The exact ascending table, with gradients."""
+        table = (self.steps[0] * self._unit).sort(dim=1).values
+        return _through(table, table.detach().half().float())
+
+    def _codes(self, table: Any) -> Any:
+        """Codes of the nearest entries, one row per table."""
         import torch
 
-        table = (self.steps * self._unit).sort(dim=1).values
-        table = _through(table, table.detach().half().float())
+        if self.latent is None:
+            return self._rows.reshape(table.shape[0], -1).long()
         middle = ((table[:, 1:] + table[:, :-1]) / 2).detach().contiguous()
-        return torch.searchsorted(middle, (self.latent * self._unit).detach().contiguous()), table
+        return torch.searchsorted(middle, (self.latent * self._unit).detach().contiguous())
+
+    def _scale(self) -> Any:
+        changed = self._start.scale * self.steps[1].exp()
+        return _through(changed, changed.detach().half().float())
 
     def weight(self) -> Any:
-        codes, table = self._parts()
-        latent = self.latent * self._unit
-        rows = (table.gather(1, codes) + (latent - latent.detach())).reshape(self._moved[0], -1)
-        rows = self._start.scaled(rows)
-        return rows.reshape(self._moved).movedim(0, self._start.channel_axis)
+        table = self._table()
+        rows = table.gather(1, self._codes(table))
+        if self.latent is not None:
+            latent = self.latent * self._unit
+            rows = rows + (latent - latent.detach())
+        rows = rows.reshape(self._shape[0], -1)
+        if self._start.scale is not None:
+            scale = self._scale()
+            rows = (rows.reshape(*scale.shape, -1) * scale.unsqueeze(2)).reshape(rows.shape)
+        return self._whole(rows)
 
     def grid(self) -> Grid:
-        import torch
-
-        with torch.no_grad():
-            codes, table = self._parts()
-        kept = codes.reshape(self._moved).movedim(0, self._start.channel_axis).to(self._start.codes.dtype)
-        return replace(self._start, codes=kept.contiguous(), table=table.detach().clone())
+        table = self._table()
+        scale = None if self._start.scale is None else self._scale().detach().clone()
+        return replace(self._start, codes=self._kept(self._codes(table)), table=table.detach().clone(), scale=scale)
 
 
 def _through(value: Any, rounded: Any) -> Any:

@@ -62,18 +62,17 @@ class Parity:
 
 
 def compare(
-    quantized: Quantized, executable: Executable, make_reference: Callable[[Quantized], Callable[..., Any]],
+    model: Model, quantized: Quantized, executable: Executable, make_reference: Callable[[Quantized], Callable[..., Any]],
     samples: Samples, loss: str,
 ) -> Parity:
-    """Run artifact, quantized torch model (what `make_reference` returns) and float model on the same samples.
+    """Run artifact, quantized torch model (what `make_reference` returns) and the float `model` on the same samples.
 
     Raises CheckFailed when the artifact returns other shapes or values that are not finite.
     """
     import torch
 
-    model = quantized.model
     module, reference = model.module(), make_reference(quantized)
-    shaken = make_reference(replace(quantized, model=shake(model)))
+    shaken = make_reference(replace(quantized, model=shake(quantized.model)))
     off, moved, losses, planned, same, apart = _Distance(), _Distance(), 0.0, 0.0, 0.0, 0.0
     inputs = samples.some(LOSS_SAMPLES if model.language is None else WINDOWS)
     compared = inputs[:SAMPLES]
