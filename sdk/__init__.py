@@ -160,7 +160,7 @@ def recover(
     name: str | None = None,
     trust: bool = False,
 ) -> Recovery:
-    """Train the codes, scales and tables of `plan` towards the float model's outputs and write them to the file `out`.
+    """Train all that `plan` stores towards the float model and write it to the file `out`.
 
     `data` is an iterable of training inputs (no labels), by default the calibration; the result says the mean loss
     `before` and `after` on the samples held out. `package(plan=plan, recovered=out)` makes the bundle, of the same bytes.

@@ -184,7 +184,7 @@ class CalibrationEntry(_Frozen):
 
 
 class RecoveryEntry(_Frozen):
-    """The training behind the artifact's codes, scales and tables.
+    """The training behind what the artifact stores.
 
     `sha256` is that of the recovery file, `digest` that of the `samples` trained on, for `steps` steps; `before` and `after`
     are the mean loss on the `held_out` samples that training did not see, in the torch model with the same quantization.

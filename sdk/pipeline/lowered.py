@@ -17,7 +17,7 @@ from sdk.pipeline.planning import Planned
 from sdk.pipeline.together import quantized_by
 from sdk.planning import Plan
 from sdk.progress import Reporter
-from sdk.recovery import read_recovery
+from sdk.recovery import applied, read_recovery
 from sdk.schemes import scheme_named
 from sdk.verify import PARITY, Parity, check_realised, compare, parity_limit, run_artifact
 
@@ -50,7 +50,7 @@ class Lowered:
         made = quantized_by(self.plan, self.planned.workbench, self.report)
         if self.planned.recovered is None:
             return made
-        return read_recovery(self.planned.recovered, made).applied(made)
+        return applied(read_recovery(self.planned.recovered, made), made)
 
     @cached_property
     def executable(self) -> Executable:

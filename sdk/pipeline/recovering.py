@@ -43,7 +43,7 @@ def recover_request(
     bench = planned.workbench
     samples = bench.taken
     if data is not None:
-        samples = take_samples(bench.model, read_calibration(replace(request, calibration=data), MOST), MOST)
+        samples = take_samples(bench.model, bench.windowed(read_calibration(replace(request, calibration=data), MOST)), MOST)
     if samples.origin != "given":
         raise BadInput("recover: there is no data to train on: add --data REF, or `calibration` to sdk.yaml")
     quantized = quantized_by(planned.plan, bench, report)

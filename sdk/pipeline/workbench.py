@@ -43,7 +43,7 @@ class Workbench:
             found = sources or read_sources(request)
             self.model: Model = finish_model(found.exported, request.name)
             taken, judged = (TAKEN, EVALUATED) if self.model.language is None else (TAKEN_WINDOWS, EVALUATED_WINDOWS)
-            self.taken = take_samples(self.model, self._texts(found.data), taken)
+            self.taken = take_samples(self.model, self.windowed(found.data), taken)
             self.samples: Samples = self.taken.spread(judged, FOLDS)
         self._report = report
         self.loss, assumed = choose_loss(request.loss, self.model, _check_outputs(self.model, self.samples))
@@ -56,7 +56,7 @@ class Workbench:
         self._ranges: dict[str, Any] | None = None
         self._moments: dict[int, tuple[Part, ...]] = {}
 
-    def _texts(self, data: Iterable[Any] | None) -> Iterable[Any] | None:
+    def windowed(self, data: Iterable[Any] | None) -> Iterable[Any] | None:
         """Samples of a language model may be texts; without any the SDK's own text is used, and every output says so."""
         language = self.model.language
         if language is None:

@@ -38,9 +38,10 @@ class Recovery:
     grids: Mapping[str, tuple[Grid, ...]] = field(repr=False, default_factory=dict)
     floats: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
-    def applied(self, quantized: Quantized) -> Quantized:
-        """Return `quantized` with what was trained."""
-        return replace(quantized, model=quantized.model.with_parameters(self.floats), grids=self.grids)
+
+def applied(found: Recovery | Recovered, quantized: Quantized) -> Quantized:
+    """Return `quantized` with what was trained."""
+    return replace(quantized, model=quantized.model.with_parameters(found.floats), grids=found.grids)
 
 
 def recovery_bytes(found: Recovered, quantized: Quantized, loss: str, data: str, samples: int, steps: int) -> bytes:

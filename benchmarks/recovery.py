@@ -1,0 +1,147 @@
+"""What `sdk recover` wins back at the same bytes: `python -m benchmarks.recovery CASE [CASE …] --data FOLDER`.
+
+CASE is `NAME SIZE [STEPS]` in one word, as `photo-classifier:2130000:300`; NAME an example, or `language` (then `--model` is a
+Hugging Face directory or a GGUF). FOLDER holds what is trained on beside the examples' own data, unpacked: photographs (Debian's
+opencv-doc, mate-backgrounds, lomiri-wallpapers-*) and vaderSentiment's source distribution.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cases import CASES
+from benchmarks.isolated import measure, work
+from benchmarks.results_file import intro, read, save, table, write_page
+from benchmarks.training import FIRST, news, photographs, texts
+
+INPUTS, WINDOWS = 100, 12
+"""Unseen inputs that are judged on; windows of a language model."""
+COLUMNS = {
+    "case": "model", "target": "target", "bytes": "MB", "recovered_bytes": "MB, recovered", "loss": "loss",
+    "before": "before, unseen", "after": "after, unseen", "won": "won back", "held_before": "before, held out",
+    "held_after": "after, held out", "samples": "training inputs", "steps": "steps", "wall_minutes": "minutes",
+    "cpu_minutes": "processor minutes", "error": "failure",
+}  # fmt: skip
+
+
+def main() -> None:
+    """Measure each case in a process of its own and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", metavar="NAME:SIZE[:STEPS]")
+    parser.add_argument("--data", help="folder with further training data")
+    parser.add_argument("--model", help="the language model")
+    parser.add_argument("--samples", type=int, default=2400, help="training inputs at most")
+    parser.add_argument("--keep", required=True, help="folder for the SDK's caches")
+    parser.add_argument("--timeout", type=float, default=7200, help="seconds that one may take")
+    options = parser.parse_args()
+    for case in options.cases:
+        name, size, *steps = case.split(":")
+        job = {"case": name, "size": int(size), "steps": int(steps[0]) if steps else None, "count": options.samples,
+               "data": options.data, "model": options.model}  # fmt: skip
+        row = measure("benchmarks.recovery", job, options.timeout, Path(options.keep) / "cache")
+        print(json.dumps(row), flush=True)
+        kept = [each for each in read("recovery")["rows"] if (each["case"], each["size"]) != (name, int(size))]
+        unsaid = ("data", "model", "count", "wall_seconds")
+        found = [*kept, {key: value for key, value in row.items() if key not in unsaid}]
+        save("recovery", sorted(found, key=lambda each: (each["case"], -each["size"])))
+    page()
+
+
+def one(case: str, size: int, steps: int | None, count: int, data: str | None, model: str | None) -> dict[str, Any]:
+    """Plan, recover and judge on inputs that neither calibration nor training saw; the finished file of both is weighed."""
+    warnings.filterwarnings("ignore")
+    from sdk.pipeline import Request, Workbench, make_plan
+    from sdk.pipeline.together import quantized_by
+    from sdk.progress import SilentReporter
+    from sdk.recovery import STEPS, applied, recover
+
+    steps, report, spoken = steps or STEPS, SilentReporter(), case == "language"
+    device, target = ("pixel8", "executorch") if spoken else ("iphone15pro", "coreml")
+    calibration = news()[FIRST : 2 * FIRST] if spoken else CASES[case].calibration
+    request = Request(
+        model=model if spoken else CASES[case].reference, device=device, target=target, calibration=calibration,
+        loss="kl" if spoken else CASES[case].loss, max_size=size, min_os=None if spoken else 18.0,
+        context=512 if spoken else None,
+    )
+    bench = Workbench(request, report)
+    planned = make_plan(request, report, bench)
+    quantized = quantized_by(planned.plan, bench, report)
+    samples, unseen = _data(case, bench.model, Path(data or "."), count)
+    before = _loss(quantized, bench, unseen)
+    began = time.perf_counter(), time.process_time()
+    found = recover(quantized, samples, bench.loss, steps, tick=_tell(steps))
+    ended = time.perf_counter(), time.process_time()
+    recovered = applied(found, quantized)
+    after = _loss(recovered, bench, unseen)
+    weighed = {} if spoken else {
+        key: _bytes(each, planned) for key, each in (("bytes", quantized), ("recovered_bytes", recovered))
+    }  # fmt: skip
+    return {
+        "target": target, "bytes": planned.plan.predicted.artifact_bytes, **weighed, "loss": bench.loss, "before": before,
+        "after": after, "won": f"{1 - after / before:.0%}", "held_before": found.before, "held_after": found.after,
+        "samples": len(samples) - found.held_out, "steps": steps, "unseen": len(unseen),
+        "wall_minutes": (ended[0] - began[0]) / 60, "cpu_minutes": (ended[1] - began[1]) / 60,
+    }  # fmt: skip
+
+
+def _data(case: str, model: Any, folder: Path, count: int) -> tuple[Any, list[Any]]:
+    """Training samples, and inputs to judge on."""
+    from sdk.models.samples import take_samples
+    from sdk.models.text import windows
+
+    if model.language is not None:
+        return take_samples(model, windows(model.language, news()[FIRST:])), windows(model.language, news()[:FIRST])[:WINDOWS]
+    found = photographs(folder, count) if case == "photo-classifier" else texts(folder, count)
+    judged = CASES[case].held_out
+    return take_samples(model, found), list(judged[:: max(1, len(judged) // INPUTS)])
+
+
+def _loss(quantized: Any, bench: Any, inputs: list[Any]) -> float:
+    """Mean loss against the float model, in torch."""
+    import torch
+
+    from sdk.quantize import reference
+    from sdk.sensitivity import measure as apart
+
+    run, module = reference(quantized), bench.model.module()
+    with torch.no_grad():
+        return sum(apart(bench.loss, tuple(module(*x)), run(*x)) for x in inputs) / len(inputs)
+
+
+def _bytes(quantized: Any, planned: Any) -> int:
+    from benchmarks.cases import size
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / planned.target.artifact
+        planned.target.lower(quantized, path, planned.min_os, lambda said: None)
+        return size(path)
+
+
+def _tell(steps: int) -> Any:
+    """Say on stderr how far training is."""
+    done = iter(range(1, steps + 1))
+    return lambda loss: print(f"{next(done)} of {steps}: {loss:.5f}", file=sys.stderr, flush=True)
+
+
+def page() -> None:
+    """Write the page from the kept rows."""
+    document = read("recovery")
+    write_page(
+        "recovery", "Recovery", intro("benchmarks.recovery", document),
+        "The mean loss of the quantized model against the float one, in torch, before and after `sdk recover`, on inputs that "
+        "neither calibration nor training saw: other photographs, other texts, other news documents. `held out` is what recovery "
+        "itself reports. MB is the finished file, predicted for the language model. Minutes are of training alone, on one thread "
+        "of a machine that was shared with others: processor minutes are what it took.",
+        table(document["rows"], COLUMNS),
+    )
+
+
+if __name__ == "__main__":
+    work(one) if sys.argv[1:] and sys.argv[1].startswith("{") else main()
