@@ -14,6 +14,7 @@ from sdk.models.model import Model, TensorSpec
 from sdk.models.normalise import export_flat, normalise
 from sdk.models.outputs import output_names
 from sdk.models.references import Loaded, load_reference
+from sdk.models.spill import Spill, spill
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Exported:
     loaded: Loaded
     program: Any
     """A `torch.export.ExportedProgram`."""
+    spill: Spill | None = None
 
     @property
     def digest(self) -> str:
@@ -56,9 +58,10 @@ def export_model(
     if context is not None and loaded.language is None:
         raise BadInput(f"--context: model {loaded.source!r} is not a language model; leave it out")
     inputs = _inputs(loaded, example if loaded.language is None else None, sample)
+    spilt = spill(loaded.module) if loaded.language is not None else None
     program = export_flat(loaded.module, inputs, loaded.source)
     _check_weights(program, loaded.source)
-    return Exported(loaded, program)
+    return Exported(loaded, program, spilt)
 
 
 def load_model(
@@ -82,7 +85,7 @@ def finish_model(exported: Exported, name: str | None = None) -> Model:
     outs = _output_specs(program, output_names(flat, tuple(spec.name for spec in specs)))
     return Model(
         name or loaded.name, loaded.source, program, inventory, specs, outs, tensors, _digest(program, specs),
-        loaded.language,
+        loaded.language, exported.spill,
     )
 
 
@@ -121,9 +124,16 @@ def _check_weights(program: Any, source: str) -> None:
             raise BadInput(f"model {source!r}: weight {name} has shape {list(tensor.shape)}, which holds nothing: leave it out")
         if tensor.is_complex():
             raise BadInput(f"model {source!r}: weight {name} is complex, which no target holds")
-        if name in parameters and not torch.isfinite(tensor.float()).all():
+        if name in parameters and not _finite(tensor):
             count = int((~torch.isfinite(tensor.float())).sum())
             raise BadInput(f"model {source!r}: weight {name} has {count} NaN or infinite values; mend the checkpoint")
+
+
+def _finite(tensor: Any) -> bool:
+    """Whether all values are finite, by their ends alone: a mask would take as much memory as a big weight."""
+    import torch
+
+    return bool(torch.isfinite(torch.stack(torch.aminmax(tensor.detach()))).all())
 
 
 def _input_specs(program: Any, tensors: tuple[Any, ...]) -> tuple[TensorSpec, ...]:

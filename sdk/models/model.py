@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdk.models.inventory import LayerInventory
 from sdk.models.language import Language
+from sdk.models.spill import Spill
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +43,13 @@ class Model:
     example: tuple[Any, ...] = field(repr=False)
     digest: str
     language: Language | None = None
+    spill: Spill | None = field(default=None, repr=False, compare=False)
+    """Holds the parameters of a big model."""
+
+    def release(self) -> None:
+        """Give back the memory of a big model's parameters until they are read again."""
+        if self.spill is not None:
+            self.spill.release()
 
     def with_parameters(self, values: Mapping[str, Any]) -> Model:
         """Return the model with other values of the parameters named, and a digest that says so."""
@@ -59,9 +67,10 @@ class Model:
         return replace(self, program=program, digest=digest.hexdigest())
 
     def module(self) -> Any:
-        """Return a fresh `torch.fx.GraphModule` of the program with its own copy of the parameters.
+        """Return a fresh `torch.fx.GraphModule` of the program, whose parameters and buffers share the program's memory.
 
-        Its parameters keep their qualified names (`get_parameter(name)`), its nodes the names that
+        Whoever changes one gives it another tensor (`get_parameter(name).data = …`) and writes nothing into the one that is
+        there. Parameters keep their qualified names (`get_parameter(name)`), nodes the names that
         `Layer.input` and `Layer.output` refer to. It takes tensors of any strides: an exported `view` holds for the
         strides of the trace, which kernels such as attention do not promise, and is a `reshape` here.
         """
@@ -69,7 +78,9 @@ class Model:
 
         import torch
 
-        module = copy.deepcopy(self.program.module(check_guards=False))
+        made = self.program.module(check_guards=False)
+        shared: dict[int, Any] = {id(p): torch.nn.Parameter(p.detach(), p.requires_grad) for p in made.parameters()}
+        module = copy.deepcopy(made, shared | {id(b): b.detach() for b in made.buffers()})
         for node in module.graph.nodes:
             if node.target in (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default):
                 node.target = torch.ops.aten.reshape.default

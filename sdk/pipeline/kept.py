@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sdk.cache import Cache, code_digest, key_of, versions
 from sdk.lowering import Prices, Range, Target, variant_of
-from sdk.models import Model
+from sdk.models import Layer, Model
 from sdk.models.samples import Samples
+from sdk.pipeline.shelf import Joined, Shelf, Shelved
 from sdk.rounding import Moments, Statistics
 from sdk.schemes import Scheme
 
@@ -35,21 +38,20 @@ class Kept:
         self._subject = [model.digest, samples.digest, loss, draws]
         self._scores: Scores = {}
 
-    def knows(self, wanted: Mapping[str, Sequence[Scheme]]) -> bool:
-        """Whether all of `wanted` was scored before."""
-        return not _missing(wanted, self.cache.read("scores", self._key("scores"), _load) or {})
+    def missing(self, wanted: Mapping[str, Sequence[Scheme]]) -> dict[str, list[Scheme]]:
+        """Return what of `wanted` nobody scored before."""
+        if _missing(wanted, self._scores):
+            _merge(self._scores, self.cache.read("scores", self._key("scores"), _load) or {})
+        return _missing(wanted, self._scores)
 
     def scores(self, wanted: Mapping[str, Sequence[Scheme]], compute: Callable[[Mapping[str, list[Scheme]]], Scores]) -> Scores:
         """Return the losses of `wanted`; `compute` is asked for those alone that nobody scored before.
 
         They are rounded to six digits.
         """
-        key = self._key("scores")
-        if _missing(wanted, self._scores):
-            _merge(self._scores, self.cache.read("scores", key, _load) or {})
-        if _missing(wanted, self._scores):
+        if self.missing(wanted):
             self._scores = self.cache.change(
-                "scores", key, load=_load, save=_save, grow=lambda old: self._grown(old, wanted, compute)
+                "scores", self._key("scores"), load=_load, save=_save, grow=lambda old: self._grown(old, wanted, compute)
             )
         return {name: {s.name: self._scores[name][s.name] for s in found} for name, found in wanted.items()}
 
@@ -63,10 +65,23 @@ class Kept:
         found = compute({name: missing.get(name, []) for name in wanted})
         return _merge(known, {n: {s: float(f"{loss:.6g}") for s, loss in each.items()} for n, each in found.items()})
 
-    def statistics(self, make: Callable[[], Statistics]) -> Statistics:
-        """Return what rounding uses of the samples."""
-        return self.cache.fetch(
-            "statistics", self._key("statistics"), load=_load_statistics, save=_save_statistics, make=make
+    def statistics(
+        self, portions: Sequence[Sequence[Layer]], make: Callable[[Sequence[Layer]], Statistics]
+    ) -> Statistics:
+        """Return what rounding uses of the samples; those of one portion of the layers are made and kept at a time."""
+        found = []
+        for layers in portions:
+            key = self._key("statistics", [layer.name for layer in layers])
+            made = self.cache.fetch(
+                "statistics", key, load=_load_statistics, save=_save_statistics, make=partial(make, layers)
+            )
+            if len(portions) > 1:  # the next one needs the memory of this one
+                made = self.cache.read("statistics", key, _load_statistics) or made
+            found.append(made)
+        parts = max(len(each.parts) for each in found)
+        return Statistics(
+            Joined([each.importance for each in found]),
+            tuple(Joined([each.parts[i] for each in found if i < len(each.parts)]) for i in range(parts)),
         )
 
     def ranges(self, make: Callable[[], dict[str, Range]]) -> dict[str, Range]:
@@ -77,8 +92,8 @@ class Kept:
             save=lambda value, folder: _save({name: [r.scale, r.zero_point] for name, r in value.items()}, folder),
         )
 
-    def _key(self, what: str) -> str:
-        return key_of(what, *self._subject, versions("numpy", "torch", "torchao"), code_digest(*SCORING))
+    def _key(self, what: str, *more: Any) -> str:
+        return key_of(what, *self._subject, *more, versions("numpy", "torch", "torchao"), code_digest(*SCORING))
 
 
 def prices(target: Target, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:
@@ -130,21 +145,56 @@ def _save(value: Any, folder: Path) -> None:
 
 
 def _load_statistics(folder: Path) -> Statistics:
-    from safetensors.torch import load
+    shelf, known = Shelf(folder / _TENSORS), _load(folder)
 
-    tensors = load((folder / _TENSORS).read_bytes())
-    parts = [
-        {name: Moments(tensors[f"part {i} {name}"], *numbers) for name, numbers in part.items()}
-        for i, part in enumerate(_load(folder))
-    ]
-    importance = {key.removeprefix("importance "): t for key, t in tensors.items() if key.startswith("importance ")}
-    return Statistics(importance, tuple(parts))
+    def moments(key: str) -> Moments:
+        return Moments(_square(shelf[key]), *known["moments"][key])
+
+    importance = {name.removeprefix(_IMPORTANCE): name for name in shelf.names if name.startswith(_IMPORTANCE)}
+    return Statistics(Shelved(importance, shelf.__getitem__), tuple(Shelved(part, moments) for part in known["parts"]))
 
 
 def _save_statistics(value: Statistics, folder: Path) -> None:
-    from safetensors.torch import save
+    """Moments that several layers share are kept once, and of each matrix one triangle."""
+    from safetensors.torch import save_file
 
-    tensors = {f"importance {name}": t for name, t in value.importance.items()}
-    tensors |= {f"part {i} {name}": m.value for i, part in enumerate(value.parts) for name, m in part.items()}
-    (folder / _TENSORS).write_bytes(save(tensors))
-    _save([{name: [m.samples, m.rows, m.squares] for name, m in part.items()} for part in value.parts], folder)
+    tensors = {f"{_IMPORTANCE}{name}": t for name, t in value.importance.items()}
+    keys: dict[int, str] = {}
+    numbers: dict[str, Any] = {}
+    parts = []
+    for i, part in enumerate(value.parts):
+        for name, m in part.items():
+            if id(m) not in keys:
+                keys[id(m)] = key = f"part {i} {name}"
+                tensors[key], numbers[key] = _triangle(m.value), [m.samples, m.rows, m.squares]
+        parts.append({name: keys[id(m)] for name, m in part.items()})
+    save_file(tensors, folder / _TENSORS)
+    _save({"moments": numbers, "parts": parts}, folder)
+
+
+_IMPORTANCE = "importance "
+_ROWS = 512
+
+
+def _triangle(value: Any) -> Any:
+    """[groups, k, k], symmetric → [groups, k (k + 1) / 2]: each row up to the diagonal."""
+    import torch
+
+    return torch.cat([value[:, row, : row + 1] for row in range(value.shape[1])], 1)
+
+
+def _square(triangle: Any) -> Any:
+    """The symmetric matrices of `_triangle`."""
+    import torch
+
+    k = (math.isqrt(8 * triangle.shape[1] + 1) - 1) // 2
+    made = torch.empty(triangle.shape[0], k, k)
+    for row in range(k):
+        start = row * (row + 1) // 2
+        made[:, row, : row + 1] = triangle[:, start : start + row + 1]
+    for start in range(0, k, _ROWS):  # what is right of the diagonal, by what is below it
+        stop = min(k, start + _ROWS)
+        made[:, start:stop, stop:] = made[:, stop:, start:stop].transpose(1, 2)
+        block = made[:, start:stop, start:stop].tril()
+        made[:, start:stop, start:stop] = block + block.tril(-1).transpose(1, 2)
+    return made

@@ -92,6 +92,7 @@ def lower(folder: Path, plan: Plan, planned: Planned, report: Reporter) -> Lower
 def _lower(lowered: Lowered) -> dict[str, str]:
     target = lowered.planned.target
     quantized = lowered.quantized
+    quantized.model.release()
     remove(lowered.artifact)
     with lowered.report.stage(f"lower to {target.name}") as stage:
         return dict(target.lower(quantized, lowered.artifact, lowered.min_os, stage.step))

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from sdk.errors import BadInput
-from sdk.models import Model
+from sdk.models import Layer, Model
 from sdk.models.load import finish_model
 from sdk.models.samples import Samples, take_samples
 from sdk.models.text import own_text, windows
@@ -18,7 +18,7 @@ from sdk.pipeline.sources import Sources, read_sources
 from sdk.progress import Reporter
 from sdk.rounding import Part, Statistics
 from sdk.schemes import Scheme
-from sdk.sensitivity import choose_loss, score, take_statistics
+from sdk.sensitivity import choose_loss, chunks_of, portions, score, take_statistics
 from sdk.sensitivity.moments import second_moments
 from sdk.sensitivity.ranges import calibrate_ranges
 
@@ -79,8 +79,13 @@ class Workbench:
     def statistics(self) -> Statistics:
         """What rounding uses of the calibration samples."""
         if self._statistics is None:
-            with self._report.stage("take statistics"):
-                self._statistics = self.kept.statistics(lambda: take_statistics(self.model, self.taken, self.loss))
+            layers = portions(self.model)
+            with self._report.stage("take statistics", len(layers) if len(layers) > 1 else None) as stage:
+                def take(portion: Sequence[Layer]) -> Statistics:
+                    stage.step(portion[0].name)
+                    return take_statistics(self.model, self.taken, self.loss, portion)
+
+                self._statistics = self.kept.statistics(layers, take)
         return self._statistics
 
     def moments_by(self, parts: int) -> tuple[Part, ...]:
@@ -98,16 +103,21 @@ class Workbench:
         return self._ranges
 
     def losses(self, schemes: Mapping[str, Sequence[Scheme]]) -> dict[str, dict[str, float]]:
-        """Predicted loss per layer and scheme; only what was not scored before is computed."""
-        return self.kept.scores(schemes, self._score)
+        """Predicted loss per layer and scheme; only what was not scored before is computed, and kept chunk by chunk."""
+        chunks = chunks_of(self.model, self.kept.missing(schemes))
+        if chunks:
+            with self._report.stage("score sensitivity", len(chunks) * DRAWS * len(self.samples)) as stage:
+                for chunk in chunks:
+                    self.kept.scores(chunk, lambda wanted: self._score(wanted, stage))
+        return self.kept.scores(schemes, lambda wanted: self._score(wanted, self._report))
 
-    def _score(self, wanted: Mapping[str, Sequence[Scheme]]) -> Scores:
+    def _score(self, wanted: Mapping[str, Sequence[Scheme]], stage: Reporter) -> Scores:
+        """Losses of `wanted`; each sample's draws are a step of `stage`."""
         static = any(scheme.activations == "static" for found in wanted.values() for scheme in found)
-        with self._report.stage("score sensitivity", DRAWS * len(self.samples)) as stage:
-            scored = score(
-                self.model, wanted, self.samples, self.loss, draws=DRAWS, ranges=self.ranges if static else {},
-                statistics=self.statistics, tick=lambda done, total: stage.step(),
-            )
+        scored = score(
+            self.model, wanted, self.samples, self.loss, draws=DRAWS, ranges=self.ranges if static else {},
+            statistics=self.statistics, tick=lambda done, total: stage.step(),
+        )
         return {name: dict(found) for name, found in scored.values.items()}
 
 

@@ -34,4 +34,5 @@ def quantize(
         if layer.name in schemes:
             weights = {w: module.get_parameter(w) for w in layer.weights}
             grids[layer.name] = round_layer(layer, weights, [schemes[layer.name]], found)[0]
+            model.release()
     return Quantized(model, dict(schemes), grids, dict(known))

@@ -7,6 +7,7 @@ from typing import Any
 
 from sdk.lowering.types import Quantized, Range
 from sdk.models import Layer
+from sdk.models.rewrite import drop_unused_state
 from sdk.quantize.integers import IntegerKernel, as_module, static_codes
 
 Kernels = Mapping[str, str]
@@ -38,16 +39,25 @@ def reference_module(quantized: Quantized, kernels: Kernels | None = None) -> An
     """The GraphModule behind `reference`."""
     module = quantized.model.module()
     layers = {w: layer for layer in quantized.model.inventory.layers for w in layer.weights[:1]}
-    for layer in quantized.model.inventory.layers:
-        for name, grid in zip(layer.weights, quantized.grids.get(layer.name, ()), strict=False):
-            module.get_parameter(name).data = grid.dequantize()
     for node in list(module.graph.nodes):
         found = _layer_of(node, layers)
         scheme = None if found is None else quantized.schemes.get(found.name)
         if found is not None and scheme is not None and scheme.activations != "float":
             _simulate(module, node, found, quantized, (kernels or {}).get(found.name, ""))
+    _drop_unread(module)
+    held = dict(module.named_parameters())
+    for layer in quantized.model.inventory.layers:
+        for name, grid in zip(layer.weights, quantized.grids.get(layer.name, ()), strict=False):
+            if name in held:
+                held[name].data = grid.dequantize()
     module.recompile()
     return module
+
+
+def _drop_unread(module: Any) -> None:
+    """Take out the weights that integer kernels have replaced, and what reads them for nobody."""
+    module.graph.eliminate_dead_code()
+    drop_unused_state(module)
 
 
 def _layer_of(node: Any, layers: dict[str, Layer]) -> Layer | None:

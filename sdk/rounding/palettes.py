@@ -24,10 +24,10 @@ class Palettes:
         self._flat, self._cost = flat, cost
         self._made: dict[tuple[int, int], _Points] = {}
 
-    def fit(self, scheme: Scheme) -> tuple[Any, Any, Any]:
+    def fit(self, scheme: Scheme, table: Any = None) -> tuple[Any, Any, Any]:
         """Return codes (uint8, [channels, rest]), tables ([tables, 2^bits]) and scales ([channels, groups] or None).
 
-        Tables and scales are exact in float16.
+        Tables and scales are exact in float16. A `table` that is given is not fitted again.
         """
         count = self._flat.shape[0] // scheme.group if scheme.granularity == "group" else 1
         groups = self._flat.shape[1] // scheme.scale_group if scheme.scale_group else int(scheme.channel_scale)
@@ -35,10 +35,10 @@ class Palettes:
         scale = _scale(self._flat, groups) if groups else None
         spread = None if scale is None else scale.repeat_interleave(self._flat.shape[1] // groups, dim=1)
         flat = self._flat if spread is None else self._flat / spread
-        if key not in self._made:
+        if table is None and key not in self._made:
             cost = self._cost if spread is None else self._cost * spread.square()
             self._made[key] = _Points(*_subset(flat.reshape(count, -1), cost.reshape(count, -1)))
-        table = self._made[key].lloyd(2**scheme.bits)
+        table = self._made[key].lloyd(2**scheme.bits) if table is None else table
         return _assign(flat.reshape(count, -1), table).reshape(flat.shape), table, scale
 
 

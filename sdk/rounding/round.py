@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sdk.rounding.grid import Grid
@@ -14,6 +15,9 @@ SEARCH = {8: (1.0, 0.97, 0.94, 0.9), 4: tuple(1.0 - 0.045 * i for i in range(12)
 
 CHUNK = 1 << 16
 """Weights searched at once, so that the working set stays in the processor's cache."""
+
+WHOLE, PART_ROWS = 1 << 26, 64
+"""Weights beyond which a matrix is rounded in parts, which bounds memory, and the channels that a part has a multiple of."""
 
 
 def round_weight(weight: Any, scheme: Scheme, channel_axis: int, importance: Any = None) -> Grid:
@@ -29,36 +33,109 @@ def round_weights(weight: Any, schemes: Sequence[Scheme], channel_axis: int, imp
     """
     import torch
 
-    from sdk.rounding.palettes import Palettes
-
     weight = weight.detach().float()
     rows = weight.movedim(channel_axis, 0)
     flat = rows.reshape(rows.shape[0], -1)
-    cost = torch.ones_like(flat) if importance is None else _damp(importance.movedim(channel_axis, 0).reshape(flat.shape))
-    palettes = Palettes(flat, cost)
+    cost = None if importance is None else importance.movedim(channel_axis, 0).reshape(flat.shape)
+    made = _in_parts(flat, cost, schemes)
 
-    def onto(scheme: Scheme) -> Grid:
+    def joined(scheme: Scheme, found: list[_Rows]) -> Grid:
         shape = tuple(weight.shape)
         if scheme.format == "float":
             return Grid(scheme, shape, channel_axis, value=weight.half().float() if scheme.bits == 16 else weight.clone())
-        if scheme.format == "lut":
-            own = on_levels(flat, scheme)
-            codes, table, scale = palettes.fit(scheme) if own is None else own
-            zero, exact = None, own is not None
-        else:
-            codes, scale, exact = _fit_integers(flat, cost, scheme)
-            table, zero = None, torch.zeros_like(scale, dtype=torch.int32)
+        codes, scale, table = _join(scheme, found)
+        zero = torch.zeros_like(scale, dtype=torch.int32) if scheme.format == "int" else None
         codes = codes.reshape(rows.shape).movedim(0, channel_axis).contiguous()
+        exact = all(each.exact for each in found)
         return Grid(scheme, shape, channel_axis, codes=codes, scale=scale, zero_point=zero, table=table, exact=exact)
+
+    return [joined(scheme, found) for scheme, found in zip(schemes, made, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Some channels on a grid; nothing of floats, which are not searched."""
+
+    codes: Any = None
+    scale: Any = None
+    table: Any = None
+    exact: bool = False
+
+
+def _in_parts(flat: Any, cost: Any, schemes: Sequence[Scheme]) -> list[list[_Rows]]:
+    """Round [channels, rest] to each scheme, a part of the channels after the other; `cost` is the importance or None.
+
+    A palette's table that all channels share is found first, on some of them. Those of a grid that the weight lies on
+    already are known; where a part does not lie on it, none does.
+    """
+    mean = 0.0 if cost is None else float(cost.float().mean())
+    parts = flat.split(max(PART_ROWS, WHOLE // flat.shape[1] // PART_ROWS * PART_ROWS))
+    costs = [None] * len(parts) if cost is None else cost.split(len(parts[0]))
+
+    def each_part(wanted: Sequence[Scheme], tables: Mapping[Scheme, Any]) -> dict[Scheme, list[_Rows]]:
+        found: dict[Scheme, list[_Rows]] = {scheme: [] for scheme in wanted}
+        for part, theirs in zip(parts, costs, strict=True):
+            for scheme, one in zip(wanted, _round_rows(part, _damp(part, theirs, mean), wanted, tables), strict=True):
+                found[scheme].append(one)
+        return found
+
+    def tables_of(wanted: Sequence[Scheme]) -> dict[Scheme, Any]:
+        step = -(-flat.numel() // WHOLE)
+        some = flat[::step].contiguous()
+        return _tables(some, _damp(some, None if cost is None else cost[::step], mean), wanted)
+
+    if len(parts) == 1:
+        return list(each_part(schemes, {}).values())
+    shared = [scheme for scheme in schemes if scheme.format == "lut" and scheme.granularity != "group"]
+    made = each_part(schemes, tables_of([scheme for scheme in shared if on_levels(parts[0], scheme) is None]))
+    torn = [scheme for scheme in shared if len({each.exact for each in made[scheme]}) > 1]
+    made |= each_part(torn, tables_of(torn)) if torn else {}
+    return list(made.values())
+
+
+def _round_rows(flat: Any, cost: Any, schemes: Sequence[Scheme], tables: Mapping[Scheme, Any]) -> list[_Rows]:
+    """Put some channels ([channels, rest]) on each grid; palettes in `tables` have that table."""
+    from sdk.rounding.palettes import Palettes
+
+    palettes = Palettes(flat, cost)
+
+    def onto(scheme: Scheme) -> _Rows:
+        if scheme.format == "float":
+            return _Rows()
+        if scheme.format == "int":
+            return _fit_integers(flat, cost, scheme)
+        own = None if scheme in tables else on_levels(flat, scheme)
+        codes, table, scale = palettes.fit(scheme, tables.get(scheme)) if own is None else own
+        return _Rows(codes, scale, table, own is not None)
 
     return [onto(scheme) for scheme in schemes]
 
 
-def _damp(importance: Any) -> Any:
-    """Mix the importance with its mean, so that a few noisy estimates do not decide alone."""
-    cost = importance.float()
-    mean = cost.mean()
-    return cost + 0.2 * mean if float(mean) > 0 else cost + 1.0
+def _tables(flat: Any, cost: Any, schemes: Sequence[Scheme]) -> dict[Scheme, Any]:
+    """The table that a palette fits to all of `flat`."""
+    from sdk.rounding.palettes import Palettes
+
+    palettes = Palettes(flat, cost)
+    return {scheme: palettes.fit(scheme)[1] for scheme in schemes}
+
+
+def _join(scheme: Scheme, found: Sequence[_Rows]) -> tuple[Any, Any, Any]:
+    """Codes, scales and tables of all channels from those of the parts."""
+    import torch
+
+    codes = torch.cat([each.codes for each in found])
+    scale = None if found[0].scale is None else torch.cat([each.scale for each in found])
+    grouped = scheme.granularity == "group"
+    return codes, scale, torch.cat([each.table for each in found]) if grouped and scheme.format == "lut" else found[0].table
+
+
+def _damp(flat: Any, importance: Any, mean: float) -> Any:
+    """Mix the importance with its `mean` over the weight, so that a few noisy estimates do not decide alone; None: all alike."""
+    import torch
+
+    if importance is None:
+        return torch.ones_like(flat)
+    return importance.float() + (0.2 * mean if mean > 0 else 1.0)
 
 
 def exact_scale(scale: Any, grouped: bool) -> Any:
@@ -86,11 +163,11 @@ def _whole(blocks: Any, known: Any) -> bool:
 
 def _block(rows: Any, scheme: Scheme) -> int:
     """Weights that share one scale; `rows` has the output channels first."""
-    return int({"tensor": rows.numel(), "channel": rows[0].numel(), "group": scheme.group}[scheme.granularity])
+    return int({"channel": rows[0].numel(), "group": scheme.group}[scheme.granularity])
 
 
-def _fit_integers(flat: Any, cost: Any, scheme: Scheme) -> tuple[Any, Any, bool]:
-    """Symmetric integers: codes, scales, and whether they are exact; per block the ratio of least weighted squared error.
+def _fit_integers(flat: Any, cost: Any, scheme: Scheme) -> _Rows:
+    """Symmetric integers; per block the ratio of least weighted squared error.
 
     A block that lies on such a grid already keeps its own scale, and the least integer that only such blocks have.
     """
@@ -116,7 +193,7 @@ def _fit_integers(flat: Any, cost: Any, scheme: Scheme) -> tuple[Any, Any, bool]
     least = torch.where(known > 0, float(least_integer(scheme.bits)), -float(most))
     codes = torch.round(blocks / best_scale).clamp_(min=least).clamp_(max=most).to(torch.int8).reshape(flat.shape)
     exact = _whole(blocks, known)
-    return codes, best_scale.reshape(1, 1) if scheme.granularity == "tensor" else best_scale.reshape(flat.shape[0], -1), exact
+    return _Rows(codes, best_scale.reshape(flat.shape[0], -1), exact=exact)
 
 
 def _search(blocks: Any, costs: Any, full: Any, ratios: tuple[float, ...], most: int, grouped: bool) -> Any:

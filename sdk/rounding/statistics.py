@@ -66,9 +66,9 @@ def weigh(importance: Any, energy: Any) -> Any:
 
     mean = float(energy.mean())
     relative = energy / mean if mean > 0 else torch.ones_like(energy)
-    if importance is None or float(importance.mean()) <= 0:
+    if importance is None or float(importance.float().mean()) <= 0:
         return relative
-    return importance / importance.mean() + ENERGY * relative
+    return importance.float() / importance.float().mean() + ENERGY * relative
 
 
 Part = Mapping[str, Moments]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from sdk.models import Layer, Model
@@ -22,10 +23,11 @@ LARGEST = 8192
 """Inputs per output channel beyond which a layer is left to plain rounding (256 MB of moments)."""
 
 
-def second_moments(model: Model, samples: Samples, parts: int = 2) -> tuple[Part, ...]:
-    """Return the moments of the input of every layer that has them, over each of `parts` equal parts of the samples.
+def second_moments(model: Model, samples: Samples, parts: int = 2, layers: Sequence[Layer] | None = None) -> tuple[Part, ...]:
+    """Return the moments of the inputs of `layers` (default: all) that have them, over each of `parts` equal parts of samples.
 
-    Fewer samples make a part each; synthetic samples make none. Layers that share a weight add up. Rows are in the
+    Fewer samples make a part each; synthetic samples make none. Layers that share a weight add up; layers that read the
+    same rows of one tensor share one object. Rows are in the
     order of the weight flattened behind its channel axis; those that reach no output are left out (see `reaching`).
     """
     import torch
@@ -33,7 +35,11 @@ def second_moments(model: Model, samples: Samples, parts: int = 2) -> tuple[Part
     if samples.origin != "given":
         return ()
     module = model.module()
-    calls = product_calls(module, model.inventory.layers)
+    wanted = model.inventory.layers if layers is None else tuple(layers)
+    calls = product_calls(module, wanted)
+    reach = reaching(module, wanted, samples.inputs)
+    readers = _readers(calls, reach)
+    owners = {name: names[0] for names in readers for name in names}
 
     class Summing(torch.fx.Interpreter):  # type: ignore[misc]
         found: ClassVar[dict[str, MomentsSum]]
@@ -41,21 +47,45 @@ def second_moments(model: Model, samples: Samples, parts: int = 2) -> tuple[Part
 
         def run_node(self, node: Any) -> Any:
             layer = calls.get(node)
-            if layer is not None:
+            if layer is not None and owners[layer.name] == layer.name:
                 args, _ = self.fetch_args_kwargs_from_env(node)
                 rows = input_rows(layer, args, rows_of(layer, ROWS, len(samples)), self.reach.get(layer.name))
                 self.found.setdefault(layer.name, MomentsSum()).add(rows)
             return super().run_node(node)
 
     made = []
-    reach = reaching(module, model.inventory.layers, samples.inputs)
+    _cut_behind(module, calls)
     with torch.no_grad():
         for part in parts_of(list(zip(samples.inputs, reach, strict=True)), parts):
             Summing.found = {}
             for inputs, Summing.reach in part:
                 Summing(module).run(*inputs)
-            made.append({name: total.moments() for name, total in Summing.found.items()})
+            summed = {name: total.moments() for name, total in Summing.found.items()}
+            made.append({layer.name: summed[owners[layer.name]] for layer in wanted if layer.name in owners})
     return tuple(made)
+
+
+def _readers(calls: Mapping[Any, Layer], reach: Sequence[Reach]) -> list[list[str]]:
+    """Names of layers, those together that take the same rows of one tensor in every sample: query, key and value, say."""
+    uses = Counter(layer.name for layer in calls.values())
+    groups: dict[Any, list[str]] = {}
+    for node, layer in calls.items():
+        if layer.kind != "linear" or uses[layer.name] > 1:
+            groups[layer.name] = [layer.name]
+        else:
+            rows = tuple(None if (found := each.get(layer.name)) is None else found.numpy().tobytes() for each in reach)
+            groups.setdefault((node.args[0], rows), []).append(layer.name)
+    return list(groups.values())
+
+
+def _cut_behind(module: Any, calls: Iterable[Any]) -> None:
+    """End the graph at the last of `calls`: nobody needs what comes after it."""
+    last = max(calls, key=list(module.graph.nodes).index, default=None)
+    if last is not None:
+        output = next(node for node in module.graph.nodes if node.op == "output")
+        output.args = ((last,),)
+        module.graph.eliminate_dead_code()
+        module.recompile()
 
 
 class MomentsSum:
@@ -75,8 +105,9 @@ class MomentsSum:
         self._squares += squares_off_diagonal(rows)
 
     def moments(self) -> Moments:
-        """Return the mean over the samples."""
-        return Moments((self._total / self._samples).contiguous(), self._samples, self._rows, self._squares)
+        """Return the mean over the samples, symmetric to the bit: a product of a matrix with itself need not be."""
+        lower = (self._total / self._samples).tril()
+        return Moments(lower + lower.tril(-1).transpose(1, 2), self._samples, self._rows, self._squares)
 
 
 def add_product(total: Any, left: Any, right: Any) -> Any:

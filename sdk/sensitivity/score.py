@@ -12,13 +12,19 @@ from sdk.models.samples import Samples, parts_of
 from sdk.rounding import Statistics
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error
-from sdk.sensitivity.errors import HELD, WeightErrors, rounded
+from sdk.sensitivity.errors import HELD, WeightErrors, grid_key, rounded
 from sdk.sensitivity.losses import direction
-from sdk.sensitivity.moments import second_moments
+from sdk.sensitivity.moments import KINDS, second_moments
 from sdk.sensitivity.taps import run_tapped
 
 MEMORY = 2_000_000_000
-"""Bytes of weight errors held at once; layers beyond it are scored in further passes."""
+"""Bytes of gradients and weight errors held at once; layers beyond it are scored in further passes."""
+
+GRADIENT = 4
+"""Bytes of a weight's gradient."""
+
+HELD_STATISTICS = 3_000_000_000
+"""Bytes of gradients' squares and moments held at once; layers beyond it take further passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,30 +36,34 @@ class Sensitivity:
     values: Mapping[str, Mapping[str, float]]
 
 
-def importance(model: Model, samples: Samples, loss: str, limit: int = 16) -> dict[str, Any]:
-    """Mean squared gradient of each layer's weights (diagonal Fisher), one random direction per sample."""
+def importance(model: Model, samples: Samples, loss: str, layers: Sequence[Layer], limit: int = 16) -> dict[str, Any]:
+    """Mean squared gradient of each layer's weights (diagonal Fisher) in bfloat16, one random direction per sample."""
     import torch
 
     module = model.module()
-    names = [w for layer in model.inventory.layers for w in layer.weights]
-    weights = _require(module, names)
-    total: dict[str, Any] = {name: None for name in names}
+    weights = _require(module, [w for layer in layers for w in layer.weights])
+    total: dict[str, Any] = {}
+
+    def add(name: str, param: Any) -> None:
+        squares = param.grad.square_()
+        total[name] = squares if name not in total else total[name].add_(squares)
+        param.grad = None
+
+    for name, param in weights.items():
+        param.register_post_accumulate_grad_hook(lambda param, name=name: add(name, param))
     for _ in _backward(module, samples.inputs[:limit], loss, 1, torch.Generator().manual_seed(1)):
-        for name in names:
-            grad = weights[name].grad
-            if grad is not None:
-                total[name] = grad.square() if total[name] is None else total[name] + grad.square()
-                weights[name].grad = None
-    return {name: value.contiguous() for name, value in total.items() if value is not None}
+        model.release()
+    return {name: value.bfloat16().contiguous() for name, value in total.items()}
 
 
-def take_statistics(model: Model, samples: Samples, loss: str) -> Statistics:
-    """Return what rounding uses of the calibration samples: importance of the weights and moments of the inputs.
+def take_statistics(model: Model, samples: Samples, loss: str, layers: Sequence[Layer] | None = None) -> Statistics:
+    """Return what rounding of `layers` (default: all) uses of the samples: importance of the weights, moments of the inputs.
 
     BadInput where they overflow.
     """
-    found = Statistics(importance(model, samples, loss), second_moments(model, samples))
-    for layer in model.inventory.layers:
+    wanted = model.inventory.layers if layers is None else layers
+    found = Statistics(importance(model, samples, loss, wanted), second_moments(model, samples, layers=wanted))
+    for layer in wanted:
         known = [found.importance[w] for w in layer.weights if w in found.importance]
         if not all(bool(part.isfinite().all()) for part in (*known, *(m.value for m in found.of_parts(layer.name)))):
             raise BadInput(
@@ -61,6 +71,23 @@ def take_statistics(model: Model, samples: Samples, loss: str) -> Statistics:
                 "give inputs scaled as the app scales them"
             )
     return found
+
+
+def portions(model: Model) -> list[list[Layer]]:
+    """The layers in runs whose statistics take at most HELD_STATISTICS bytes: all of them but for big models."""
+    made: list[list[Layer]] = [[]]
+    held, inputs = 0, set()
+    for layer in model.inventory.layers:
+        k = layer.parameters // layer.shape[layer.channel_axis]
+        moments = 0 if layer.kind not in KINDS or layer.input in inputs else 2 * 4 * k * k * layer.groups
+        size = 4 * layer.parameters + moments
+        if made[-1] and held + size > HELD_STATISTICS:
+            made.append([])
+            held = 0
+        made[-1].append(layer)
+        inputs.add(layer.input)
+        held += size
+    return made
 
 
 def score(
@@ -81,35 +108,56 @@ def score(
     static activation ranges by tensor name, `statistics` what rounding uses (see `take_statistics`; taken if absent).
     """
     found = statistics or take_statistics(model, samples, loss)
-    chunks = _chunks(model, schemes)
-    values: dict[str, dict[str, float]] = {}
-    for index, layers in enumerate(chunks):
+    chunks = chunks_of(model, schemes)
+    values: dict[str, dict[str, float]] = {name: {} for name in schemes}
+    for index, chunk in enumerate(chunks):
         def report(done: int, total: int, index: int = index) -> None:
             tick(index * total + done, total * len(chunks))
-        values.update(_score_chunk(model, layers, schemes, samples, loss, draws, ranges or {}, found, report))
-    return Sensitivity(loss, samples.origin, {layer.name: values[layer.name] for layer in model.inventory.layers})
+        for name, each in _score_chunk(model, chunk, samples, loss, draws, ranges or {}, found, report).items():
+            values[name] |= each
+    ordered = {
+        layer.name: {s.name: values[layer.name][s.name] for s in schemes[layer.name]}
+        for layer in model.inventory.layers if layer.name in schemes
+    }
+    return Sensitivity(loss, samples.origin, ordered)
 
 
-def _chunks(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[list[Layer]]:
-    chunks: list[list[Layer]] = [[]]
+def chunks_of(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[dict[str, list[Scheme]]]:
+    """Part the schemes to score by layer into runs whose gradients and errors take at most MEMORY bytes, one after the other.
+
+    Schemes of one grid stay together, as they share its rounding.
+    """
+    chunks: list[dict[str, list[Scheme]]] = [{}]
     held = 0
     for layer in model.inventory.layers:
-        size = HELD * layer.parameters * len(rounded(schemes[layer.name]))
-        if held and held + size > MEMORY:
-            chunks.append([])
-            held = 0
-        chunks[-1].append(layer)
-        held += size
-    return chunks
+        for grid, alike in _by_grid(schemes.get(layer.name, ())).items():
+            size = HELD * layer.parameters if grid is not None else 0
+            gradient = 0 if layer.name in chunks[-1] else GRADIENT * layer.parameters
+            if chunks[-1] and held + gradient + size > MEMORY:
+                chunks.append({})
+                held, gradient = 0, GRADIENT * layer.parameters
+            chunks[-1].setdefault(layer.name, []).extend(alike)
+            held += gradient + size
+    return [chunk for chunk in chunks if chunk]
+
+
+def _by_grid(schemes: Sequence[Scheme]) -> dict[Any, list[Scheme]]:
+    """The schemes by what decides the stored weight; None: those that leave it as it is."""
+    changing = {grid_key(scheme) for scheme in rounded(schemes)}
+    made: dict[Any, list[Scheme]] = {}
+    for scheme in schemes:
+        made.setdefault(grid_key(scheme) if grid_key(scheme) in changing else None, []).append(scheme)
+    return made
 
 
 def _score_chunk(
-    model: Model, layers: list[Layer], schemes: Mapping[str, Sequence[Scheme]], samples: Samples, loss: str,
-    draws: int, ranges: Mapping[str, Any], found: Statistics, tick: Callable[[int, int], None],
+    model: Model, schemes: Mapping[str, Sequence[Scheme]], samples: Samples, loss: str, draws: int, ranges: Mapping[str, Any],
+    found: Statistics, tick: Callable[[int, int], None],
 ) -> dict[str, dict[str, float]]:
     import torch
 
     module = model.module()
+    layers = [layer for layer in model.inventory.layers if layer.name in schemes]
     params = _require(module, [w for layer in layers for w in layer.weights])
     errors = [WeightErrors(layer, schemes[layer.name], params, found) for layer in layers]
     owners = {layer.weights[0]: layer.name for layer in layers}
@@ -139,6 +187,7 @@ def _score_chunk(
                 sums[name] += (each.along(_gradient(each.layer, params)) + torch.tensor(inputs_too, dtype=torch.float64)).square()
             for param in params.values():
                 param.grad = None
+            model.release()
             count += 1
             tick(count, total)
     return {

@@ -69,35 +69,37 @@ def compare(
 
     Raises CheckFailed when the artifact returns other shapes or values that are not finite.
     """
-    import torch
-
-    module, reference = model.module(), make_reference(quantized)
-    shaken = make_reference(replace(quantized, model=shake(quantized.model)))
-    off, moved, losses, planned, same, apart = _Distance(), _Distance(), 0.0, 0.0, 0.0, 0.0
     inputs = samples.some(LOSS_SAMPLES if model.language is None else WINDOWS)
     compared = inputs[:SAMPLES]
-    for index, sample in enumerate(compared):
-        with torch.no_grad():
-            want = tuple(module(*sample))
-        simulated = tuple(reference(*sample))
+    shaken = compared[:1] if model.language is not None else compared  # one window has many outputs already
+    wanted = _outputs(model.module(), inputs)
+    model.release()
+    simulated = _outputs(make_reference(quantized), compared)
+    trembling = _outputs(make_reference(replace(quantized, model=shake(quantized))), shaken)
+    off, moved, losses, planned, same, apart = _Distance(), _Distance(), 0.0, 0.0, 0.0, 0.0
+    for here, there in zip(trembling, simulated, strict=False):
+        moved.add(here, there)
+    for index, (sample, want) in enumerate(zip(inputs, wanted, strict=True)):
         got = run_artifact(model, executable, sample)
-        off.add(got, simulated)
-        if model.language is None or index == 0:  # one window has many outputs already
-            moved.add(tuple(shaken(*sample)), simulated)
-        if model.language is not None:
-            same += float((got[0].argmax(-1) == simulated[0].argmax(-1)).float().mean()) / len(compared)
-            apart += measure("kl", simulated, got) / len(compared)
-        losses += measure(loss, want, got)
-        planned += measure(loss, want, simulated)
-    for sample in inputs[SAMPLES:]:
-        with torch.no_grad():
-            want = tuple(module(*sample))
-        losses += measure(loss, want, run_artifact(model, executable, sample))
+        losses += measure(loss, want, got) / len(inputs)
+        if index < len(compared):
+            off.add(got, simulated[index])
+            planned += measure(loss, want, simulated[index]) / len(compared)
+            if model.language is not None:
+                same += float((got[0].argmax(-1) == simulated[index][0].argmax(-1)).float().mean()) / len(compared)
+                apart += measure("kl", simulated[index], got) / len(compared)
     said = () if model.language is None else (same, apart)
     return Parity(
-        off.relative, moved.relative, losses / len(inputs), planned / len(compared), len(inputs), executable.runtime,
-        executable.origin, *said,
+        off.relative, moved.relative, losses, planned, len(inputs), executable.runtime, executable.origin, *said
     )
+
+
+def _outputs(run: Callable[..., Any], inputs: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """What `run` makes of every sample; one model after the other, so that no two of them are in memory."""
+    import torch
+
+    with torch.no_grad():
+        return [tuple(run(*sample)) for sample in inputs]
 
 
 class _Distance:
@@ -116,18 +118,23 @@ class _Distance:
         return math.sqrt(self._squares / self._norms) if self._norms else math.sqrt(self._squares)
 
 
-def shake(model: Model) -> Model:
-    """The model with every float parameter and buffer scaled by 1 + 1e-6·ε, ε normal: float rounding of another order."""
+def shake(quantized: Quantized) -> Model:
+    """The model with every float parameter and buffer that no grid replaces scaled by 1 + 1e-6·ε, ε normal.
+
+    That is what float rounding of another order would do.
+    """
     import torch
+
+    model = quantized.model
+    planned = {name for layer in model.inventory.layers if quantized.grids.get(layer.name) for name in layer.weights}
 
     class Shaken(Model):
         def module(self) -> Any:
             module = Model.module(self)
             generator = torch.Generator().manual_seed(0)
-            with torch.no_grad():
-                for tensor in module.state_dict().values():
-                    if tensor.is_floating_point():
-                        tensor.mul_(1 + 1e-6 * torch.randn(tensor.shape, generator=generator))
+            for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+                if name not in planned and tensor.is_floating_point():
+                    tensor.data = tensor.data * (1 + 1e-6 * torch.randn(tensor.shape, generator=generator))
             return module
 
     return Shaken(**{field.name: getattr(model, field.name) for field in fields(model)})

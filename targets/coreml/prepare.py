@@ -148,7 +148,7 @@ def _tame_extremes(module: Any) -> None:
             node.args = tuple(_tamed(a) if isinstance(a, float) else a for a in node.args)
     for _, buffer in module.named_buffers():
         if buffer.is_floating_point() and bool((buffer.abs() > 1e30).any()):
-            buffer.copy_(torch.where(buffer.abs() > 1e30, buffer.sign() * LARGEST, buffer))
+            buffer.data = torch.where(buffer.abs() > 1e30, buffer.sign() * LARGEST, buffer)
 
 
 def _tamed(value: float) -> float:

@@ -130,10 +130,9 @@ class CoreMLTarget:
         planned = {w for layer in quantized.model.inventory.layers if layer.name in quantized.grids for w in layer.weights}
         if quantized.model.language is not None:
             as_kept(module, quantized.model.language, planned)
-        with torch.no_grad():
-            for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-                if name not in planned and tensor.is_floating_point():
-                    tensor.copy_(tensor.half().float() if float(tensor.abs().amax()) < 65504 else tensor)
+        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+            if name not in planned and tensor.is_floating_point() and float(tensor.detach().abs().amax()) < 65504:
+                tensor.data = tensor.data.half().float()
 
         def run(*inputs: Any) -> tuple[Any, ...]:
             with torch.no_grad():

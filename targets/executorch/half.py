@@ -36,10 +36,9 @@ def half_reference(quantized: Quantized) -> Callable[..., Any]:
 
     module = reference_module(quantized)
     planned = {w for layer in quantized.model.inventory.layers if layer.name in quantized.grids for w in layer.weights}
-    with torch.no_grad():
-        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-            if name not in planned and tensor.is_floating_point():
-                tensor.copy_(tensor.clamp(-LARGEST, LARGEST).half().float())
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if name not in planned and tensor.is_floating_point():
+            tensor.data = tensor.data.clamp(-LARGEST, LARGEST).half().float()
 
     def run(*inputs: Any) -> tuple[Any, ...]:
         with torch.no_grad():
