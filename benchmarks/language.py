@@ -23,11 +23,12 @@ WINDOWS = 12
 """Windows of held-out text."""
 
 CONTEXT = 512
+DEVICES = {"executorch": "pixel8", "tflite": "pixel8", "coreml": "iphone15pro"}
 PROMPT = "Write a short story about a lighthouse keeper and a storm."
 COLUMNS = {
-    "what": "bundle", "bytes": "bytes", "predicted": "predicted bytes", "perplexity": "perplexity", "divergence": "KL per token",
-    "agreement": "top-1 as float", "faithful": "top-1 as torch", "speed": "tokens/s", "cpu_seconds": "build, processor s",
-    "error": "failure",
+    "model": "model", "target": "target", "what": "bundle", "bytes": "bytes", "predicted": "predicted bytes",
+    "perplexity": "perplexity", "divergence": "KL per token", "agreement": "top-1 as float", "faithful": "top-1 as torch",
+    "speed": "tokens/s", "cpu_seconds": "build, processor s", "build_seconds": "build, s", "error": "failure",
 }  # fmt: skip
 
 
@@ -38,36 +39,45 @@ def main() -> None:
     parser.add_argument("--keep", required=True, help="folder for the bundles")
     parser.add_argument("--sizes", nargs="*", default=[], help="budgets of planned bundles")
     parser.add_argument("--uniform", nargs="*", default=[], help="presets to compare with")
+    parser.add_argument("--target", default="executorch", help="what planned and uniform bundles are for")
+    parser.add_argument("--llama", nargs="*", default=[], help="formats of llama.cpp to compare with, such as Q4_K_M")
     parser.add_argument("--timeout", type=float, default=7200, help="seconds that one may take")
     options = parser.parse_args()
     wanted = [{"what": "transformers, float32"}]
-    wanted += [{"what": f"uniform {name}", "uniform": name} for name in options.uniform]
-    wanted += [{"what": f"planned for {size}", "max_size": size} for size in options.sizes]
-    keep = Path(options.keep)
-    rows = {row["what"]: row for row in read("language")["rows"]}
+    wanted += [{"what": f"llama.cpp {name}", "llama": name} for name in options.llama]
+    wanted += [{"what": f"uniform {name}", "uniform": name, "target": options.target} for name in options.uniform]
+    wanted += [{"what": f"planned for {size}", "max_size": size, "target": options.target} for size in options.sizes]
+    keep, model = Path(options.keep), Path(options.model).name
+    rows = {(row["model"], row.get("target"), row["what"]): row for row in read("language")["rows"]}
     for want in wanted:
         job = {**want, "model": options.model, "keep": str(keep)}
         row = measure("benchmarks.language", job, options.timeout, keep / "cache")
         print(json.dumps(row), flush=True)
-        rows[row["what"]] = {key: value for key, value in row.items() if key not in ("model", "keep", "wall_seconds")}
-        save("language", list(rows.values()), model=Path(options.model).name)
+        kept = {key: value for key, value in row.items() if key not in ("keep", "llama", "max_size", "uniform")}
+        rows[model, row.get("target"), row["what"]] = {**kept, "model": model}
+        save("language", list(rows.values()))
         page()
 
 
-def one(what: str, model: str, keep: str, uniform: str | None = None, max_size: str | None = None) -> dict[str, Any]:
-    """Package (or reuse) and judge one bundle, or the float model itself."""
+def one(
+    what: str, model: str, keep: str, uniform: str | None = None, max_size: str | None = None, target: str = "",
+    llama: str | None = None,
+) -> dict[str, Any]:
+    """Package (or reuse) and judge one bundle, one of llama.cpp's files, or the float model itself."""
     warnings.filterwarnings("ignore")
+    if llama is not None:
+        return _llama(Path(model), llama, Path(keep))
     if uniform is None and max_size is None:
         return {"what": what, **_float(model)}
     import sdk
     from sdk.generate import generate
 
-    out = Path(keep) / what.replace(" ", "-")
-    began, fresh = time.process_time(), not out.exists()
+    out = Path(keep) / "-".join((Path(model).stem, target, *what.split()))
+    began, fresh, wall = time.process_time(), not out.exists(), time.perf_counter()
     bundle = sdk.open_bundle(out) if not fresh else sdk.package(
-        model, device="pixel8", target="executorch", uniform=uniform, max_size=max_size, context=CONTEXT, out=out
+        model, device=DEVICES[target], target=target, uniform=uniform, max_size=max_size, context=CONTEXT, out=out
     )
-    seconds = time.process_time() - began
+    seconds, wall = time.process_time() - began, time.perf_counter() - wall
     held, logits = _held(model)
     got = [bundle.run(tokens)[0] for tokens in held]
     spoken = generate(bundle, PROMPT, 64)
@@ -76,8 +86,18 @@ def one(what: str, model: str, keep: str, uniform: str | None = None, max_size: 
     return {
         "what": what, "bytes": manifest.artifact.bytes, "predicted": manifest.predicted.artifact_bytes.value,
         **_judged(held, logits, got), "faithful": manifest.language.agreement, "speed": spoken.decode_speed,
-        "cpu_seconds": seconds if fresh else None,
+        "cpu_seconds": seconds if fresh else None, "build_seconds": wall if fresh else None,
     }  # fmt: skip
+
+
+def _llama(model: Path, name: str, keep: Path) -> dict[str, Any]:
+    """The same weights in a format of llama.cpp's, read and written by llama.cpp."""
+    from benchmarks import llama
+
+    path = llama.quantize(model, name, keep)
+    held, logits = _held(str(model))
+    found = _judged(held, logits, llama.read(path, held))
+    return {"bytes": path.stat().st_size, **found, "speed": llama.speed(path, PROMPT, 64)}
 
 
 def _held(model: str) -> tuple[list[Any], list[Any]]:
@@ -142,9 +162,10 @@ def page() -> None:
     document = read("language")
     write_page(
         "language", "Language models", intro("benchmarks.language", document),
-        f"{document.get('model')}, {WINDOWS} windows of 127 tokens of news text that calibration did not see; bundles are "
-        "executed, and compared with the float model token by token. Speed is of writing after a short prompt, on one thread "
-        "of a shared machine: a ratio.",
+        f"{WINDOWS} windows of 127 tokens of news text that calibration did not see; bundles are "
+        "executed, and compared with the float model token by token. Speed is of writing 64 tokens after a short prompt: a "
+        "ratio. `permuted.gguf` are the weights of `smollm2.gguf` in another order of channels (`benchmarks/permuted.py`): the "
+        "same function, but off the grid of Q4_1 that these weights were published on, which formats of groups hold exactly.",
         table(document["rows"], COLUMNS),
     )
 
