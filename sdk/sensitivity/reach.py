@@ -18,8 +18,10 @@ Reach = Mapping[str, Any]
 def reaching(module: Any, layers: Iterable[Layer], inputs: Sequence[tuple[Any, ...]]) -> list[Reach]:
     """Return the reach of every sample in `inputs`: rows without any gradient of the outputs change nothing.
 
-    Only linear layers that are used once and read several rows are looked at.
+    Only linear layers that are used once and read several rows are looked at. The parameters of `module` have no gradients
+    afterwards.
     """
+    module.requires_grad_(False)
     owners = {layer.weights[0]: layer.name for layer in layers if layer.kind == "linear" and layer.uses == 1}
     every = range(0, len(inputs), max(1, len(inputs) // TRIED))
     if not owners or not any(_reach(module, owners, inputs[i]) for i in every):
