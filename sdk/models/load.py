@@ -14,7 +14,8 @@ from sdk.models.model import Model, TensorSpec
 from sdk.models.normalise import export_flat, normalise
 from sdk.models.outputs import output_names
 from sdk.models.references import Loaded, load_reference
-from sdk.models.spill import Spill, spill
+from sdk.models.spill import Spill, put
+from sdk.models.turn import Turning, changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Exported:
     program: Any
     """A `torch.export.ExportedProgram`."""
     spill: Spill | None = None
+    turned: bool = False
+    """Whether a language model got another basis (see `sdk.models.turn`)."""
 
     @property
     def digest(self) -> str:
@@ -41,7 +44,7 @@ class Exported:
 
 def export_model(
     model: Any, example: Any = None, *, trust: bool = False, folder: Path | None = None, context: int | None = None,
-    sample: Any = None,
+    sample: Any = None, turning: Turning | None = None,
 ) -> Exported:
     """Load and export `model`, as described at `load_model`; `sample`: inputs to go by where nobody gives an example.
 
@@ -58,22 +61,25 @@ def export_model(
     if context is not None and loaded.language is None:
         raise BadInput(f"--context: model {loaded.source!r} is not a language model; leave it out")
     inputs = _inputs(loaded, example if loaded.language is None else None, sample)
-    spilt = spill(loaded.module) if loaded.language is not None else None
+    turned = changes(loaded.module, turning) if turning is not None and loaded.language is not None else {}
+    spilt = put(loaded.module, turned) if loaded.language is not None else None
     program = export_flat(loaded.module, inputs, loaded.source)
     _check_weights(program, loaded.source)
-    return Exported(loaded, program, spilt)
+    return Exported(loaded, program, spilt, bool(turned))
 
 
 def load_model(
     model: Any, example: Any = None, *, name: str | None = None, trust: bool = False, folder: Path | None = None,
-    context: int | None = None,
+    context: int | None = None, turning: Turning | None = None,
 ) -> Model:
     """Load, export, normalise and take the inventory of `model`; `context` in tokens is for language models alone.
+
+    `turning` says which language models get another basis (see `sdk.models.turn`); None: none.
 
     `model` is a reference (str), a `torch.nn.Module` or an `ExportedProgram`; `example` a tuple (or dict of
     keyword) example inputs, needed when the reference gives none. Raises BadInput.
     """
-    return finish_model(export_model(model, example, trust=trust, folder=folder, context=context), name)
+    return finish_model(export_model(model, example, trust=trust, folder=folder, context=context, turning=turning), name)
 
 
 def finish_model(exported: Exported, name: str | None = None) -> Model:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import mmap
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sdk.cache import cache_folder
 from sdk.errors import BadInput
+from sdk.models.turn import Change
 
 BIG = 2 << 30
 """Bytes of float32 weights from which they are kept so."""
@@ -21,8 +22,11 @@ ALIGNMENT = 64
 class Spill:
     """A file without a name, gone with the process, that holds tensors in float32; what is written to them stays in memory."""
 
-    def __init__(self, tensors: Sequence[Any]) -> None:
-        """Move `tensors` (of any floating dtype) into the file: they are float32 afterwards. BadInput where the disk is full."""
+    def __init__(self, tensors: Sequence[Any], changes: Mapping[Any, Change]) -> None:
+        """Move `tensors` (of any floating dtype) into the file: they are float32 afterwards, changed where `changes` say so.
+
+        BadInput where the disk is full.
+        """
         import torch
 
         folder, places = cache_folder(), []
@@ -32,7 +36,8 @@ class Spill:
                 for tensor in tensors:
                     file.write(bytes(-file.tell() % ALIGNMENT))
                     places.append((file.tell(), tuple(tensor.shape)))
-                    file.write(tensor.detach().float().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+                    changed = changes.get(tensor, _same)(tensor.detach().float()).contiguous()
+                    file.write(changed.reshape(-1).view(torch.uint8).numpy().data)
                     tensor.data = torch.empty(0)  # its memory is given back before the next one is read
                 file.flush()
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -50,8 +55,15 @@ class Spill:
         self._map.madvise(mmap.MADV_DONTNEED)
 
 
-def spill(module: Any) -> Spill | None:
-    """Move the parameters of `module` into a file when they take more than BIG bytes in float32."""
+def _same(tensor: Any) -> Any:
+    return tensor
+
+
+def put(module: Any, changes: Mapping[Any, Change]) -> Spill | None:
+    """Give the parameters of `module` the values that `changes` make of them; more than BIG bytes in float32 go into a file."""
     parameters = list(module.parameters())
-    big = all(p.is_floating_point() for p in parameters) and 4 * sum(p.numel() for p in parameters) > BIG
-    return Spill(parameters) if big else None
+    if all(p.is_floating_point() for p in parameters) and 4 * sum(p.numel() for p in parameters) > BIG:
+        return Spill(parameters, changes)
+    for parameter, change in changes.items():
+        parameter.data = change(parameter.detach().float())
+    return None

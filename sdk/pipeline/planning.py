@@ -222,7 +222,7 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
     """
     device, target, min_os = start(request, report)
     report = Chapter(report)
-    bench = workbench or Workbench(request, report)
+    bench = workbench if workbench is not None and workbench.serves(request) else Workbench(request, report)
     for text in (*bench.notes, *accelerator_notes(request, device, target)):
         report.note(text)
     stated, min_os = min_os, floor_for_language(request, bench.model, target, min_os)

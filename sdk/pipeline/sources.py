@@ -10,10 +10,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sdk.devices import find_device
 from sdk.errors import BadInput
 from sdk.models.load import Exported, digest_of, export_model
 from sdk.models.references import load_attribute
+from sdk.models.turn import Turning
+from sdk.pipeline.accelerating import resolve_target
 from sdk.pipeline.request import TAKEN, Request
+from sdk.rounding import recognise
+
+FLOATS = ("fp32", "fp16")
+"""Presets of floats alone."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +43,29 @@ class Sources:
 
 def read_sources(request: Request) -> Sources:
     """Call the references of `request`; raises BadInput."""
-    data = read_calibration(request)
+    data, unties = read_calibration(request), unties_head(request)
     exported = export_model(
         request.model, request.example, trust=request.trust, folder=request.folder, context=request.context,
         sample=next(iter(data), None) if data is not None else None,
+        turning=None if unties is None else Turning(_has_grid, unties),
     )
     return Sources(exported, data)
+
+
+def unties_head(request: Request) -> bool | None:
+    """Whether a language model may be turned (see `sdk.models.turn`) although its head then has weights of its own.
+
+    It may where the target stores them apart from the embedding's anyway. None: a uniform float bundle is the model as it is.
+    """
+    if request.uniform in FLOATS:
+        return None
+    return not getattr(resolve_target(request, find_device(request.device)), "shares_tied", False)
+
+
+def _has_grid(weight: Any) -> bool:
+    """Whether a weight lies on a grid that a target may hold: none holds offsets."""
+    said = recognise(weight, 0)
+    return said is not None and "offsets" not in said
 
 
 def read_calibration(request: Request, most: int = TAKEN) -> Iterable[Any] | None:

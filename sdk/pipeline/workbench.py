@@ -14,7 +14,7 @@ from sdk.models.text import own_text, windows
 from sdk.pipeline.imported import own_grids
 from sdk.pipeline.kept import Kept, Scores
 from sdk.pipeline.request import EVALUATED, EVALUATED_WINDOWS, TAKEN, TAKEN_WINDOWS, Request
-from sdk.pipeline.sources import Sources, read_sources
+from sdk.pipeline.sources import Sources, read_sources, unties_head
 from sdk.progress import Reporter
 from sdk.rounding import Part, Statistics
 from sdk.schemes import Scheme
@@ -41,6 +41,7 @@ class Workbench:
         self.notes: list[str] = []
         with report.stage("load model"):
             found = sources or read_sources(request)
+            self._unties = unties_head(request)
             self.model: Model = finish_model(found.exported, request.name)
             taken, judged = (TAKEN, EVALUATED) if self.model.language is None else (TAKEN_WINDOWS, EVALUATED_WINDOWS)
             self.taken = take_samples(self.model, self.windowed(found.data), taken)
@@ -49,12 +50,20 @@ class Workbench:
         self.loss, assumed = choose_loss(request.loss, self.model, _check_outputs(self.model, self.samples))
         if assumed:
             self.notes.append(f"loss: {self.loss} (assumed from the model's output; set `loss` to choose)")
+        if found.exported.turned:
+            self.notes.append(
+                "the model's inner basis is turned, so that no channel stands out: the same function, which loses less"
+            )
         if self.samples.origin == "synthetic":
             self.notes.append("no calibration data: losses are estimated on synthetic inputs (data-free) and may be far off")
         self.kept = Kept(self.model, self.samples, self.loss, DRAWS)
         self._statistics: Statistics | None = None
         self._ranges: dict[str, Any] | None = None
         self._moments: dict[int, tuple[Part, ...]] = {}
+
+    def serves(self, request: Request) -> bool:
+        """Whether the model here is the one that `request` is planned for: not every target takes a language model turned."""
+        return self.model.language is None or unties_head(request) == self._unties
 
     def windowed(self, data: Iterable[Any] | None) -> Iterable[Any] | None:
         """Samples of a language model may be texts; without any the SDK's own text is used, and every output says so."""

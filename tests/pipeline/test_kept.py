@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -120,6 +121,35 @@ def test_what_else_one_run_makes_is_not_seen_in_a_bundle(cache: Path, monkeypatc
     assert [note.partition(":")[0] for note in json.loads(together["manifest.json"])["notes"]] == ["loss", "no calibration data"]
     monkeypatch.setenv("SDK_CACHE", str(cache / "other"))
     assert made(wanted) == together
+
+
+def test_a_model_taken_in_portions_gives_the_same_bundle(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a big model is: statistics of a few layers at a time, read back from the cache, and scores of a few grids."""
+    first = made(request())
+    monkeypatch.setenv("SDK_CACHE", str(cache / "other"))
+    monkeypatch.setattr(import_module("sdk.sensitivity.score"), "HELD_STATISTICS", 3000)
+    monkeypatch.setattr(import_module("sdk.sensitivity.score"), "MEMORY", 8000)
+    assert made(request()) == first
+    assert len(list((cache / "other" / "statistics").iterdir())) > 1
+
+
+def test_a_killed_scoring_goes_on_where_it_was(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = made(request())
+    monkeypatch.setenv("SDK_CACHE", str(cache / "other"))
+    monkeypatch.setattr(import_module("sdk.sensitivity.score"), "MEMORY", 8000)
+    real, scored = resolve_name("sdk.pipeline.workbench.score"), []
+
+    def third_time_killed(model: Any, wanted: Any, *args: Any, **words: Any) -> Any:
+        scored.append(wanted)
+        if len(scored) == 3:
+            raise KeyboardInterrupt
+        return real(model, wanted, *args, **words)
+
+    monkeypatch.setattr("sdk.pipeline.workbench.score", third_time_killed)
+    with pytest.raises(KeyboardInterrupt):
+        made(request())
+    assert made(request()) == first
+    assert scored[2] == scored[3] and scored[0] not in scored[1:]
 
 
 def test_the_verb_shows_and_clears(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:

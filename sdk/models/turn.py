@@ -1,0 +1,146 @@
+"""Turns the basis of a language model so that no channel stands out: the same function, which quantizes better.
+
+A few channels of the residual stream hold values hundreds of times larger than the others; 8-bit activations have one scale
+for all of a token's channels, low-bit weights one for a group. Every linear reads the stream behind an RMS norm, which turns
+with its input once its own weights are folded into what reads it, so any orthogonal matrix R may stand between those that
+write into the stream and those that read from it: QuaRot (Ashkboos et al. 2024), SpinQuant's R1 and R2 (Liu et al. 2024).
+Nothing of it is left at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sdk.models.language import is_language
+
+Change = Callable[[Any], Any]
+"""Makes a new tensor of a parameter's."""
+
+FAMILIES = frozenset({"llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3"})
+"""Model types whose stream is read behind RMS norms alone and written to by sums alone."""
+
+SEED = 0
+ROWS = 4096
+"""Vectors that are turned at once."""
+
+
+class Turn:
+    """A random orthogonal matrix R of `size`: signs, a Hadamard matrix of its power of two, a random turn of the rest."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        self._even = size & -size
+        odd = torch.randn(size // self._even, size // self._even, generator=generator, dtype=torch.float64)
+        self._odd = torch.linalg.qr(odd).Q
+        self._signs = torch.randint(0, 2, (size,), generator=generator, dtype=torch.float64) * 2 - 1
+
+    def __call__(self, vectors: Any) -> Any:
+        """R·v of every row v of `vectors` ([n, size]), computed in float64 and returned in float32."""
+        import torch
+
+        return torch.cat([self._turned(part) for part in vectors.split(ROWS)])
+
+    def _turned(self, vectors: Any) -> Any:
+        import torch
+
+        made = (vectors.double() * self._signs).reshape(len(vectors), -1, self._even)
+        step = 1
+        while step < self._even:  # fast Walsh-Hadamard transform
+            pairs = made.reshape(*made.shape[:2], -1, 2, step)
+            made = torch.stack([pairs[..., 0, :] + pairs[..., 1, :], pairs[..., 0, :] - pairs[..., 1, :]], 3).reshape(made.shape)
+            step *= 2
+        return (self._odd @ made).div_(self._even**0.5).reshape(vectors.shape).float()
+
+
+@dataclass(frozen=True, slots=True)
+class Turning:
+    """Which models are turned: none most of whose linears are `on_grid`, which a turn would destroy, and, unless `untie`,
+    none whose head shares the embedding's weights: each needs weights of its own."""
+
+    on_grid: Callable[[Any], bool]
+    untie: bool
+
+
+def changes(model: Any, turning: Turning) -> dict[Any, Change]:
+    """Return what makes the turned parameters of a causal model of transformers from its own; empty where it stays as it is."""
+    import torch
+
+    config = model.config
+    if not is_language(config) or config.model_type not in FAMILIES:
+        return {}
+    linears = [part.weight for part in model.model.layers.modules() if isinstance(part, torch.nn.Linear)]
+    if 2 * sum(map(turning.on_grid, linears)) > len(linears):
+        return {}
+    head, embedding = model.lm_head, model.model.embed_tokens
+    if head.weight is embedding.weight:
+        if not turning.untie:
+            return {}
+        head.weight = torch.nn.Parameter(embedding.weight.detach(), requires_grad=False)
+        config.tie_word_embeddings = False
+    stream = Turn(config.hidden_size, SEED)
+    made: dict[Any, Change] = {embedding.weight: stream, head.weight: _reader(stream, model.model.norm)}
+    for index, layer in enumerate(model.model.layers):
+        for norm, readers, writer in _blocks(layer):
+            for reader in readers:
+                made[reader.weight] = _reader(stream, norm)
+            made[writer.weight] = _writer(stream)
+            if writer.bias is not None:
+                made[writer.bias] = lambda bias: stream(bias.unsqueeze(0))[0]
+        _turn_values(layer.self_attn, config, SEED + 1 + index, made)
+    for norm in (model.model.norm, *(norm for layer in model.model.layers for norm, _, _ in _blocks(layer))):
+        made[norm.weight] = lambda weight: torch.ones(weight.shape)
+    return made
+
+
+def _blocks(layer: Any) -> Iterator[tuple[Any, list[Any], Any]]:
+    """Of the attention and of the feed-forward part: the norm, the linears that read behind it, the one that writes."""
+    for norm, block, names, last in (
+        (layer.input_layernorm, layer.self_attn, ("q_proj", "k_proj", "v_proj", "qkv_proj"), "o_proj"),
+        (layer.post_attention_layernorm, layer.mlp, ("gate_proj", "up_proj", "gate_up_proj"), "down_proj"),
+    ):
+        yield norm, [getattr(block, name) for name in names if hasattr(block, name)], getattr(block, last)
+
+
+def _reader(stream: Turn, norm: Any) -> Change:
+    """W → W·diag(norm)·Rᵀ."""
+    weights = norm.weight.detach().double().clone()
+    return lambda weight: stream(weight.double() * weights)
+
+
+def _writer(stream: Turn) -> Change:
+    """W → R·W."""
+    return lambda weight: stream(weight.detach().t()).t().contiguous()
+
+
+def _turn_values(attention: Any, config: Any, seed: int, made: dict[Any, Change]) -> None:
+    """Turn the values of each key-value head, and turn back what the output projection reads of them."""
+    import torch
+
+    heads = config.num_attention_heads
+    groups = getattr(config, "num_key_value_heads", None) or heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    turns = [Turn(size, 1000 * seed + group) for group in range(groups)]
+    values = attention.v_proj if hasattr(attention, "v_proj") else attention.qkv_proj
+    first = values.weight.shape[0] - groups * size
+    reads, writes = made[values.weight], made[attention.o_proj.weight]
+
+    def turned(rows: Any) -> Any:
+        """The rows [groups · size, n] of the values turned within each head."""
+        parts = [turn(part.t()).t() for turn, part in zip(turns, rows.split(size), strict=True)]
+        return torch.cat(parts)
+
+    def value(weight: Any) -> Any:
+        whole = reads(weight)
+        return torch.cat([whole[:first], turned(whole[first:])]).contiguous()
+
+    def output(weight: Any) -> Any:
+        columns = weight.detach().split(size, 1)
+        return writes(torch.cat([turns[head * groups // heads](part) for head, part in enumerate(columns)], 1))
+
+    made[values.weight], made[attention.o_proj.weight] = value, output
+    if values.bias is not None:
+        made[values.bias] = lambda bias: torch.cat([bias[:first].float(), turned(bias[first:].unsqueeze(1))[:, 0]])

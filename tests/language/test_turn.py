@@ -1,0 +1,110 @@
+"""A turned language model computes the same, no channel of its stream stands out, and it is turned only where that is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from sdk.models.load import load_model
+from sdk.models.spill import Spill
+from sdk.models.turn import FAMILIES, Turn, Turning, changes
+from sdk.pipeline.request import Request
+from sdk.pipeline.sources import read_sources, unties_head
+from tests.language.conftest import make_config, save_model
+
+ALWAYS = Turning(lambda weight: False, untie=True)
+
+
+def louder(model: Any) -> None:
+    """Norms and biases that are not alike, and one loud channel in the stream."""
+    for name, param in model.named_parameters():
+        if param.dim() == 1:
+            param.copy_(torch.randn_like(param) + 1 if "norm" in name else torch.randn_like(param))
+    model.model.embed_tokens.weight[:, 3] *= 60
+
+
+def causal(kind: str, tied: bool = True, **words: Any) -> Any:
+    torch.manual_seed(0)
+    made = transformers.AutoModelForCausalLM.from_config(make_config(kind, tie_word_embeddings=tied, **words)).eval()
+    made.config.architectures = [type(made).__name__]
+    with torch.no_grad():
+        louder(made)
+    return made
+
+
+def apply(found: Any) -> None:
+    for parameter, change in found.items():
+        parameter.data = change(parameter.data)
+
+
+@pytest.mark.parametrize("size", [48, 64, 576, 7])
+def test_a_turn_is_orthogonal(size: int) -> None:
+    matrix = Turn(size, 1)(torch.eye(size)).double()
+    assert (matrix @ matrix.T - torch.eye(size)).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("kind", sorted(FAMILIES))
+def test_the_function_is_the_same(kind: str, tied: bool) -> None:
+    words = {"attention_bias": True, "mlp_bias": True} if kind == "llama" else {}
+    model, tokens = causal(kind, tied, **words), torch.randint(0, 380, (1, 40))
+    with torch.no_grad():
+        want = model(tokens).logits
+        apply(changes(model, ALWAYS))
+        got = model(tokens).logits
+    assert float((got - want).abs().max() / want.abs().max()) < 1e-5
+
+
+def test_no_channel_stands_out() -> None:
+    model = causal("llama")
+    apply(changes(model, ALWAYS))
+    energy = model.model.embed_tokens.weight.square().mean(0)
+    assert float(energy.max() / energy.mean()) < 3
+
+
+def test_what_is_not_turned() -> None:
+    assert changes(causal("gemma3_text"), ALWAYS) == {}
+    assert changes(causal("llama"), Turning(lambda weight: True, untie=True)) == {}
+    assert changes(causal("llama", tied=True), Turning(lambda weight: False, untie=False)) == {}
+    assert changes(causal("llama", tied=False), Turning(lambda weight: False, untie=False)) != {}
+
+
+def request(model: Path, **words: Any) -> Request:
+    return Request(**({"model": str(model), "device": "pixel8", "target": "executorch", "context": 64} | words))
+
+
+def test_who_asks_for_it(tmp_path: Path) -> None:
+    """Not for a float bundle, not where the target holds a tied pair once, not for a checkpoint of few bits."""
+    model = save_model(tmp_path / "tied", make_config(tie_word_embeddings=True), change=louder)
+    assert read_sources(request(model)).exported.turned
+    assert not read_sources(request(model, uniform="fp32")).exported.turned
+    assert not read_sources(request(model, device="iphone15pro", target="coreml")).exported.turned
+    assert unties_head(request(model, device="iphone15pro", target="coreml")) is False
+
+    def on_grid(each: Any) -> None:
+        for part in each.modules():
+            if isinstance(part, torch.nn.Linear):
+                part.weight.copy_(torch.randint(-7, 8, part.weight.shape) * torch.tensor(2.0**-6))
+
+    few = save_model(tmp_path / "few", make_config(tie_word_embeddings=False), change=on_grid)
+    assert not read_sources(request(few)).exported.turned
+
+
+def test_a_big_model_is_turned_on_its_way_into_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = str(save_model(tmp_path / "model", make_config(tie_word_embeddings=True), change=louder))
+    tokens = torch.randint(0, 380, (1, 61))
+    plain = load_model(model, context=64)
+    monkeypatch.setattr("sdk.models.spill.BIG", 1000)
+    monkeypatch.setenv("SDK_CACHE", str(tmp_path / "cache"))
+    spilt, turned = load_model(model, context=64), load_model(model, context=64, turning=ALWAYS)
+    assert isinstance(spilt.spill, Spill) and spilt.digest == plain.digest
+    with torch.no_grad():
+        want = plain.module()(tokens)[0]
+        assert torch.equal(spilt.module()(tokens)[0], want)
+        spilt.release()
+        assert torch.equal(spilt.module()(tokens)[0], want)
+        assert float((turned.module()(tokens)[0] - want).abs().max() / want.abs().max()) < 1e-5
