@@ -156,6 +156,7 @@ def _load_statistics(folder: Path) -> Statistics:
 
 def _save_statistics(value: Statistics, folder: Path) -> None:
     """Moments that several layers share are kept once, and of each matrix one triangle."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {f"{_IMPORTANCE}{name}": t for name, t in value.importance.items()}
@@ -168,7 +169,10 @@ def _save_statistics(value: Statistics, folder: Path) -> None:
                 keys[id(m)] = key = f"part {i} {name}"
                 tensors[key], numbers[key] = _triangle(m.value), [m.samples, m.rows, m.squares]
         parts.append({name: keys[id(m)] for name, m in part.items()})
-    save_file(tensors, folder / _TENSORS)
+    try:
+        save_file(tensors, folder / _TENSORS)
+    except SafetensorError as error:  # its own name for a disk that is full
+        raise OSError(str(error)) from error
     _save({"moments": numbers, "parts": parts}, folder)
 
 
