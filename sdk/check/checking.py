@@ -40,7 +40,8 @@ class CheckRequest:
     """What to check: the bundle's directory, `on` which runner, the protocol's name and the budgets of flags.
 
     `max_latency` is in ms (p90), `max_memory` in bytes; `deadline` in seconds replaces that of each repeat. `program`
-    is a runner of the user's own, `ssh_config` a file for ssh, `baseline` the directory of an earlier bundle.
+    is a runner of the user's own, `ssh_config` a file for ssh, `baseline` the directory of an earlier bundle. `profile` asks for
+    the time of each operator.
     """
 
     bundle: Path
@@ -52,6 +53,7 @@ class CheckRequest:
     program: Path | None = None
     ssh_config: Path | None = None
     baseline: Path | None = None
+    profile: bool = False
 
 
 def check_bundle(request: CheckRequest, report: Reporter) -> CheckResult:
@@ -72,6 +74,8 @@ def check_bundle(request: CheckRequest, report: Reporter) -> CheckResult:
             f"{bundle.path}: is a language model, which its own runner executes on a device, not those of sdk check: "
             "use --on local, and sdk generate for its speed here"
         )
+    if request.profile:
+        _profiles(bundle, runner.name, request.program)
     inputs, outputs = bundle.reference
     job = Job(
         bundle.artifact, bundle.manifest.target, tuple(inputs), tuple(outputs), request.program, request.ssh_config,
@@ -82,6 +86,9 @@ def check_bundle(request: CheckRequest, report: Reporter) -> CheckResult:
     with report.stage(f"hold {request.on}"), runner.open(address, job, total) as session:
         measured = _measure(session, protocol, baseline is not None, report)
         found = _result(request, bundle, protocol, session, measured, outputs)
+        if request.profile:
+            with report.stage("profile the operators"):
+                found = found.model_copy(update={"profile": session.profile()})
     if baseline is not None:
         found = _compared(found, baseline.manifest, measured)
     for note in found.notes:
@@ -128,6 +135,16 @@ def _reaches(bundle: Bundle, program: Path | None) -> None:
             f"{bundle.path}: is for the {made_for.kind} ({made_for.title}), and the runners here execute on the CPU: "
             "give --runner PATH, a program that loads that backend"
         )
+
+
+def _profiles(bundle: Bundle, runner: str, program: Path | None) -> None:
+    """Refuse a profile where no program makes one."""
+    manifest = bundle.manifest
+    if program is not None:
+        raise BadInput("--profile: a runner of your own makes no profiles: leave --runner out")
+    if manifest.language is not None or (manifest.target != "tflite" and runner != "null"):
+        what = "a language model" if manifest.language is not None else f"a bundle of {manifest.target}"
+        raise BadInput(f"--profile: {bundle.path} is {what}; LiteRT tells of each operator of a .tflite file alone: leave it out")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sdk.check.profile import ProfileEntry
 from sdk.errors import BadInput
 from sdk.files import write_whole
 
@@ -173,7 +174,7 @@ class CheckResult(_Frozen):
     how that was read. `relative_error` is the norm of the difference from the bundle's recorded output over its norm.
     `other_device` says why the device is not the one that the bundle is for (empty: it is, or that is not known).
     `throttling` is the p50 of the last tenth of the runs over that of the first; `leak` bytes per 1,000 runs with its
-    interval; both are None where the protocol does not measure them.
+    interval; both are None where the protocol does not measure them. `profile` is None where none was asked for.
     """
 
     schema_version: Literal[1] = 1
@@ -195,6 +196,7 @@ class CheckResult(_Frozen):
     leak_interval: Interval | None = None
     repeats: Annotated[tuple[Repeat, ...], Field(min_length=1)]
     baseline: BaselineEntry | None = None
+    profile: ProfileEntry | None = None
     before: Environment = Environment()
     after: Environment = Environment()
     budgets: tuple[BudgetEntry, ...] = ()

@@ -11,6 +11,10 @@ from sdk.cli.options import Milliseconds, Positive, Size, json_option
 
 if TYPE_CHECKING:
     from sdk.check import CheckResult
+    from sdk.check.profile import OperatorEntry, ProfileEntry
+
+SLOWEST = 10
+"""Operators that are shown one by one."""
 
 
 @click.command()
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--runner", "program", type=click.Path(path_type=Path), help="A runner of your own for the device.")
 @click.option("--ssh-config", type=click.Path(path_type=Path), help="The configuration file that ssh is to use.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="An earlier bundle: worse by 10 % latency or 5 % memory fails.")
+@click.option("--profile", is_flag=True, help="Also measure each operator: what executed it, and how long (LiteRT).")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the result, with all samples, to this JSON file.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the verdicts to this JUnit XML file.")
 @json_option
@@ -87,6 +92,29 @@ def _show(result: CheckResult) -> None:
         for b in result.budgets
     ]
     print_table(("budget", "measured", "limit", "origin", "verdict", "asked by", "why"), rows, "", "measured limit")
+    if result.profile is not None:
+        click.echo()
+        _show_profile(result.profile)
+
+
+def _show_profile(profile: ProfileEntry) -> None:
+    """By kind, then the slowest operators, then what fell back; all operators are in the JSON."""
+    from sdk.cli.output import print_table
+
+    kinds = [(k.name, k.backend, str(k.count), f"{k.ns:,.0f}", f"{100 * k.share:.1f} %") for k in profile.kinds]
+    print_table(("operators", "executed by", "count", "ns", "share"), kinds, "", "count ns share")
+    click.echo()
+    slowest = sorted(profile.operators, key=lambda each: -each.ns)[:SLOWEST]
+    rows = [(o.name, _place(o), f"{o.ns:,.0f}", f"{100 * o.share:.1f} %") for o in slowest]
+    print_table(("slowest", "where", "ns", "share"), rows, "", "ns share")
+    left = profile.fallbacks
+    named = "; ".join(f"{each.name} (node {each.node})" for each in left)
+    parts = f"{profile.parts} part{'s' if profile.parts != 1 else ''}"
+    click.echo(f"\nXNNPACK executes {parts} of the graph; " + (f"LiteRT's own kernels: {named}" if left else "nothing fell back"))
+
+
+def _place(operator: OperatorEntry) -> str:
+    return f"node {operator.node}, fell back" if operator.part is None else f"part {operator.part}, operator {operator.node}"
 
 
 def _rows(result: CheckResult) -> list[tuple[str, str, str, str]]:

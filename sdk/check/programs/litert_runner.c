@@ -1,6 +1,9 @@
 // Measures one .tflite file with libLiteRt.so's C API and prints the transcript that sdk/check/transcript.py reads.
 //
 //   runner MODEL --warmup N --runs N --seconds S --deadline S [--input DTYPE:SHAPE:FILE ...] [--against MODEL]
+//   runner MODEL --profile N --deadline S [--input DTYPE:SHAPE:FILE ...]
+//
+// The second measures each operator over N runs instead, and prints what sdk/check/profile.py reads.
 //
 // The library is opened by name from the working directory, so that this file needs no headers of it: the prototypes
 // below state the ABI of LiteRT 2.3. The process ends itself by SIGALRM when its deadline is over.
@@ -15,6 +18,7 @@
 #include <unistd.h>
 
 enum { MOST = 32, KEPT = 1 << 18, POINTS = 64, CPU = 1, READ = 0, WRITE = 1, THREADS = 2, TURN = 4 };
+enum { OPERATOR = 2, DELEGATED = 4 | 8 };  // types of events: outside and inside of a delegate
 
 typedef struct {
   int32_t element;
@@ -32,6 +36,15 @@ typedef struct {
   int gives;
 } Model;
 
+typedef struct {
+  const char *tag;
+  int type;
+  uint64_t start_us, elapsed_us;
+  int64_t memory[6];
+  uint64_t metadata[2];  // the first: the number of the operator, of its graph or of its delegate's part
+  int source;
+} Event;
+
 static const struct {
   int element, bytes;
   const char *name;
@@ -41,7 +54,7 @@ static const struct {
 };
 
 static Input inputs[MOST];
-static int input_count, warmup, runs;
+static int input_count, warmup, runs, profiled;
 static double seconds_least, deadline;
 static const char *against;
 static void *library;
@@ -128,14 +141,20 @@ static void *make_buffer(void *environment, void *requirements, const TensorType
   return buffer;
 }
 
+static void add_options(void *made, const char *part, const char *words) {
+  void *opaque;
+  CALL(LiteRtCreateOpaqueOptions, (const char *, void *, void (*)(void *), void **), part, strdup(words), free, &opaque);
+  CALL(LiteRtAddOpaqueOptions, (void *, void *), made, opaque);
+}
+
 static void *options(void) {
-  void *made, *cpu;
-  char *words = malloc(32);
-  snprintf(words, 32, "num_threads = %d\n", THREADS);
+  void *made;
+  char words[32];
+  snprintf(words, sizeof words, "num_threads = %d\n", THREADS);
   CALL(LiteRtCreateOptions, (void **), &made);
   CALL(LiteRtSetOptionsHardwareAccelerators, (void *, int), made, CPU);
-  CALL(LiteRtCreateOpaqueOptions, (const char *, void *, void (*)(void *), void **), "xnnpack", words, free, &cpu);
-  CALL(LiteRtAddOpaqueOptions, (void *, void *), made, cpu);
+  add_options(made, "xnnpack", words);
+  if (profiled) add_options(made, "runtime_options_string", "enable_profiling = true\n");
   return made;
 }
 
@@ -236,6 +255,51 @@ static void measure_turns(Model *own, Model *other) {
   print_samples("against_ns", taken[1], count);
 }
 
+// Fetch the events of the last run and keep those of operators; returns how many.
+static int operators_of(void *profiler, Event **kept) {
+  int count, found = 0;
+  CALL(LiteRtGetNumProfilerEvents, (void *, int *), profiler, &count);
+  Event *events = malloc(sizeof *events * (size_t)(count + 1));
+  if (count > 0) CALL(LiteRtGetProfilerEvents, (void *, int, Event *), profiler, count, events);
+  for (int i = 0; i < count; i++)
+    if (events[i].type & (OPERATOR | DELEGATED)) events[found++] = events[i];
+  *kept = events;
+  return found;
+}
+
+// Profile one run after the other, since the profiler's room is limited, and print backend, number and us of each operator.
+static void profile(Model *model) {
+  void *profiler = NULL;
+  CALL(LiteRtCompiledModelGetProfiler, (void *, void **), model->compiled, &profiler);
+  if (!profiler) refuse("this LiteRT makes no profile", "");
+  run(model);
+  Event *first = NULL;
+  uint64_t *taken = NULL;
+  int each = 0;
+  for (int i = 0; i < profiled; i++) {
+    CALL(LiteRtResetProfiler, (void *), profiler);
+    CALL(LiteRtStartProfiler, (void *), profiler);
+    run(model);
+    CALL(LiteRtStopProfiler, (void *), profiler);
+    Event *found;
+    int count = operators_of(profiler, &found);
+    if (!i) {
+      first = found, each = count;
+      for (int k = 0; k < each; k++) first[k].tag = strdup(first[k].tag);
+      taken = malloc(sizeof *taken * (size_t)(each * profiled + 1));
+    }
+    if (count != each || !each) refuse("the runs did not execute the same operators", "");
+    for (int k = 0; k < each; k++) taken[k * profiled + i] = found[k].elapsed_us;
+    if (i) free(found);
+  }
+  printf("runs %d\n", profiled);
+  for (int k = 0; k < each; k++) {
+    printf("op %s %llu ", first[k].type & DELEGATED ? "XNNPACK" : "LiteRT", (unsigned long long)first[k].metadata[0]);
+    for (int i = 0; i < profiled; i++) printf("%s%llu", i ? "," : "", (unsigned long long)taken[k * profiled + i]);
+    printf(" %s\n", first[k].tag);
+  }
+}
+
 static void parse(int count, char **words) {
   for (int i = 2; i + 1 < count; i += 2) {
     const char *name = words[i], *value = words[i + 1];
@@ -244,6 +308,7 @@ static void parse(int count, char **words) {
     else if (!strcmp(name, "--seconds")) seconds_least = atof(value);
     else if (!strcmp(name, "--deadline")) deadline = atof(value);
     else if (!strcmp(name, "--against")) against = value;
+    else if (!strcmp(name, "--profile")) profiled = atoi(value);
     else if (!strcmp(name, "--input") && input_count < MOST) {
       Input *tensor = &inputs[input_count++];
       if (sscanf(value, "%15[^:]:%*[^:]:%255s", tensor->dtype, tensor->file) != 2) refuse("cannot read --input ", value);
@@ -253,7 +318,9 @@ static void parse(int count, char **words) {
 
 int main(int count, char **words) {
   setvbuf(stdout, NULL, _IOLBF, 0);
-  puts("snugfit-run 1");
+  int profiles = 0;
+  for (int i = 2; i < count; i += 2) profiles |= !strcmp(words[i], "--profile");
+  puts(profiles ? "snugfit-profile 1" : "snugfit-run 1");
   if (count < 2) refuse("no model was named", "");
   parse(count, words);
   alarm((unsigned)deadline + 1);
@@ -264,11 +331,18 @@ int main(int count, char **words) {
   void *environment;
   CALL(LiteRtCreateEnvironment, (int, const void *, void **), 0, NULL, &environment);
   puts("runtime LiteRT " LITERT_VERSION " (C API, XNNPACK)");
+  static Model model, other;
+  if (profiled) {
+    load(environment, words[1], &model);
+    profile(&model);
+    puts("end");
+    fflush(stdout);
+    _exit(0);
+  }
   long base = status_bytes("VmRSS:");
   printf("base_bytes %ld\n", base);
   reset_peak();
   int64_t start = now();
-  static Model model, other;
   load(environment, words[1], &model);
   printf("load_ns %lld\n", (long long)(now() - start));
   printf("first_ns %lld\n", (long long)timed(&model));

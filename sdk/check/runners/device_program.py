@@ -17,7 +17,8 @@ def device_program(abi: str) -> Program:
     if abi not in ABIS:
         raise DeviceUnfit(f"the device runs {abi or 'an unknown ABI'}: there is a runner for {' and '.join(ABIS)} only")
     found = read_program(ABIS[abi])
-    return Program("litert_runner", found, f"./{ABIS[abi].loader} --library-path . ./runner", "runner")
+    command = f"./{ABIS[abi].loader} --library-path . ./runner"
+    return Program("litert_runner", found, command, "runner", profiler=command)
 
 
 def users_program(path: Path) -> Program:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk.check.environment import SCRIPT, parse_environment
+from sdk.check.profile import DEADLINE, RUNS, ProfileEntry, parse_profile
 from sdk.check.programs import measure
 from sdk.check.programs.local import MARK
 from sdk.check.protocols import Protocol
@@ -25,8 +26,8 @@ from sdk.check.runners.timer import Batch, Timings, parse_timings
 from sdk.check.transcript import parse_transcript, read_outputs
 from sdk.errors import BadInput, RunnerFailed
 
-TIMER = "sdk.check.programs.timing"
-"""What times a batch."""
+TIMER, PROFILER = "sdk.check.programs.timing", "sdk.check.programs.profiling"
+"""What times a batch, and what measures each operator."""
 START = 300.0
 """Seconds that a process may take to start and import the runtime, above what a repeat may."""
 
@@ -54,6 +55,13 @@ class LocalSession:
         """Run the script here."""
         _, output, _ = run_process(["sh", "-c", script], given=b"", deadline=30, what="a script on this machine")
         return output.decode(errors="replace")
+
+    def profile(self) -> ProfileEntry:
+        """Run LiteRT's profiler in a process of this Python."""
+        given = [f"--profile={RUNS}", f"--deadline={DEADLINE:g}", *(f"--input={said}" for said in self._inputs)]
+        words = ["-m", PROFILER, self._job.target, str(self._job.artifact.resolve()), *given]
+        code, output, errors = self._start(words, {}, DEADLINE + START)
+        return parse_profile(output, f"exit code {code}{errors}")
 
     def time(self, batch: Batch) -> Timings:
         """Time the batch in one process of this Python, with the runtime as boards open it."""

@@ -12,6 +12,7 @@ from shlex import quote
 
 from sdk.bundles import sha256_file
 from sdk.check.environment import SCRIPT, parse_environment
+from sdk.check.profile import DEADLINE, RUNS, ProfileEntry, parse_profile
 from sdk.check.protocols import Protocol
 from sdk.check.result import Environment
 from sdk.check.runners import scripts
@@ -21,7 +22,7 @@ from sdk.check.runners.link import Answer, Link
 from sdk.check.runners.runner import Job, Run
 from sdk.check.runners.timer import START, Batch, Timings, loop, parse_loop, parse_timings, write_ramps
 from sdk.check.transcript import Transcript, parse_transcript, read_outputs
-from sdk.errors import DeviceBusy, DeviceUnfit, RunnerFailed, SdkError
+from sdk.errors import BadInput, DeviceBusy, DeviceUnfit, RunnerFailed, SdkError
 from sdk.units import format_size
 
 ANSWER = 60.0
@@ -45,19 +46,25 @@ class Program:
     """The file whose sha256 is recorded."""
     timer: str = ""
     """The start of a command line that times a list of artifacts; without one they are started one by one."""
+    profiler: str = ""
+    """The start of a command line that measures each operator; without one there are no profiles."""
 
 
 class RemoteSession:
-    """A device that is held, with everything in `folder`; `commands` measure artifact and baseline, `here` takes outputs."""
+    """A device that is held, with everything in `folder`, and a folder `here` for its outputs.
+
+    `words` name what a process measures: the artifact or its baseline (against the other), and the inputs; `alone` the
+    artifact and the inputs.
+    """
 
     def __init__(
-        self, link: Link, facts: Facts, program: Program, folder: str, commands: dict[bool, str], here: Path
+        self, link: Link, facts: Facts, program: Program, folder: str, words: dict[bool, str], alone: str, here: Path
     ) -> None:
         self.device, self.origin = facts.device, facts.origin
         self.program, self.program_sha256 = program.name, sha256_file(program.files[program.main])
         self.notes: tuple[str, ...] = ()
         self._program = program
-        self._link, self._folder, self._commands, self._here = link, folder, commands, here
+        self._link, self._folder, self._words, self._alone, self._here = link, folder, words, alone, here
 
     def environment(self) -> Environment:
         """Read clocks, temperatures and battery."""
@@ -68,7 +75,8 @@ class RemoteSession:
         words = {
             "--warmup": protocol.warmup, "--runs": protocol.runs, "--seconds": protocol.seconds, "--deadline": protocol.deadline,
         }  # fmt: skip
-        command = " ".join((self._commands[baseline], *(f"{name} {value:g}" for name, value in words.items())))
+        given = (f"{name} {value:g}" for name, value in words.items())
+        command = " ".join((self._program.command, self._words[baseline], *given))
         answer = self._link.shell(scripts.run_script(self._folder, command), protocol.deadline + GRACE)
         transcript = _transcript(answer)
         for name, _, _ in transcript.outputs:
@@ -76,6 +84,14 @@ class RemoteSession:
                 raise RunnerFailed(f"the runner names an output {name[:60]!r} that is not in its folder")
             self._link.pull(f"{self._folder}/{name}", self._here / name, TRANSFER)
         return Run(transcript, tuple(read_outputs(transcript, self._here)))
+
+    def profile(self) -> ProfileEntry:
+        """Run the program's profiler; BadInput where it has none."""
+        if not self._program.profiler:
+            raise BadInput("--profile: a runner of your own makes no profiles: leave --runner out")
+        command = f"{self._program.profiler} {self._alone} --profile {RUNS} --deadline {DEADLINE:g}"
+        answer = self._link.shell(scripts.run_script(self._folder, command), DEADLINE + GRACE)
+        return parse_profile(answer.output, "; ".join([f"exit code {answer.code}", *answer.errors.strip().splitlines()[-1:]]))
 
     def ask(self, script: str) -> str:
         """Run the script on the device."""
@@ -130,8 +146,9 @@ def hold(link: Link, facts: Facts, job: Job, program: Program, deadline: float) 
             _take(link, folder, token, deadline)
             notes = _push(link, folder, files)
             given = " ".join(f"--input {quote(said)}" for said in inputs)
-            commands = {side: f"{program.command} {_words(list(sides), side)} {given}" for side in (False, True)}
-            session = RemoteSession(link, facts, program, folder, commands, Path(here))
+            words = {side: f"{_words(list(sides), side)} {given}" for side in (False, True)}
+            alone = f"{quote(job.artifact.name)} {given}"
+            session = RemoteSession(link, facts, program, folder, words, alone, Path(here))
             session.notes = notes
             yield session
         finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sdk.check import protocols
+from sdk.check.profile import ProfileEntry
 from sdk.check.result import DeviceEntry, Environment, Origin
 from sdk.check.runners.timer import Batch, Timings
 from sdk.check.transcript import Transcript
@@ -61,6 +62,13 @@ class Session(Protocol):
 
         Where the job has a baseline, the process then loads the other artifact too and runs both in turns.
         RunnerFailed when the artifact breaks it, DeviceLost when it does not end by `protocol.deadline` seconds.
+        """
+        ...
+
+    def profile(self) -> ProfileEntry:
+        """Run the job's artifact in a process of its own that measures each operator.
+
+        BadInput where the program that runs there makes no profiles.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from shlex import quote
@@ -21,6 +21,8 @@ OPTIONS = (
 )  # fmt: skip
 """Never ask for a password; notice within 15 seconds that the other side is gone."""
 TARGETS = ("executorch", "tflite")
+SCRIPTS = ("measure.py", "timing.py", "profiling.py")
+"""The programs that are pushed: they measure, time a list, and profile."""
 NO_CONNECTION = 255
 """What ssh itself ends with when it cannot connect or is cut off; a script of ours never does."""
 
@@ -78,22 +80,20 @@ class SshRunner:
         link = SshLink(address, job.ssh_config)
         facts = read_facts(link)
         programs = files("sdk.check.programs")
-        with as_file(programs / "measure.py") as script, as_file(programs / "timing.py") as timing:
-            program = users_program(job.program) if job.program else _python(link, facts.python, job.target, (script, timing))
+        with ExitStack() as stack:
+            scripts = {name: stack.enter_context(as_file(programs / name)) for name in SCRIPTS}
+            program = users_program(job.program) if job.program else _python(link, facts.python, job.target, scripts)
             with hold(link, facts, job, program, deadline) as session:
                 yield session
 
 
-def _python(link: SshLink, python: str, target: str, scripts: tuple[Path, Path]) -> Program:
+def _python(link: SshLink, python: str, target: str, scripts: dict[str, Path]) -> Program:
     if target not in TARGETS:
         raise BadInput(f"--on ssh runs bundles of {' and '.join(TARGETS)}, not of {target}: bring a program with --runner")
     if not python:
         raise DeviceUnfit(f"{link.id} has no python3: install it there, or bring a program with --runner")
-    files = dict(zip(("measure.py", "timing.py"), scripts, strict=True))
-    start = quote(python)
-    return Program(
-        "sdk.check.programs.measure", files, f"{start} measure.py {target}", "measure.py", f"{start} timing.py {target}"
-    )
+    measure, timing, profiling = (f"{quote(python)} {name} {target}" for name in SCRIPTS)
+    return Program("sdk.check.programs.measure", scripts, measure, "measure.py", timing, profiling)
 
 
 def _last(errors: bytes) -> str:
