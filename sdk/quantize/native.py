@@ -81,7 +81,8 @@ class NativeKernel:
 
     def __call__(self, *values: Any) -> Any:
         """Return what the runtime makes of `values` (float32)."""
-        shapes = tuple(value.shape for value in values)
+        plain = tuple(value.contiguous() for value in values)  # a program is made for the order of its example's axes
+        shapes = tuple(value.shape for value in plain)
         if shapes not in self._runs:
-            self._runs[shapes] = self._load(self._module, values)
-        return self._runs[shapes](*(value.contiguous() for value in values))
+            self._runs[shapes] = self._load(self._module, plain)
+        return self._runs[shapes](*plain)

@@ -115,10 +115,25 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Executed:
+    """The operators of one kernel in one run: what executed them, how many, ms of all of them, and their share of the time.
+
+    `outside`: they are the runtime's own, left out by its delegate.
+    """
+
+    name: str
+    backend: str
+    outside: bool
+    count: int
+    ms: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One `sdk check`: on what, how it was measured, the quantiles, the distribution of all runs, and the budgets.
 
-    `shown_from` and `shown_to` bound the bins; `beyond` counts the runs above (outliers, up to `slowest` ms).
+    `beyond` counts the runs above the bins (outliers, up to `slowest` ms); `executed` are the operators of its profile, if any.
     """
 
     on: str
@@ -139,6 +154,7 @@ class Check:
     slowest: float
     verdict: str
     budgets: tuple[Judged, ...]
+    executed: tuple[Executed, ...]
     notes: tuple[str, ...]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sdk.check import CheckResult, Measured
-from sdk.report.data import Bin, Check, Judged, Number
+from sdk.report.data import Bin, Check, Executed, Judged, Number
 
 BINS = 36
 SHOWN = 0.995
@@ -28,6 +28,10 @@ def check_of(result: CheckResult) -> Check:
         runs=latency.runs, repeats=len(result.repeats), stability=latency.stability,
         bins=bins, beyond=beyond, slowest=samples[-1] if samples else 0.0, verdict=result.verdict,
         budgets=tuple(Judged(b.name, b.limit, b.unit, b.verdict, b.why) for b in result.budgets),
+        executed=tuple(
+            Executed(kind.name, kind.backend, kind.backend == "LiteRT", kind.count, kind.ns / 1e6, kind.share)
+            for kind in (result.profile.kinds if result.profile is not None else ())
+        ),
         notes=result.notes,
     )  # fmt: skip
 

@@ -76,6 +76,12 @@ def test_every_number_of_the_page_is_that_of_json(
     assert data["bundles"][0]["quality"]["measured"] == {"value": manifest.measured.loss.value, "unit": "nats", "origin": "host"}
     checked = data["bundles"][0]["checks"][0]
     assert sum(each["runs"] for each in checked["bins"]) + checked["beyond"] == 1200
+    assert [(each["name"], each["ms"], each["outside"]) for each in checked["executed"]] == [
+        ("Softmax", 3.0, False), ("CUMSUM", 0.9, True),
+    ]  # fmt: skip
+    assert "| CUMSUM | LiteRT, fell back | 1 | 0.9 ms | 23.1 % |" in markdown(
+        build_report([bundle.path], [tmp_path / "check.json"])
+    )
 
 
 def test_the_file_needs_nothing_else_and_is_small(deep_page: str) -> None:

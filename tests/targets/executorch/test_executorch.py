@@ -273,3 +273,14 @@ def test_two_processes_write_the_same_bytes(tmp_path):
     assert len(runs) == 2
     digests = {hashlib.sha256((tmp_path / f"{i}.pte").read_bytes()).hexdigest() for i in range(2)}
     assert len(digests) == 1
+
+
+def test_a_kernel_of_a_reference_takes_turned_values():
+    import torch
+
+    from sdk.quantize.native import NativeKernel
+    from targets.executorch.native import _lowered, _mean
+
+    kernel, turned = NativeKernel(_mean(16), _lowered), torch.rand(1, 5, 4, 16).transpose(1, 2)
+    for value in (turned, turned.contiguous()):
+        torch.testing.assert_close(kernel(value), value.mean(-1, keepdim=True))
