@@ -73,7 +73,8 @@ _REQUEST = (
     click.option("--max-loss", type=Positive(), help="Most loss against the float model: smallest file within it."),
     click.option("--max-memory", type=Size(), help="Most bytes of predicted peak memory, such as 60MB."),
     click.option("--max-latency", type=Milliseconds(), help="Most ms of predicted latency, such as 8ms."),
-    click.option("--uniform", metavar="PRESET", help="One recipe for all layers: fp32, fp16, q8, q4, q4f16 or q2."),
+    click.option("--uniform", metavar="PRESET",
+                 help="One recipe for all layers: fp32, fp16, q8, q4, q4f16, q2; or exact, which changes no weight."),
     click.option(
         "--effort", type=click.Choice(["quick", "standard", "thorough"]), default="quick", show_default=True,
         help="How many plans are tried in torch, on samples held apart, before one is lowered: none, 3 or 10.",

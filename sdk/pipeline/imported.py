@@ -33,8 +33,7 @@ def with_own_grids(plan: Plan, model: Model, grids: Mapping[str, str]) -> Plan:
         if grid is not None and not line.reason.startswith((KEPT, LOST)):
             layer, scheme = model.inventory[line.layer], scheme_named(line.scheme)
             weights = [module.get_parameter(name) for name in layer.weights]
-            whole = (scheme.format, scheme.bits) == ("float", 32)
-            kept = whole or all(lies_on(weight, scheme, layer.channel_axis) for weight in weights)
+            kept = all(lies_on(weight, scheme, layer.channel_axis) for weight in weights)
             said = f"{KEPT if kept else LOST} ({grid})"
             line = line.model_copy(update={"reason": f"{said}; {line.reason}" if line.reason else said})
         lines.append(line)

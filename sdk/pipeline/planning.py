@@ -15,6 +15,7 @@ from sdk.pipeline.accelerating import accelerator_notes, resolve_target
 from sdk.pipeline.foreseeing import NotKept, costs_of, foreseen, keep, kernels_of, rows_of, solve_kept, with_context
 from sdk.pipeline.imported import grid_notes, with_own_grids
 from sdk.pipeline.kept import prices
+from sdk.pipeline.narrowing import narrowed
 from sdk.pipeline.refining import TRIALS, refine
 from sdk.pipeline.request import Request
 from sdk.pipeline.together import loss_together
@@ -83,13 +84,15 @@ def problem_within(
 
 def problem_and_costs(
     workbench: Workbench, target: Target, restriction: Restriction, min_os: float | None, report: Reporter,
-    kernels: Kernels | None = None,
+    kernels: Kernels | None = None, request: Request | None = None,
 ) -> tuple[Problem, Costs]:
     """Return the problem with the sums that budgets on memory and latency limit, and the models that they come from.
 
-    `kernels`: what a probe measured of the device's runtime.
+    `kernels`: what a probe measured of the device's runtime; `request`: whose plan or preset may decide every layer.
     """
     kept, refused = allowed_within(workbench.model, target, restriction, min_os)
+    if request is not None:
+        kept, refused = narrowed(request, workbench.model, target, kept, refused)
     losses = workbench.losses(kept)
     with report.stage(f"price for {target.name}"):
         priced = prices(target, workbench.model, kept, min_os)
@@ -154,7 +157,7 @@ def wanted_by(requests: Sequence[Request], model: Model) -> dict[str, list[Schem
     for request in requests:
         device, target, min_os = start(request, SilentReporter())
         floor = floor_for_language(request, model, target, min_os)
-        kept, _ = allowed_within(model, target, restriction_of(device, target), floor)
+        kept, _ = narrowed(request, model, target, *allowed_within(model, target, restriction_of(device, target), floor))
         for layer, schemes in kept.items():
             wanted[layer] |= {scheme.name: scheme for scheme in schemes}
     return {layer: list(schemes.values()) for layer, schemes in wanted.items()}
@@ -229,7 +232,7 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
     if min_os != stated:
         report.note(f"target {target.name} holds language models from OS {min_os:g} on; {device.name} is sold with {stated:g}")
     kernels = kernels_of(device, target)
-    problem, costs = problem_and_costs(bench, target, restriction_of(device, target), min_os, report, kernels)
+    problem, costs = problem_and_costs(bench, target, restriction_of(device, target), min_os, report, kernels, request)
 
     def chosen(share: float) -> Plan:
         return choose(request, bench, problem, costs, device, target, min_os, report, share=share)

@@ -41,14 +41,15 @@ def quantized_by(plan: Plan, bench: Workbench, report: Reporter) -> Quantized:
     """
     schemes, ranges = _schemes(plan), _ranges(plan, bench)
     with report.stage("quantize"):
-        alone = quantize(bench.model, schemes, ranges, bench.statistics)
+        statistics = bench.statistics_for(schemes)
+        alone = quantize(bench.model, schemes, ranges, statistics)
         if not walkable(bench.model, bench.taken):
             return alone
         inputs = bench.samples.some(SAMPLES if bench.model.language is None else WINDOWS)
         lost = _loss(alone, bench, inputs)
         if lost <= max(LITTLE, FAR * summed(plan)):
             return alone
-        together = quantize(bench.model, schemes, ranges, bench.statistics, bench.taken)
+        together = quantize(bench.model, schemes, ranges, statistics, bench.taken)
         return together if not _loss(together, bench, inputs) >= lost else alone
 
 

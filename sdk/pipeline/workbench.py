@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +17,7 @@ from sdk.pipeline.kept import Kept, Scores
 from sdk.pipeline.request import EVALUATED, EVALUATED_WINDOWS, TAKEN, TAKEN_WINDOWS, Request
 from sdk.pipeline.sources import Sources, read_sources, unties_head
 from sdk.progress import Reporter
-from sdk.rounding import Part, Statistics
+from sdk.rounding import Part, Statistics, lies_on
 from sdk.schemes import Scheme
 from sdk.sensitivity import choose_loss, chunks_of, portions, score, take_statistics
 from sdk.sensitivity.moments import second_moments
@@ -97,6 +98,11 @@ class Workbench:
                 self._statistics = self.kept.statistics(layers, take)
         return self._statistics
 
+    def statistics_for(self, schemes: Mapping[str, Scheme]) -> Statistics:
+        """The same, or nothing where every one of `schemes` (by layer) holds its weights as they are."""
+        found = self._lossless({name: [replace(scheme, activations="float")] for name, scheme in schemes.items()})[0]
+        return Statistics() if all(found[name] for name in schemes) else self.statistics
+
     def moments_by(self, parts: int) -> tuple[Part, ...]:
         """Moments of the layers' inputs over each of `parts` parts of all samples."""
         if parts not in self._moments:
@@ -113,12 +119,22 @@ class Workbench:
 
     def losses(self, schemes: Mapping[str, Sequence[Scheme]]) -> dict[str, dict[str, float]]:
         """Predicted loss per layer and scheme; only what was not scored before is computed, and kept chunk by chunk."""
+        self.kept.scores(*self._lossless(self.kept.missing(schemes)))
         chunks = chunks_of(self.model, self.kept.missing(schemes))
         if chunks:
             with self._report.stage("score sensitivity", len(chunks) * DRAWS * len(self.samples)) as stage:
                 for chunk in chunks:
                     self.kept.scores(chunk, lambda wanted: self._score(wanted, stage))
         return self.kept.scores(schemes, lambda wanted: self._score(wanted, self._report))
+
+    def _lossless(self, schemes: Mapping[str, Sequence[Scheme]]) -> tuple[dict[str, list[Scheme]], Callable[..., Scores]]:
+        """Schemes among `schemes` that hold a weight as it is and compute in floats, and how to score them: no loss."""
+        module, found = self.model.module(), {}
+        for layer in self.model.inventory.layers:
+            plain = [scheme for scheme in schemes.get(layer.name, ()) if scheme.activations == "float"]
+            weights = [module.get_parameter(name) for name in layer.weights]
+            found[layer.name] = [s for s in plain if all(lies_on(weight, s, layer.channel_axis) for weight in weights)]
+        return found, lambda wanted: {name: {scheme.name: 0.0 for scheme in each} for name, each in wanted.items()}
 
     def _score(self, wanted: Mapping[str, Sequence[Scheme]], stage: Reporter) -> Scores:
         """Losses of `wanted`; each sample's draws are a step of `stage`."""

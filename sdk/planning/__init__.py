@@ -23,19 +23,19 @@ from sdk.planning.plan import (
     significant,
     summed,
 )
-from sdk.planning.presets import PRESETS
+from sdk.planning.presets import EXACT, PRESETS
 from sdk.planning.refuse import CounterOffer, Infeasible, counter_offer
 from sdk.planning.revalidate import limits_in, revalidate
 from sdk.planning.rows import Budget, Row, need
 from sdk.planning.solve import solve
 from sdk.planning.text import parse_plan, plan_text, read_plan, write_plan
-from sdk.planning.uniform import Missed, Uniform, uniform
+from sdk.planning.uniform import Missed, Uniform, first_of, uniform
 
 __all__ = [
-    "PRESETS", "SYNTHETIC", "Budget", "Budgets", "Calibration", "Choices", "CounterOffer", "Expected", "Explanation", "Facts",
-    "FrontPoint", "HeaderChange", "Infeasible", "LayerChange", "Limits", "Line", "Loss", "Missed", "ModelId",
-    "Objective", "Option", "Plan", "PlanDiff", "Predicted", "Problem", "Refusal", "Restriction", "Row",
-    "RowsOffer", "Solution", "Uniform", "Verdict", "all_objectives", "allowed", "considered", "corrected", "counter_offer",
-    "diff", "explain", "front", "knee", "limits_in", "make_plan", "marginal_price", "need", "objective_named", "parse_plan",
-    "plan_text", "read_plan", "revalidate", "significant", "solve", "summed", "uniform", "write_plan",
+    "EXACT", "PRESETS", "SYNTHETIC", "Budget", "Budgets", "Calibration", "Choices", "CounterOffer", "Expected", "Explanation",
+    "Facts", "FrontPoint", "HeaderChange", "Infeasible", "LayerChange", "Limits", "Line", "Loss", "Missed", "ModelId",
+    "Objective", "Option", "Plan", "PlanDiff", "Predicted", "Problem", "Refusal", "Restriction", "Row", "RowsOffer",
+    "Solution", "Uniform", "Verdict", "all_objectives", "allowed", "considered", "corrected", "counter_offer", "diff",
+    "explain", "first_of", "front", "knee", "limits_in", "make_plan", "marginal_price", "need", "objective_named",
+    "parse_plan", "plan_text", "read_plan", "revalidate", "significant", "solve", "summed", "uniform", "write_plan",
 ]  # fmt: skip

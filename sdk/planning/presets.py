@@ -29,5 +29,10 @@ PRESETS: dict[str, tuple[int, ...]] = {
     "q4": (4, 6, 8, 16, 32),
     "q4f16": (4, 16, 32),
     "q2": (2, 3, 4, 6, 8, 16, 32),
+    "exact": (),
 }
-"""Preset → widths in bits; the first is what the word promises, the rest what a layer gets that cannot."""
+"""Preset → widths in bits; the first is what the word promises, the rest what a layer gets that cannot. Without widths the
+weights decide."""
+
+EXACT = "exact"
+"""The preset that keeps each weight as it came: in the smallest scheme whose grid it lies on, else in floats."""

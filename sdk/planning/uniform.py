@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from sdk.errors import BadInput
-from sdk.planning.limits import Solution
+from sdk.planning.limits import Solution, solution_of
 from sdk.planning.names import did_you_mean
 from sdk.planning.options import Choices, Option, Problem
-from sdk.planning.presets import PRESETS, SCHEMES_BY_BITS
+from sdk.planning.presets import EXACT, PRESETS, SCHEMES_BY_BITS
 from sdk.schemes import all_schemes
+
+FLOAT = 16
+"""Bits of the narrowest float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ def uniform(problem: Problem, preset: str) -> Uniform:
     if preset not in PRESETS:
         known = ", ".join(PRESETS)
         raise BadInput(f"no preset is called {preset!r}: use one of {known}{did_you_mean(preset, PRESETS)}")
+    if preset == EXACT:
+        return _given(problem)
     chosen = {choices.layer: _pick(choices, preset) for choices in problem.choices}
     bits = {layer: width(option.scheme) for layer, option in chosen.items()}
     wanted = PRESETS[preset][0]
@@ -62,14 +66,23 @@ def uniform(problem: Problem, preset: str) -> Uniform:
             f"its layers can take {_widths(problem)} bits"
         )
     missed = [_missed(c, chosen[c.layer], wanted) for c in problem.choices if bits[c.layer] != wanted]
-    solution = Solution(
-        chosen=chosen,
-        bytes=problem.base + sum(option.bytes for option in chosen.values()),
-        loss=math.fsum(option.loss for option in chosen.values()),
-        price=0.0,
-        gap=0.0,
-    )
-    return Uniform(preset, solution, tuple(missed), sum(b < 16 for b in bits.values()))
+    return Uniform(preset, solution_of(problem, chosen, 0.0, 0.0), tuple(missed), sum(b < FLOAT for b in bits.values()))
+
+
+def _given(problem: Problem) -> Uniform:
+    """Take the only option of every layer: the weights have decided."""
+    chosen = {choices.layer: choices.options[0] for choices in problem.choices}
+    solution = solution_of(problem, chosen, 0.0, 0.0)
+    missed = [
+        Missed(c.layer, c.kind, chosen[c.layer].scheme, "its weights lie on no grid that the target holds")
+        for c in problem.choices if width(chosen[c.layer].scheme) >= FLOAT
+    ]
+    return Uniform(EXACT, solution, tuple(missed), len(chosen) - len(missed))
+
+
+def first_of(preset: str, names: Collection[str]) -> str | None:
+    """The first scheme of `preset` among `names`."""
+    return next((name for name in _ordered(preset) if name in names), None)
 
 
 def width(scheme: str) -> int:
@@ -80,11 +93,9 @@ def width(scheme: str) -> int:
 
 def _pick(choices: Choices, preset: str) -> Option:
     """The first of the preset's schemes that the layer may take; of unlisted ones the widest."""
-    for name in _ordered(preset):
-        option = choices.option(name)
-        if option is not None:
-            return option
-    return max(choices.options, key=lambda option: (width(option.scheme), -option.bytes, option.scheme))
+    name = first_of(preset, {option.scheme for option in choices.options})
+    option = choices.option(name) if name is not None else None
+    return option or max(choices.options, key=lambda option: (width(option.scheme), -option.bytes, option.scheme))
 
 
 def _ordered(preset: str) -> Iterator[str]:

@@ -147,8 +147,11 @@ def exact_scale(scale: Any, grouped: bool) -> Any:
 
 
 def lies_on(weight: Any, scheme: Scheme, channel_axis: int) -> bool:
-    """Whether `weight` is exactly integers times the scales that `scheme` stores (see `lattice_scale` and `on_levels`)."""
-    rows = weight.detach().float().movedim(channel_axis, 0)
+    """Whether `scheme` stores `weight` as it is: in floats, or as integers times scales (see `lattice_scale` and `on_levels`)."""
+    weight = weight.detach().float()
+    if scheme.format == "float":
+        return scheme.bits == 32 or bool((weight.half().float() == weight).all())
+    rows = weight.movedim(channel_axis, 0)
     if scheme.format != "int":
         return on_levels(rows.reshape(rows.shape[0], -1), scheme) is not None
     blocks = rows.reshape(-1, _block(rows, scheme))
