@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sdk.models.language import is_language
-
 Change = Callable[[Any], Any]
 """Makes a new tensor of a parameter's."""
 
@@ -70,7 +68,7 @@ def changes(model: Any, turning: Turning) -> dict[Any, Change]:
     import torch
 
     config = model.config
-    if not is_language(config) or config.model_type not in FAMILIES:
+    if config.model_type not in FAMILIES:
         return {}
     linears = [part.weight for part in model.model.layers.modules() if isinstance(part, torch.nn.Linear)]
     if 2 * sum(map(turning.on_grid, linears)) > len(linears):

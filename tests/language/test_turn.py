@@ -15,6 +15,7 @@ from sdk.models.turn import FAMILIES, Turn, Turning, changes
 from sdk.pipeline.request import Request
 from sdk.pipeline.sources import read_sources, unties_head
 from tests.language.conftest import make_config, save_model
+from tests.language.test_models_in import write_gguf
 
 ALWAYS = Turning(lambda weight: False, untie=True)
 
@@ -108,3 +109,10 @@ def test_a_big_model_is_turned_on_its_way_into_the_file(tmp_path: Path, monkeypa
         spilt.release()
         assert torch.equal(spilt.module()(tokens)[0], want)
         assert float((turned.module()(tokens)[0] - want).abs().max() / want.abs().max()) < 1e-5
+
+
+def test_a_gguf_is_turned_too(tmp_path: Path) -> None:
+    """Its configuration names no class."""
+    folder = save_model(tmp_path / "qwen", make_config("qwen3"), change=louder)
+    write_gguf(folder / "tiny.gguf", folder)
+    assert read_sources(request(folder / "tiny.gguf")).exported.turned
