@@ -113,6 +113,6 @@ def test_a_big_model_is_turned_on_its_way_into_the_file(tmp_path: Path, monkeypa
 
 def test_a_gguf_is_turned_too(tmp_path: Path) -> None:
     """Its configuration names no class."""
-    folder = save_model(tmp_path / "qwen", make_config("qwen3"), change=louder)
+    folder = save_model(tmp_path / "qwen", make_config("qwen3", head_dim=128), change=louder)
     write_gguf(folder / "tiny.gguf", folder)
     assert read_sources(request(folder / "tiny.gguf")).exported.turned
