@@ -50,3 +50,8 @@ class Descent:
                 mean, square = self.moments[name]
                 change = (mean / first).div_((square / second).sqrt_() + 1e-12).clamp_(-CAP, CAP)
                 tensor.sub_(change, alpha=rates[0] if name in self._shared else rates[1])
+
+    def rest(self) -> None:
+        """Forget where the gradients pointed, as behind a change of place, but not how large they are."""
+        for mean, _ in self.moments.values():
+            mean.zero_()

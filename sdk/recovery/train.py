@@ -22,11 +22,17 @@ STEPS, BATCH, WINDOWS = 300, 8, 2
 RATES = (0.001, 0.0003)
 """Learning rates, of what lies behind codes and of scales, tables and floats (units: see `Trainable`), at pace 1."""
 
-PACE, FASTEST = 0.03, 30.0
+PACE, FASTEST = 0.01, 30.0
 """What the first step, at the full pace, moves the quantized model's outputs by: loss against itself, as a share of the loss.
 
 In deep models so many parameters move together that no rate suits all; this is what a trust region holds (Schulman et al. 2015).
 Small ones hardly notice a step, and more than the second, times RATES, would pass over codes.
+"""
+
+HARM, SLOWER = 1.5, 3.0
+"""Times the loss before training at which it is too fast all the same: it goes back to the best, and is so many times slower.
+
+A little more than before is what the first steps of a high rate cost, which its end wins back.
 """
 
 BEFORE, PROBES = 4, 8
@@ -94,20 +100,19 @@ class _Course:
         self._batch = BATCH if quantized.model.language is None else WINDOWS
         held = min(64, max(4, len(samples) // 8))
         self._inputs, self._held = samples.inputs, range(len(samples) - held, len(samples))
-        self._fixed, self._grids, trained = dict[str, Any](), dict[str, Grid](), dict[str, Trainable]()
+        self._fixed, self.quantizes, trained = dict[str, Any](), False, dict[str, Trainable]()
         for name, grid, codes in _stored(quantized, self._pair.student):
-            self._grids[name] = grid
             if (made := trainable(grid, codes)) is not None:
                 trained[name] = made
+                self.quantizes = self.quantizes or grid.scheme.format != "float"
             else:
                 self._fixed[name] = grid.dequantize()
         self._trained = trained
-        self.quantizes = any(self._grids[name].scheme.format != "float" for name in trained)
         self._descent = Descent(
             {f"latent {name}": made.latent for name, made in trained.items() if made.latent is not None},
             {f"step {index} {name}": each for name, made in trained.items() for index, each in enumerate(made.steps)},
         )
-        self.step, self._best_step, self._losses, self._best = 0, 0, list[float](), dict[str, Grid]()
+        self.step, self._best_step, self._losses, self._best = 0, 0, list[float](), list[Any]()
         self._pace = 1.0
         self._whole: list[float] = []
         """Mean of each term before training, by which its weight is chosen: the loss counts as much as all blocks together."""
@@ -185,9 +190,21 @@ class _Course:
             found = [[float(term) for term in self._pair.terms(weights, self._inputs[i], i)] for i in self._held]
         means = [sum(term) / len(found) for term in zip(*found, strict=True)]
         self._whole = self._whole or means
-        if not self._losses or means[0] < min(self._losses):
-            self._best, self._best_step = {name: made.grid() for name, made in self._trained.items()}, self.step
         self._losses.append(means[0])
+        if means[0] == min(self._losses):
+            self._best, self._best_step = [tensor.detach().clone() for tensor in self._descent.tensors.values()], self.step
+        elif means[0] > HARM * self._losses[0]:
+            self._pace /= SLOWER
+            self._go_back()
+            self._descent.rest()
+
+    def _go_back(self) -> None:
+        """Let everything be as it was when it was best."""
+        import torch
+
+        with torch.no_grad():
+            for tensor, best in zip(self._descent.tensors.values(), self._best, strict=True):
+                tensor.copy_(best)
 
     def state(self) -> State:
         """Everything that goes on: what is trained, the optimizer's moments, the best so far and what was measured."""
@@ -196,11 +213,9 @@ class _Course:
         found: State = {"step": torch.tensor([self.step, self._best_step])}
         numbers = {"pace": self._pace, "losses": self._losses, "whole": self._whole}
         found |= {name: torch.tensor(value, dtype=torch.float64) for name, value in numbers.items()}
-        for name, tensor in self._descent.tensors.items():
-            found[name] = tensor.detach()
+        for (name, tensor), best in zip(self._descent.tensors.items(), self._best, strict=True):
+            found |= {name: tensor.detach(), f"best {name}": best}
             found |= {f"moment {index} {name}": each for index, each in enumerate(self._descent.moments[name])}
-        for name, best in self._best.items():
-            found |= {f"best {part} {name}": getattr(best, part) for part in _PARTS if getattr(best, part) is not None}
         return {name: value.contiguous() for name, value in found.items()}
 
     def load(self, state: State) -> None:
@@ -215,25 +230,23 @@ class _Course:
                 tensor.copy_(state[name])
                 for index, moment in enumerate(self._descent.moments[name]):
                     moment.copy_(state[f"moment {index} {name}"])
-        for name in self._trained:
-            parts = {part: state[f"best {part} {name}"] for part in _PARTS if f"best {part} {name}" in state}
-            self._best[name] = replace(self._grids[name], **parts)
+        self._best = [state[f"best {name}"] for name in self._descent.tensors]
 
     def best(self) -> Recovered:
+        """Return what was best."""
+        self._go_back()
+        best = {name: made.grid() for name, made in self._trained.items()}
         layers = [layer for layer in self._quantized.model.inventory.layers if layer.name in self._quantized.grids]
         grids = {
             layer.name: tuple(
-                self._best.get(name, grid)
+                best.get(name, grid)
                 for name, grid in zip(layer.weights, self._quantized.grids[layer.name], strict=True)
             )
             for layer in layers
         }
         planned = {name for layer in layers for name in layer.weights}
-        floats = {name: grid.value for name, grid in self._best.items() if name not in planned}
+        floats = {name: grid.value for name, grid in best.items() if name not in planned}
         return Recovered(grids, floats, self._losses[0], min(self._losses), len(self._held), self._best_step)
-
-
-_PARTS = ("codes", "scale", "table", "value")
 
 
 def _stored(quantized: Quantized, module: Any) -> Iterator[tuple[str, Grid, bool]]:

@@ -85,6 +85,23 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     assert (tmp_path / "resumed.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
 
 
+def test_a_pace_that_does_harm_is_given_up(
+    plan: Path, data: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "PACE", 1e9)
+    monkeypatch.setattr(train, "FASTEST", 1500.0)
+    paces = []
+
+    def look(course: Any) -> None:
+        done(course)
+        paces.append(course._pace)
+
+    done = train._Course.look
+    monkeypatch.setattr(train._Course, "look", look)
+    found = _recover(plan, data, tmp_path / "r.safetensors")
+    assert paces[-1] < 1500 / 2 and found.after < found.before
+
+
 def test_what_does_not_fit_is_refused_in_one_sentence(plan: Path, data: list[Any], tmp_path: Path) -> None:
     file = tmp_path / "r.safetensors"
     _recover(plan, data, file)
