@@ -88,6 +88,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
 def test_a_pace_that_does_harm_is_given_up(
     plan: Path, data: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SDK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(train, "PACE", 1e9)
     monkeypatch.setattr(train, "FASTEST", 1500.0)
     paces = []
