@@ -38,11 +38,17 @@ A little more than before is what the first steps of a high rate cost, which its
 BEFORE, PROBES = 4, 8
 """Batches whose gradients are gathered before the first step, and held-out samples that the pace is measured on."""
 
+HELD, HELD_WINDOWS = 64, 8
+"""Samples, or windows of a language model, that are held out at most."""
+
 WARM = 0.1
 """Share of the steps in which the rates rise to that."""
 
-EVERY = 25
-"""Steps between two looks at the samples held out; a state is kept then too."""
+FIRST, EVERY = 10, 25
+"""Step of the first look at the samples held out, which shows whether the pace does harm, and steps between two later ones.
+
+A state is kept then too.
+"""
 
 LEAST = 16
 """Samples below which nothing is trained."""
@@ -74,7 +80,7 @@ def recover(
 ) -> Recovered:
     """Train everything that the plan stores for `steps` steps with a cosine schedule.
 
-    The last eighth of `samples` (at least 4, at most 64) is held out: it picks the state that is returned. `keep` is handed
+    The last eighth of `samples` (at least 4, at most HELD) is held out: it picks the state that is returned. `keep` is handed
     a state now and then, from which `resume` goes on to the very same result. BadInput with too few samples or nothing to train.
     """
     if len(samples) < LEAST:
@@ -85,7 +91,7 @@ def recover(
     course.load(resume) if resume is not None else course.begin()
     while course.step < steps:
         tick(course.advance())
-        if course.step % EVERY == 0 or course.step == steps:
+        if course.step == FIRST or course.step % EVERY == 0 or course.step == steps:
             course.look()
             keep(course.state())
     return course.best()
@@ -98,7 +104,7 @@ class _Course:
         self._quantized, self._steps = quantized, steps
         self._pair = Distillation(quantized, loss)
         self._batch = BATCH if quantized.model.language is None else WINDOWS
-        held = min(64, max(4, len(samples) // 8))
+        held = min(HELD if quantized.model.language is None else HELD_WINDOWS, max(4, len(samples) // 8))
         self._inputs, self._held = samples.inputs, range(len(samples) - held, len(samples))
         self._fixed, self.quantizes, trained = dict[str, Any](), False, dict[str, Trainable]()
         for name, grid, codes in _stored(quantized, self._pair.student):
