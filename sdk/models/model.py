@@ -46,6 +46,11 @@ class Model:
     spill: Spill | None = field(default=None, repr=False, compare=False)
     """Holds the parameters of a big model."""
 
+    @property
+    def artifact_digest(self) -> str:
+        """`digest` and, of a language model, the tokens of context that its artifacts have room for."""
+        return self.digest if self.language is None else f"{self.digest}:{self.language.context}"
+
     def release(self) -> None:
         """Give back the memory of a big model's parameters until they are read again."""
         if self.spill is not None:

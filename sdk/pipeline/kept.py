@@ -100,8 +100,8 @@ def prices(target: Target, model: Model, choices: Mapping[str, Sequence[Scheme]]
     """Return the target's prices of `choices`; to find them it may have to convert the float model."""
     min_os = floor_for(target, min_os)
     names = {layer: [scheme.name for scheme in schemes] for layer, schemes in choices.items()}
-    code = code_digest(*QUANTIZING, module_of(target))
-    key = key_of("prices", model.digest, target.name, *variant_of(target), min_os, names, toolchain_versions(target), code)
+    decides = [target.name, *variant_of(target), min_os, names, toolchain_versions(target)]
+    key = key_of("prices", model.artifact_digest, *decides, code_digest(*QUANTIZING, module_of(target)))
     return Cache().fetch(
         "prices", key, make=lambda: target.price(model, choices, min_os),
         load=lambda folder: Prices(**_load(folder)), save=lambda value, folder: _save(asdict(value), folder),

@@ -62,8 +62,8 @@ class Lowered:
         bench, target, recovered = self.planned.workbench, self.planned.target, self.planned.recovered
         names = [[spec.name for spec in specs] for specs in (bench.model.inputs, bench.model.outputs)]
         return [
-            bench.model.digest, bench.model.name, names, bench.samples.digest, bench.loss, self.plan.schemes, target.name,
-            *variant_of(target), self.min_os, bench.model.language and bench.model.language.context, toolchain_versions(target),
+            bench.model.artifact_digest, bench.model.name, names, bench.samples.digest, bench.loss, self.plan.schemes,
+            target.name, *variant_of(target), self.min_os, toolchain_versions(target),
             code_digest(*QUANTIZING, module_of(target)), sha256_file(recovered) if recovered is not None else "",
         ]
 

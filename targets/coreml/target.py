@@ -145,7 +145,7 @@ class CoreMLTarget:
         from targets.coreml.convert import convert
         from targets.coreml.toolkit import ios
 
-        key = (model.digest, ios(min_os))
+        key = (model.artifact_digest, ios(min_os))
         if key not in self._programs:
             while len(self._programs) >= KEPT:
                 self._programs.pop(next(iter(self._programs)))

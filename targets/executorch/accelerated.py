@@ -71,7 +71,7 @@ class ExecutorchAccelerated(ExecutorchTarget):
         from targets.executorch.accelerated_pricing import float_program, prices
 
         self._require()
-        key = f"{model.digest} {min_os}"
+        key = f"{model.artifact_digest} {min_os}"
         if key not in self._programs:
             self._programs = {key: float_program(model, self._backend, self.accelerator.kind, min_os)}
         return prices(model, choices, self._programs[key], lambda scheme: self._backend.overhead(scheme, min_os))

@@ -62,9 +62,9 @@ class ExecutorchTarget:
         from targets.executorch.pricing import float_size, prices
 
         self._require()
-        if model.digest not in self._prices:
-            self._prices = {model.digest: float_size(model)}
-        return prices(model, choices, *self._prices[model.digest])
+        if model.artifact_digest not in self._prices:
+            self._prices = {model.artifact_digest: float_size(model)}
+        return prices(model, choices, *self._prices[model.artifact_digest])
 
     def lower(self, quantized: Quantized, path: Path, min_os: float | None, progress: Progress) -> Mapping[str, Site]:
         """Write the .pte and return where each layer is in it; LoweringError when the backend refuses."""

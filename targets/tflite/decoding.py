@@ -85,7 +85,7 @@ def _step(model: Model, count: int, outputs: tuple[TensorSpec, ...]) -> Model:
 
     facts = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
     example = tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in inputs)
-    named = {"inputs": inputs, "outputs": (*outputs, *cache), "example": example, "digest": f"{model.digest}:{count}"}
+    named = {"inputs": inputs, "outputs": (*outputs, *cache), "example": example, "digest": f"{model.artifact_digest}:{count}"}
     return Step(**(facts | named))
 
 

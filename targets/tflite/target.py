@@ -143,11 +143,11 @@ class TfliteTarget:
 
     def _steps(self, model: Model) -> Steps:
         self._require()
-        if model.digest not in self._spoken:
+        if model.artifact_digest not in self._spoken:
             from targets.tflite.language import convert_steps
 
-            self._spoken = {model.digest: convert_steps(model)}
-        return self._spoken[model.digest]
+            self._spoken = {model.artifact_digest: convert_steps(model)}
+        return self._spoken[model.artifact_digest]
 
     def _require(self) -> None:
         chain = self.toolchain()

@@ -167,3 +167,14 @@ def test_quantized_files_compute_their_reference(files: Any, tokens: torch.Tenso
     (want,) = TARGET.reference(quantized)(tokens)
     (got,) = TARGET.open(path).run([tokens.numpy()])
     assert np.linalg.norm(got - want.numpy()) <= 1e-5 * np.linalg.norm(want.numpy())  # 0 where this was written
+
+
+def test_a_longer_context_gets_a_longer_cache(llama: Path, files: Any, tmp_path: Path) -> None:
+    _, short, _ = files("int8")
+    longer = load_model(str(llama), context=256)
+    schemes = {
+        layer.name: scheme_named(PLANS["int8"][layer.kind != "embedding"]) for layer in longer.inventory.layers
+    }
+    TARGET.lower(quantize(longer, schemes), tmp_path / TARGET.generates, None, lambda text: None)
+    opened = [TARGET.open(path) for path in (short, tmp_path / TARGET.generates)]
+    assert [each._held[0].length for each in opened] == [128, 256]
