@@ -39,7 +39,7 @@ def pricing_ahead(requests: Sequence[Request], workbench: Workbench) -> Iterator
     references = all(isinstance(each.model, str) for each in requests)
     fit = SMALLEST <= weights <= LARGEST and workbench.model.language is None
     alone = (os.cpu_count() or 1) < 2 or not fit or not references
-    if alone or not workbench.kept.missing(wanted_by(requests, workbench.model)):
+    if alone or not workbench.kept.missing(wanted_by(requests, workbench)):
         yield
         return
     helper = subprocess.Popen(

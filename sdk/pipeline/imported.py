@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from sdk.models import Model
+from sdk.models import Layer, Model
 from sdk.planning import Plan
-from sdk.rounding import lies_on, recognise
-from sdk.schemes import scheme_named
+from sdk.rounding import recognise
+from sdk.schemes import Scheme, scheme_named
 
 KEPT, LOST = "keeps its own grid exactly", "rounds its own grid again"
 
@@ -23,17 +23,15 @@ def own_grids(model: Model) -> dict[str, str]:
     return found
 
 
-def with_own_grids(plan: Plan, model: Model, grids: Mapping[str, str]) -> Plan:
-    """Return `plan` with the reason of every layer of `grids` saying whether its scheme keeps that grid."""
+def with_own_grids(plan: Plan, model: Model, grids: Mapping[str, str], holds: Callable[[Layer, Scheme], bool]) -> Plan:
+    """Return `plan` with the reason of every layer of `grids` saying whether its scheme `holds` that grid."""
     if not grids:
         return plan
-    module, lines = model.module(), []
+    lines = []
     for line in plan.layers:
         grid = grids.get(line.layer)
         if grid is not None and not line.reason.startswith((KEPT, LOST)):
-            layer, scheme = model.inventory[line.layer], scheme_named(line.scheme)
-            weights = [module.get_parameter(name) for name in layer.weights]
-            kept = all(lies_on(weight, scheme, layer.channel_axis) for weight in weights)
+            kept = holds(model.inventory[line.layer], scheme_named(line.scheme))
             said = f"{KEPT if kept else LOST} ({grid})"
             line = line.model_copy(update={"reason": f"{said}; {line.reason}" if line.reason else said})
         lines.append(line)

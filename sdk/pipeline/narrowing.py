@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from sdk.lowering import Target
-from sdk.models import Layer, Model
+from sdk.models import Layer
 from sdk.pipeline.request import Request
+from sdk.pipeline.workbench import Workbench
 from sdk.planning import EXACT, Refusal, first_of, read_plan
-from sdk.rounding import lies_on
 from sdk.schemes import Scheme
 
 Kept = dict[str, list[Scheme]]
 Refused = dict[str, list[Refusal]]
 
 
-def narrowed(request: Request, model: Model, target: Target, kept: Kept, refused: Refused) -> tuple[Kept, Refused]:
+def narrowed(request: Request, bench: Workbench, target: Target, kept: Kept, refused: Refused) -> tuple[Kept, Refused]:
     """Leave each layer the scheme that the request's plan or preset gives it; the others are refused for that reason.
 
     A layer whose scheme is not among those `kept` keeps all, so that whoever takes the plan says why.
     """
     if request.plan is None and request.uniform is None:
         return kept, refused
-    wanted = _wanted(request, model, target, kept)
+    wanted = _wanted(request, bench, target, kept)
     said = "the plan decides this layer" if request.plan is not None else f"uniform {request.uniform} decides this layer"
     left: Kept = {}
     more: Refused = {}
@@ -31,20 +31,18 @@ def narrowed(request: Request, model: Model, target: Target, kept: Kept, refused
     return left, more
 
 
-def _wanted(request: Request, model: Model, target: Target, kept: Kept) -> dict[str, str | None]:
+def _wanted(request: Request, bench: Workbench, target: Target, kept: Kept) -> dict[str, str | None]:
     if request.plan is not None:
         return dict(read_plan(request.plan).schemes)
     if request.uniform == EXACT:
-        return {layer.name: _exact(layer, model, target, kept[layer.name]) for layer in model.inventory.layers}
+        return {layer.name: _exact(layer, bench, target, kept[layer.name]) for layer in bench.model.inventory.layers}
     return {name: first_of(str(request.uniform), {scheme.name for scheme in schemes}) for name, schemes in kept.items()}
 
 
-def _exact(layer: Layer, model: Model, target: Target, schemes: list[Scheme]) -> str:
+def _exact(layer: Layer, bench: Workbench, target: Target, schemes: list[Scheme]) -> str:
     """The smallest scheme that holds the layer's weights as they are; float where none does."""
-    module = model.module()
-    weights = [module.get_parameter(name) for name in layer.weights]
     integers = sorted((s for s in schemes if s.format != "float"), key=_bits)
-    held = next((s for s in integers if all(lies_on(weight, s, layer.channel_axis) for weight in weights)), None)
+    held = next((s for s in integers if bench.holds(layer, s)), None)
     return held.name if held is not None else target.lossless
 
 

@@ -92,7 +92,7 @@ def problem_and_costs(
     """
     kept, refused = allowed_within(workbench.model, target, restriction, min_os)
     if request is not None:
-        kept, refused = narrowed(request, workbench.model, target, kept, refused)
+        kept, refused = narrowed(request, workbench, target, kept, refused)
     losses = workbench.losses(kept)
     with report.stage(f"price for {target.name}"):
         priced = prices(target, workbench.model, kept, min_os)
@@ -148,16 +148,17 @@ def _without_static(restriction: Restriction) -> Restriction:
 
 def score_together(requests: Sequence[Request], workbench: Workbench) -> None:
     """Score what any of `requests` may choose in one pass over the samples, so that each finds its losses there."""
-    workbench.losses(wanted_by(requests, workbench.model))
+    workbench.losses(wanted_by(requests, workbench))
 
 
-def wanted_by(requests: Sequence[Request], model: Model) -> dict[str, list[Scheme]]:
+def wanted_by(requests: Sequence[Request], workbench: Workbench) -> dict[str, list[Scheme]]:
     """Layer → schemes that any of `requests` may choose."""
+    model = workbench.model
     wanted: dict[str, dict[str, Scheme]] = {layer.name: {} for layer in model.inventory.layers}
     for request in requests:
         device, target, min_os = start(request, SilentReporter())
         floor = floor_for_language(request, model, target, min_os)
-        kept, _ = narrowed(request, model, target, *allowed_within(model, target, restriction_of(device, target), floor))
+        kept, _ = narrowed(request, workbench, target, *allowed_within(model, target, restriction_of(device, target), floor))
         for layer, schemes in kept.items():
             wanted[layer] |= {scheme.name: scheme for scheme in schemes}
     return {layer: list(schemes.values()) for layer, schemes in wanted.items()}
@@ -280,7 +281,7 @@ def choose(
     """The plan of a problem: read from a file, uniform, or solved with `spare` bytes kept free below max_size and for
     `share` of max_loss. It says of each layer that came on a grid whether it stays there."""
     plan = _chosen(request, bench, problem, costs, device, target, min_os, report, spare, share)
-    return with_own_grids(plan, bench.model, bench.own_grids)
+    return with_own_grids(plan, bench.model, bench.own_grids, bench.holds)
 
 
 def _chosen(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +19,7 @@ from sdk.progress import Reporter
 from sdk.rounding import Part, Statistics, lies_on
 from sdk.schemes import Scheme
 from sdk.sensitivity import choose_loss, chunks_of, portions, score, take_statistics
+from sdk.sensitivity.errors import grid_key
 from sdk.sensitivity.moments import second_moments
 from sdk.sensitivity.ranges import calibrate_ranges
 
@@ -60,6 +60,7 @@ class Workbench:
         self.kept = Kept(self.model, self.samples, self.loss, DRAWS)
         self._statistics: Statistics | None = None
         self._ranges: dict[str, Any] | None = None
+        self._held: dict[tuple[Any, ...], bool] = {}
         self._moments: dict[int, tuple[Part, ...]] = {}
 
     def serves(self, request: Request) -> bool:
@@ -100,8 +101,20 @@ class Workbench:
 
     def statistics_for(self, schemes: Mapping[str, Scheme]) -> Statistics:
         """The same, or nothing where every one of `schemes` (by layer) holds its weights as they are."""
-        found = self._lossless({name: [replace(scheme, activations="float")] for name, scheme in schemes.items()})[0]
-        return Statistics() if all(found[name] for name in schemes) else self.statistics
+        layers = [layer for layer in self.model.inventory.layers if layer.name in schemes]
+        return Statistics() if all(self.holds(layer, schemes[layer.name]) for layer in layers) else self.statistics
+
+    def holds(self, layer: Layer, scheme: Scheme) -> bool:
+        """Whether `scheme` stores the layer's weights as they came."""
+        key = (layer.name, grid_key(scheme))
+        if key not in self._held:
+            weights = [self._module.get_parameter(name) for name in layer.weights]
+            self._held[key] = all(lies_on(weight, scheme, layer.channel_axis) for weight in weights)
+        return self._held[key]
+
+    @cached_property
+    def _module(self) -> Any:
+        return self.model.module()
 
     def moments_by(self, parts: int) -> tuple[Part, ...]:
         """Moments of the layers' inputs over each of `parts` parts of all samples."""
@@ -129,11 +142,10 @@ class Workbench:
 
     def _lossless(self, schemes: Mapping[str, Sequence[Scheme]]) -> tuple[dict[str, list[Scheme]], Callable[..., Scores]]:
         """Schemes among `schemes` that hold a weight as it is and compute in floats, and how to score them: no loss."""
-        module, found = self.model.module(), {}
-        for layer in self.model.inventory.layers:
-            plain = [scheme for scheme in schemes.get(layer.name, ()) if scheme.activations == "float"]
-            weights = [module.get_parameter(name) for name in layer.weights]
-            found[layer.name] = [s for s in plain if all(lies_on(weight, s, layer.channel_axis) for weight in weights)]
+        found = {
+            layer.name: [s for s in schemes.get(layer.name, ()) if s.activations == "float" and self.holds(layer, s)]
+            for layer in self.model.inventory.layers
+        }
         return found, lambda wanted: {name: {scheme.name: 0.0 for scheme in each} for name, each in wanted.items()}
 
     def _score(self, wanted: Mapping[str, Sequence[Scheme]], stage: Reporter) -> Scores:

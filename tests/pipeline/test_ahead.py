@@ -63,7 +63,7 @@ def test_nothing_is_started_where_everything_is_scored(request_: Request) -> Non
     bench = Workbench(request_, SilentReporter())
     from sdk.pipeline.planning import wanted_by
 
-    bench.losses(wanted_by([request_], bench.model))
+    bench.losses(wanted_by([request_], bench))
     with pricing_ahead([request_], bench):
         pass
     assert set(_loaders(request_)) == {os.getpid()}
