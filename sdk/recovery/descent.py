@@ -6,25 +6,31 @@ from collections.abc import Mapping
 from typing import Any
 
 BETAS = (0.9, 0.99)
-CAP = 10.0
-"""Times the root mean square of a weight's gradient beyond which a single code's counts no more."""
+CAP = 5.0
+"""Times the root mean square beyond which a single code's gradient counts no more."""
 
 
 class Descent:
     """Steps of Kingma and Ba 2015, Adam, on tensors by name.
 
-    `shared` tensors (the values behind codes) have one second moment each, the mean over all elements: what moves is then
-    what the loss asks for most. With a moment per element every code wanders equally far, and noise flips even those that
-    matter little.
+    `coded` tensors (the values behind codes, and their output channels) have a second moment per output channel and per input,
+    whose product stands for that of an element (Shazeer and Stern 2018, Adafactor): what moves is then what the loss asks for
+    most, but inputs of large activations, which the loss feels more, move no more than others. With a moment per element every
+    code wanders equally far, and noise flips even those that matter little.
     """
 
-    def __init__(self, shared: Mapping[str, Any], single: Mapping[str, Any]) -> None:
+    def __init__(self, coded: Mapping[str, tuple[Any, int]], single: Mapping[str, Any]) -> None:
         import torch
 
-        self.tensors, self._shared = {**shared, **single}, set(shared)
+        self._channels = {name: channels for name, (_, channels) in coded.items()}
+        self.tensors = {**{name: tensor for name, (tensor, _) in coded.items()}, **single}
         self.count = 0
-        self.moments = {name: (torch.zeros_like(t), torch.zeros(()) if name in shared else torch.zeros_like(t))
-                        for name, t in self.tensors.items()}
+        self.moments: dict[str, tuple[Any, ...]] = {
+            name: (torch.zeros_like(tensor), torch.zeros_like(tensor)) for name, tensor in single.items()
+        }
+        for name, (tensor, channels) in coded.items():
+            sides = torch.zeros(channels, 1), torch.zeros(1, tensor.numel() // channels)
+            self.moments[name] = (torch.zeros_like(tensor), *sides)
 
     def observe(self) -> None:
         """Take the gradients into the moments, and forget them."""
@@ -34,24 +40,39 @@ class Descent:
         first, second = BETAS
         with torch.no_grad():
             for name, tensor in self.tensors.items():
-                gradient, (mean, square) = tensor.grad, self.moments[name]
-                if gradient is not None:
-                    mean.lerp_(gradient, 1 - first)
-                    square.lerp_(gradient.square().mean() if name in self._shared else gradient.square(), 1 - second)
-                    tensor.grad = None
+                if tensor.grad is None:
+                    continue
+                mean, *squares = self.moments[name]
+                mean.lerp_(tensor.grad, 1 - first)
+                square = tensor.grad.square()
+                if name in self._channels:
+                    square = square.reshape(self._channels[name], -1)
+                    for side, axis in zip(squares, (1, 0), strict=True):
+                        side.lerp_(square.mean(axis, keepdim=True), 1 - second)
+                else:
+                    squares[0].lerp_(square, 1 - second)
+                tensor.grad = None
 
     def move(self, rates: tuple[float, float]) -> None:
-        """Move every tensor against its mean gradient, `shared` ones by the first rate."""
+        """Move every tensor against its mean gradient, those behind codes by the first rate."""
         import torch
 
         first, second = (1 - beta**self.count for beta in BETAS)
         with torch.no_grad():
             for name, tensor in self.tensors.items():
-                mean, square = self.moments[name]
-                change = (mean / first).div_((square / second).sqrt_() + 1e-12).clamp_(-CAP, CAP)
-                tensor.sub_(change, alpha=rates[0] if name in self._shared else rates[1])
+                coded = name in self._channels
+                change = (self.moments[name][0] / first).div_((self._square(name) / second).sqrt_() + 1e-12).clamp_(-CAP, CAP)
+                tensor.sub_(change, alpha=rates[0] if coded else rates[1])
+
+    def _square(self, name: str) -> Any:
+        """The second moment of every element."""
+        mean, *squares = self.moments[name]
+        if name not in self._channels:
+            return squares[0]
+        rows, columns = squares
+        return (rows / rows.mean().clamp(min=1e-30) * columns).reshape(mean.shape)
 
     def rest(self) -> None:
         """Forget where the gradients pointed, as behind a change of place, but not how large they are."""
-        for mean, _ in self.moments.values():
+        for mean, *_ in self.moments.values():
             mean.zero_()

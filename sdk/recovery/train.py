@@ -22,7 +22,7 @@ STEPS, BATCH, WINDOWS = 300, 8, 2
 RATES = (0.001, 0.0003)
 """Learning rates, of what lies behind codes and of scales, tables and floats (units: see `Trainable`), at pace 1."""
 
-PACE, FASTEST = 0.01, 30.0
+PACE, FASTEST = 0.02, 30.0
 """What the first step, at the full pace, moves the quantized model's outputs by: loss against itself, as a share of the loss.
 
 In deep models so many parameters move together that no rate suits all; this is what a trust region holds (Schulman et al. 2015).
@@ -115,7 +115,7 @@ class _Course:
                 self._fixed[name] = grid.dequantize()
         self._trained = trained
         self._descent = Descent(
-            {f"latent {name}": made.latent for name, made in trained.items() if made.latent is not None},
+            {f"latent {name}": (made.latent, made.channels) for name, made in trained.items() if made.latent is not None},
             {f"step {index} {name}": each for name, made in trained.items() for index, each in enumerate(made.steps)},
         )
         self.step, self._best_step, self._losses, self._best = 0, 0, list[float](), list[Any]()

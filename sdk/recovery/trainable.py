@@ -12,10 +12,11 @@ class Trainable(Protocol):
     """One weight in training: tensors that an optimizer moves, in units that are alike in all layers.
 
     `latent` is what lies behind the codes, in quantization steps, or None where the codes stay. `steps` are the rest: the
-    logarithms of scales, tables in their mean step, floats in their root mean square.
+    logarithms of scales, tables in their mean step, floats in their root mean square. `latent` has `channels` outputs in front.
     """
 
     latent: Any
+    channels: int
     steps: tuple[Any, ...]
 
     def weight(self) -> Any:
@@ -41,6 +42,7 @@ class _Floats:
 
     def __init__(self, grid: Grid) -> None:
         self._start = grid
+        self.channels = 1
         self._unit = grid.value.square().mean().sqrt().clamp(min=2.0**-24)
         self.steps = ((grid.value / self._unit).requires_grad_(),)
 
@@ -60,6 +62,7 @@ class _Coded:
     def __init__(self, grid: Grid, codes: bool) -> None:
         self._start, self._shape = grid, grid.codes.movedim(grid.channel_axis, 0).shape
         self._rows = grid.codes.movedim(grid.channel_axis, 0)
+        self.channels = self._shape[0]
 
     def _whole(self, rows: Any) -> Any:
         """Rows per channel in the weight's own shape."""
