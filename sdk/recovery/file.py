@@ -40,8 +40,12 @@ class Recovery:
 
 
 def applied(found: Recovery | Recovered, quantized: Quantized) -> Quantized:
-    """Return `quantized` with what was trained."""
-    return replace(quantized, model=quantized.model.with_parameters(found.floats), grids=found.grids)
+    """Return `quantized` with what was trained; layers in floating point are so in the model too, where some targets take them."""
+    values = {
+        name: grid.value for layer in quantized.model.inventory.layers
+        for name, grid in zip(layer.weights, found.grids.get(layer.name, ()), strict=False) if grid.value is not None
+    }
+    return replace(quantized, model=quantized.model.with_parameters({**values, **found.floats}), grids=found.grids)
 
 
 def recovery_bytes(found: Recovered, quantized: Quantized, loss: str, data: str, samples: int, steps: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,23 @@ def test_the_bundle_loses_less_at_the_same_bytes(plan: Path, data: list[Any], tm
     unseen, net = [torch.randn(1, 32) for _ in range(50)], _net()
     losses = [sum(float((torch.as_tensor(b.run(x)[0]) - net(x)).square().sum().detach()) for x in unseen) for b in bundles]
     assert losses[1] < 0.85 * losses[0], "on inputs that nobody trained or calibrated on"
+
+
+@pytest.mark.parametrize("target", ["coreml", "executorch", "tflite"])
+def test_the_artifact_computes_what_was_trained(data: list[Any], tmp_path: Path, target: str) -> None:
+    from sdk.planning import write_plan
+
+    device = "iphone15pro" if target == "coreml" else "pixel8"
+    words = {**WORDS, "device": device, "target": target, "calibration": data[:16]}
+    write_plan(sdk.plan(_net(), uniform="q4", **words), tmp_path / "plan.yaml")
+    kept = "fp16" if target == "coreml" else "fp32"
+    text = (tmp_path / "plan.yaml").read_text()
+    (tmp_path / "plan.yaml").write_text(re.sub(r"(layer: '4'.*?scheme: )\w+", rf"\g<1>{kept}", text))
+    file = tmp_path / "r.safetensors"
+    found = sdk.recover(_net(), plan=tmp_path / "plan.yaml", data=data, steps=30, out=file, **words)
+    assert "4" in found.schemes and found.schemes["4"] == kept
+    bundle = sdk.package(_net(), plan=tmp_path / "plan.yaml", recovered=file, out=tmp_path / "bundle", **words)
+    assert bundle.manifest.measured.relative_error.value < 1e-2
 
 
 def test_an_interrupted_training_ends_with_the_same_bytes(
