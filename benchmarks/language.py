@@ -22,12 +22,25 @@ from benchmarks.results_file import intro, read, save, table, write_page
 WINDOWS = 12
 """Windows of held-out text."""
 
+HELD_OUT = 150
+"""Documents from which they are taken; bundles are calibrated with those behind."""
+
 CONTEXT = 512
 DEVICES = {"executorch": "pixel8", "tflite": "pixel8", "coreml": "iphone15pro"}
+ANSWER = 32
+PROMPTS = (
+    "What is the capital of France?", "Name three primary colours.", "Why is the sky blue?", "Write a haiku about rain.",
+    "How do I boil an egg?", "Explain what a prime number is.", "Give me a synonym for happy.", "What does a lighthouse do?",
+    "Tell me about the moon.", "How many days has a leap year?", "Translate 'good morning' into Spanish.",
+    "What is photosynthesis?", "Suggest a name for a cat.", "Who wrote Hamlet?", "List two uses of salt.",
+    "What is the boiling point of water?", "Describe a desert in one sentence.", "How does a bicycle stay upright?",
+    "What comes after Tuesday?", "Give one tip for sleeping well.",
+)  # fmt: skip
 PROMPT = "Write a short story about a lighthouse keeper and a storm."
 COLUMNS = {
     "model": "model", "target": "target", "what": "bundle", "bytes": "bytes", "predicted": "predicted bytes",
-    "perplexity": "perplexity", "divergence": "KL per token", "agreement": "top-1 as float", "faithful": "top-1 as torch",
+    "perplexity": "perplexity", "divergence": "KL per token", "agreement": "top-1 as float",
+    "faithful": "top-1 as the same quantization in torch", "apart": "KL from it",
     "speed": "tokens/s", "cpu_seconds": "build, processor s", "build_seconds": "build, s", "error": "failure",
 }  # fmt: skip
 
@@ -75,7 +88,8 @@ def one(
     out = Path(keep) / "-".join((Path(model).stem, target, *what.split()))
     began, fresh, wall = time.process_time(), not out.exists(), time.perf_counter()
     bundle = sdk.open_bundle(out) if not fresh else sdk.package(
-        model, device=DEVICES[target], target=target, uniform=uniform, max_size=max_size, context=CONTEXT, out=out
+        model, device=DEVICES[target], target=target, uniform=uniform, max_size=max_size, context=CONTEXT,
+        calibration=_news()[HELD_OUT:], out=out,
     )
     seconds, wall = time.process_time() - began, time.perf_counter() - wall
     held, logits = _held(model)
@@ -85,9 +99,41 @@ def one(
     assert manifest.language is not None
     return {
         "what": what, "bytes": manifest.artifact.bytes, "predicted": manifest.predicted.artifact_bytes.value,
-        **_judged(held, logits, got), "faithful": manifest.language.agreement, "speed": spoken.decode_speed,
+        **_judged(held, logits, got), **_spoken(bundle, model, target), "speed": spoken.decode_speed,
         "cpu_seconds": seconds if fresh else None, "build_seconds": wall if fresh else None,
     }  # fmt: skip
+
+
+def _spoken(bundle: Any, model: str, target: str) -> dict[str, float]:
+    """How the bundle's answers to PROMPTS, ANSWER tokens each, compare with the torch model of the same quantization.
+
+    Teacher-forced: both are given the prompt and the bundle's answer.
+    """
+    import torch
+
+    from sdk.generate import encode, generate, load_tokenizer
+    from sdk.pipeline.planning import plan_request
+    from sdk.pipeline.request import Request
+    from sdk.pipeline.together import quantized_by
+    from sdk.progress import SilentReporter
+
+    plan = bundle.path / "plan.yaml"
+    wanted = Request(model=model, device=DEVICES[target], target=target, context=CONTEXT, plan=plan, calibration=_news()[HELD_OUT:])
+    planned = plan_request(wanted, SilentReporter())
+    reference = planned.target.reference(quantized_by(planned.plan, planned.workbench, SilentReporter()))
+    tokenizer, window = load_tokenizer(bundle), bundle.manifest.language.window
+    same = apart = count = 0.0
+    for prompt in PROMPTS:
+        ids = encode(tokenizer, prompt, False)
+        answer = generate(bundle, prompt, ANSWER).tokens
+        tokens = torch.zeros(1, window, dtype=torch.int64)
+        tokens[0, : len(ids) + len(answer)] = torch.tensor([*ids, *answer])
+        rows = slice(len(ids) - 1, len(ids) + len(answer) - 1)
+        got, want = (torch.as_tensor(run(tokens)[0])[0, rows] for run in (bundle.run, reference))
+        same += float((got.argmax(-1) == want.argmax(-1)).sum())
+        apart += float(divergence(want.double().numpy(), got.double().numpy()).sum())
+        count += len(answer)
+    return {"faithful": same / count, "apart": apart / count, "answered": count}
 
 
 def _llama(model: Path, name: str, keep: Path) -> dict[str, Any]:
@@ -102,8 +148,6 @@ def _llama(model: Path, name: str, keep: Path) -> dict[str, Any]:
 
 def _held(model: str) -> tuple[list[Any], list[Any]]:
     """Windows of the held-out text and the float model's logits on them."""
-    from importlib.util import find_spec
-
     import torch
 
     from sdk.models.load import load_model
@@ -111,13 +155,19 @@ def _held(model: str) -> tuple[list[Any], list[Any]]:
 
     loaded = load_model(model, context=CONTEXT)
     assert loaded.language is not None
-    place = find_spec("gensim")
-    assert place is not None and place.origin is not None
-    text = (Path(place.origin).parent / "test" / "test_data" / "lee_background.cor").read_text("utf-8")
-    held = [tokens for (tokens,) in windows(loaded.language, text.splitlines())[:WINDOWS]]
+    held = [tokens for (tokens,) in windows(loaded.language, _news()[:HELD_OUT])[:WINDOWS]]
     module = loaded.module()
     with torch.no_grad():
         return held, [module(tokens)[0].numpy() for tokens in held]
+
+
+def _news() -> list[str]:
+    """News documents of gensim's test data, a line each."""
+    from importlib.util import find_spec
+
+    place = find_spec("gensim")
+    assert place is not None and place.origin is not None
+    return (Path(place.origin).parent / "test" / "test_data" / "lee_background.cor").read_text("utf-8").splitlines()
 
 
 def _judged(held: list[Any], wanted: list[Any], got: list[Any]) -> dict[str, float]:
@@ -162,7 +212,7 @@ def page() -> None:
     document = read("language")
     write_page(
         "language", "Language models", intro("benchmarks.language", document),
-        f"{WINDOWS} windows of 127 tokens of news text that calibration did not see; bundles are "
+        f"{WINDOWS} windows of 127 tokens of news; bundles are calibrated with other news (llama.cpp's files are not) and "
         "executed, and compared with the float model token by token. Speed is of writing 64 tokens after a short prompt: a "
         "ratio. `permuted.gguf` are the weights of `smollm2.gguf` in another order of channels (`benchmarks/permuted.py`): the "
         "same function, but off the grid of Q4_1 that these weights were published on, which formats of groups hold exactly.",
