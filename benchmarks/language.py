@@ -117,8 +117,10 @@ def _spoken(bundle: Any, model: str, target: str) -> dict[str, float]:
     from sdk.pipeline.together import quantized_by
     from sdk.progress import SilentReporter
 
-    plan = bundle.path / "plan.yaml"
-    wanted = Request(model=model, device=DEVICES[target], target=target, context=CONTEXT, plan=plan, calibration=_news()[HELD_OUT:])
+    wanted = Request(
+        model=model, device=DEVICES[target], target=target, context=CONTEXT, plan=bundle.path / "plan.yaml",
+        calibration=_news()[HELD_OUT:],
+    )
     planned = plan_request(wanted, SilentReporter())
     reference = planned.target.reference(quantized_by(planned.plan, planned.workbench, SilentReporter()))
     tokenizer, window = load_tokenizer(bundle), bundle.manifest.language.window
