@@ -31,9 +31,11 @@ class Turn:
         import torch
 
         generator = torch.Generator().manual_seed(seed)
-        self._even = size & -size
-        odd = torch.randn(size // self._even, size // self._even, generator=generator, dtype=torch.float64)
+        even = size & -size
+        odd = torch.randn(size // even, size // even, generator=generator, dtype=torch.float64)
         self._odd = torch.linalg.qr(odd).Q
+        first = 1 << (even.bit_length() - 1) // 2
+        self._left, self._right = _hadamard(first), _hadamard(even // first)  # whose Kronecker product is that of both
         self._signs = torch.randint(0, 2, (size,), generator=generator, dtype=torch.float64) * 2 - 1
 
     def __call__(self, vectors: Any) -> Any:
@@ -43,15 +45,19 @@ class Turn:
         return torch.cat([self._turned(part) for part in vectors.split(ROWS)])
 
     def _turned(self, vectors: Any) -> Any:
-        import torch
+        shape = (len(vectors), len(self._odd), len(self._left), len(self._right))
+        made = self._left @ (vectors.double() * self._signs).reshape(shape) @ self._right
+        return (self._odd @ made.reshape(*shape[:2], -1)).reshape(vectors.shape).float()
 
-        made = (vectors.double() * self._signs).reshape(len(vectors), -1, self._even)
-        step = 1
-        while step < self._even:  # fast Walsh-Hadamard transform
-            pairs = made.reshape(*made.shape[:2], -1, 2, step)
-            made = torch.stack([pairs[..., 0, :] + pairs[..., 1, :], pairs[..., 0, :] - pairs[..., 1, :]], 3).reshape(made.shape)
-            step *= 2
-        return (self._odd @ made).div_(self._even**0.5).reshape(vectors.shape).float()
+
+def _hadamard(size: int) -> Any:
+    """The orthogonal matrix of Sylvester's construction, `size` a power of two."""
+    import torch
+
+    made = torch.ones(1, 1, dtype=torch.float64)
+    while len(made) < size:
+        made = torch.cat([torch.cat([made, made], 1), torch.cat([made, -made], 1)])
+    return made / size**0.5
 
 
 @dataclass(frozen=True, slots=True)
