@@ -40,7 +40,7 @@ class Recovery:
 
 
 def applied(found: Recovery | Recovered, quantized: Quantized) -> Quantized:
-    """Return `quantized` with what was trained; layers in floating point are so in the model too, where some targets take them."""
+    """Return `quantized` with what was trained; float layers are so in the model too, where some targets take them."""
     values = {
         name: grid.value for layer in quantized.model.inventory.layers
         for name, grid in zip(layer.weights, found.grids.get(layer.name, ()), strict=False) if grid.value is not None
