@@ -29,10 +29,11 @@ _FULL = ("no space left", "os error 28", "file too large", "os error 27", "disk 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A sort of folder that is written whole: what people call it, and the files that mark a finished one."""
+    """A sort of folder that is written whole: what people call it, the files that mark a finished one, what names its place."""
 
     noun: str
     marks: tuple[str, ...]
+    option: str = "--out"
 
     def at(self, path: Path) -> bool:
         """Say whether the directory at `path` looks like a finished one."""
@@ -49,7 +50,7 @@ def check_writable(out: Path, kind: Kind = BUNDLE) -> None:
         with _parents(place.parent), _temporary(place, kind):
             pass
     except OSError as error:
-        raise _refused(out, error) from None
+        raise _refused(out, error, kind) from None
 
 
 def write_bundle(out: Path, fill: Callable[[Path], None], kind: Kind = BUNDLE) -> Path:
@@ -72,10 +73,10 @@ def write_bundle(out: Path, fill: Callable[[Path], None], kind: Kind = BUNDLE) -
     except OSError as error:
         if filling and error.errno not in _FULL_NUMBERS:
             raise
-        raise _refused(out, error) from error
+        raise _refused(out, error, kind) from error
     except Exception as error:
         if filling and any(words in str(error).lower() for words in _FULL):
-            raise BadInput(f"{out}: the disk is full: free some space or choose another --out") from error
+            raise BadInput(f"{out}: the disk is full: free some space or choose another {kind.option}") from error
         raise
     return out
 
@@ -90,24 +91,24 @@ def _place(out: Path, kind: Kind) -> Path:
     try:
         place = Path(os.path.realpath(out))
         if not place.name:
-            raise BadInput(f"{out}: is no place for a {kind.noun}: name a new directory with --out")
+            raise BadInput(f"{out}: is no place for a {kind.noun}: name a new directory with {kind.option}")
         if not place.exists():
             return place
         if not place.is_dir():
-            raise BadInput(f"{out}: is a file: a {kind.noun} is a directory, choose another --out")
+            raise BadInput(f"{out}: is a file: a {kind.noun} is a directory, choose another {kind.option}")
         if not kind.at(place) and any(place.iterdir()):
-            raise BadInput(f"{out}: is a directory but not a {kind.noun}, so it is not replaced: choose another --out")
+            raise BadInput(f"{out}: is a directory but not a {kind.noun}, so it is not replaced: choose another {kind.option}")
     except (OSError, ValueError) as error:
-        raise _refused(out, error) from None
+        raise _refused(out, error, kind) from None
     return place
 
 
-def _refused(out: Path, error: OSError | ValueError) -> BadInput:
+def _refused(out: Path, error: OSError | ValueError, kind: Kind) -> BadInput:
     number = error.errno if isinstance(error, OSError) else None
     reason = ((error.strerror if isinstance(error, OSError) else None) or str(error)).lower()
     if number in _FULL_NUMBERS:
-        return BadInput(f"{out}: the disk is full ({reason}): free some space or choose another --out")
-    return BadInput(f"{out}: cannot be written ({reason}): choose another --out")
+        return BadInput(f"{out}: the disk is full ({reason}): free some space or choose another {kind.option}")
+    return BadInput(f"{out}: cannot be written ({reason}): choose another {kind.option}")
 
 
 @contextlib.contextmanager

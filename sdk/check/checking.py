@@ -32,7 +32,6 @@ from sdk.progress import Reporter
 
 SETUP = 300.0
 """Seconds that pushing and removing may take, above what the repeats may."""
-MEMORY_METHOD = "VmHWM over loading and all runs, less VmRSS before loading"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,8 @@ def check_bundle(request: CheckRequest, report: Reporter) -> CheckResult:
     baseline = _whole(request.baseline) if request.baseline is not None else None
     if baseline is not None:
         comparable(bundle.manifest, baseline.manifest)
-    _reaches(bundle, request.program)
+    if not runner.beyond_cpu:
+        _reaches(bundle, request.program)
     if bundle.manifest.language is not None and runner.name != "local":
         raise BadInput(
             f"{bundle.path}: is a language model, which its own runner executes on a device, not those of sdk check: "
@@ -79,7 +79,7 @@ def check_bundle(request: CheckRequest, report: Reporter) -> CheckResult:
     inputs, outputs = bundle.reference
     job = Job(
         bundle.artifact, bundle.manifest.target, tuple(inputs), tuple(outputs), request.program, request.ssh_config,
-        baseline.artifact if baseline is not None else None,
+        baseline.artifact if baseline is not None else None, bundle.manifest, protocol,
     )  # fmt: skip
     sides = 1 if baseline is None else 2
     total = SETUP + sides * protocol.repeats * (protocol.deadline + protocol.cooldown)
@@ -133,7 +133,7 @@ def _reaches(bundle: Bundle, program: Path | None) -> None:
     if made_for is not None and made_for.kind != "cpu" and program is None:
         raise Missing(
             f"{bundle.path}: is for the {made_for.kind} ({made_for.title}), and the runners here execute on the CPU: "
-            "give --runner PATH, a program that loads that backend"
+            "give --runner PATH, a program that loads that backend (for a Core ML package: --on xcode:DIR)"
         )
 
 
@@ -163,7 +163,7 @@ def _measure(session: Session, protocol: Protocol, compared: bool, report: Repor
     runs: dict[bool, list[Run]] = {False: [], True: []}
     for number in range(protocol.repeats):
         for place, baseline in enumerate(_order(number) if compared else (False,)):
-            if number or place:
+            if (number or place) and not session.recorded:
                 time.sleep(protocol.cooldown)
             with report.stage(f"repeat {number + 1} of {protocol.repeats}{' of the baseline' if baseline else ''}"):
                 runs[baseline].append(session.run(protocol, baseline))
@@ -204,7 +204,7 @@ def _result(
         ),
         load_ms=Measured(value=repeats[0].load_ns / 1e6, origin=origin),
         first_ms=Measured(value=repeats[0].first_ns / 1e6, origin=origin),
-        latency=times, peak_memory=memory, memory_method=MEMORY_METHOD, relative_error=error, repeats=repeats,
+        latency=times, peak_memory=memory, memory_method=session.memory_method, relative_error=error, repeats=repeats,
         before=measured.before, after=measured.after, budgets=judge(budgets, times, memory, error, grounds),
         notes=_notes(session, measured, other), **drift_of(repeats, protocol, origin),
     )  # fmt: skip
@@ -243,5 +243,3 @@ def _notes(session: Session, measured: _Measured, other: str) -> tuple[str, ...]
     if any(run.transcript.stride > 1 for run in measured.runs):
         notes.append("there were more runs than are kept: every second, fourth, … sample is in the file")
     return tuple(notes)
-
-

@@ -19,7 +19,7 @@ SLOWEST = 10
 
 @click.command()
 @click.argument("bundle", type=click.Path())
-@click.option("--on", default="local", metavar="WHERE", help="local, adb, adb:SERIAL, ssh:HOST or null; by default local.")
+@click.option("--on", default="local", metavar="WHERE", help="local (the default), adb, adb:SERIAL, ssh:HOST, xcode:DIR or null.")
 @click.option("--protocol", default="quick", metavar="NAME", help="quick, full, sustained or soak; by default quick.")
 @click.option("--max-latency", type=Milliseconds(), help="Most ms of p90 on the device, such as 8ms.")
 @click.option("--max-memory", type=Size(), help="Most bytes that it adds to its process, such as 60MB.")
@@ -38,6 +38,7 @@ def COMMAND(out: Path | None, junit: Path | None, as_json: bool, **words: Any) -
       sdk check dist/net-pixel8-tflite                                    on this machine
       sdk check dist/net-pixel8-tflite --on adb --max-latency 8ms         on the phone that is connected
       sdk check dist/net-pixel8-tflite --on ssh:pi --protocol full --out pi.json
+      sdk check dist/net-iphone15pro-coreml --on xcode:phone-test                   a test for Xcode, then its result
     """
     from sdk.check import check_bundle, result_data, write_result
     from sdk.check.checking import CheckRequest

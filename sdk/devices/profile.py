@@ -119,9 +119,13 @@ class Accelerator(_Frozen):
 
 
 class OperatingSystem(_Frozen):
-    """The operating system; `floor` is the least version that is packaged for unless `--min-os` says."""
+    """The operating system; `floor` is the least version that is packaged for unless `--min-os` says.
+
+    `models`: what the system itself calls this hardware (Apple's `uname -m`, such as `iPhone16,1`).
+    """
 
     name: Literal["android", "ios", "ipados", "linux", "macos", "windows"]
+    models: Fact[tuple[Text, ...]] | None = None
     floor: Fact[Version] | None = None
     note: str = ""
 

@@ -42,7 +42,7 @@ def data(capsys: pytest.CaptureFixture[str]) -> Any:
         ("null:hot", [], 3, "is hot (thermal status severe)"),
         ("null:none", [], 2, "there is no such fault"),
         ("null", ["--ssh-config", "x"], 2, "--on null is not reached by ssh"),
-        ("phone", [], 2, "there is no such runner: use adb, local, null, ssh"),
+        ("phone", [], 2, "there is no such runner: use adb, local, null, ssh, xcode"),
         ("local:x", [], 2, "this machine has no address"),
         ("null", ["--protocol", "long"], 2, "no protocol is called 'long'"),
         ("null", ["--max-latency", "8"], 2, "has no unit"),

@@ -17,6 +17,7 @@ class AdbRunner:
     """Opens a session on a phone."""
 
     name = "adb"
+    beyond_cpu = False
 
     @contextmanager
     def open(self, address: str, job: Job, deadline: float) -> Iterator[RemoteSession]:

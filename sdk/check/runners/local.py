@@ -21,7 +21,7 @@ from sdk.check.protocols import Protocol
 from sdk.check.result import DeviceEntry, Environment, Origin
 from sdk.check.runners.inputs import write_inputs
 from sdk.check.runners.process import run_process
-from sdk.check.runners.runner import Job, Run
+from sdk.check.runners.runner import RESIDENT, Job, Run
 from sdk.check.runners.timer import Batch, Timings, parse_timings
 from sdk.check.transcript import parse_transcript, read_outputs
 from sdk.errors import BadInput, RunnerFailed
@@ -39,6 +39,8 @@ class LocalSession:
     program = "sdk.check.programs.local"
     program_sha256 = ""
     notes: tuple[str, ...] = ()
+    memory_method = RESIDENT
+    recorded = False
 
     def __init__(self, job: Job, folder: Path) -> None:
         self.device = DeviceEntry(id="local", name=platform.node(), abi=platform.machine(), os=platform.platform(terse=True))
@@ -118,6 +120,7 @@ class LocalRunner:
     """Opens a session on this machine."""
 
     name = "local"
+    beyond_cpu = False
 
     @contextmanager
     def open(self, address: str, job: Job, deadline: float) -> Iterator[LocalSession]:

@@ -15,7 +15,7 @@ from typing import Any
 from sdk.check.profile import FIRST, ProfileEntry, parse_profile
 from sdk.check.protocols import Protocol
 from sdk.check.result import DeviceEntry, Environment, Origin
-from sdk.check.runners.runner import Job, Run
+from sdk.check.runners.runner import RESIDENT, Job, Run
 from sdk.check.runners.timer import Batch, Timing, Timings
 from sdk.check.transcript import Transcript
 from sdk.errors import BadInput, DeviceBusy, DeviceLost, RunnerFailed
@@ -32,6 +32,8 @@ class NullSession:
     program = "none"
     program_sha256 = ""
     notes: tuple[str, ...] = ("nothing was run: the null runner makes its numbers up",)
+    memory_method = RESIDENT
+    recorded = False
 
     def __init__(self, fault: str, job: Job) -> None:
         self.origin: Origin = ORIGINS.get(fault, "device")
@@ -88,6 +90,7 @@ class NullRunner:
     """Opens a session with nothing."""
 
     name = "null"
+    beyond_cpu = False
 
     @contextmanager
     def open(self, address: str, job: Job, deadline: float) -> Iterator[NullSession]:

@@ -19,7 +19,7 @@ from sdk.check.runners import scripts
 from sdk.check.runners.facts import Facts, parse_facts
 from sdk.check.runners.inputs import write_inputs
 from sdk.check.runners.link import Answer, Link
-from sdk.check.runners.runner import Job, Run
+from sdk.check.runners.runner import RESIDENT, Job, Run
 from sdk.check.runners.timer import START, Batch, Timings, loop, parse_loop, parse_timings, write_ramps
 from sdk.check.transcript import Transcript, parse_transcript, read_outputs
 from sdk.errors import BadInput, DeviceBusy, DeviceUnfit, RunnerFailed, SdkError
@@ -56,6 +56,9 @@ class RemoteSession:
     `words` name what a process measures: the artifact or its baseline (against the other), and the inputs; `alone` the
     artifact and the inputs.
     """
+
+    memory_method = RESIDENT
+    recorded = False
 
     def __init__(
         self, link: Link, facts: Facts, program: Program, folder: str, words: dict[bool, str], alone: str, here: Path

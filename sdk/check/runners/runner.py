@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from sdk.bundles import Manifest
 from sdk.check import protocols
 from sdk.check.profile import ProfileEntry
 from sdk.check.result import DeviceEntry, Environment, Origin
@@ -20,7 +21,7 @@ class Job:
 
     `baseline` is an artifact of the same target and inputs, with which it is to be compared in turns.
     `outputs` are for the null runner alone. `program` is a runner of the user's own that keeps the contract of
-    docs/check.md, `ssh_config` a file for ssh.
+    docs/check.md, `ssh_config` a file for ssh. `manifest` and `protocol` are those of a check; a probe has none.
     """
 
     artifact: Path
@@ -30,6 +31,8 @@ class Job:
     program: Path | None = None
     ssh_config: Path | None = None
     baseline: Path | None = None
+    manifest: Manifest | None = None
+    protocol: protocols.Protocol | None = None
 
     def sides(self, baseline: bool) -> tuple[Path, Path | None]:
         """What a process measures alone, and what it then runs against (None: nothing)."""
@@ -44,14 +47,24 @@ class Run:
     outputs: tuple[Any, ...]
 
 
+RESIDENT = "VmHWM over loading and all runs, less VmRSS before loading"
+"""How programs on Linux and Android read peak memory."""
+
+
 class Session(Protocol):
-    """A device that is held, with everything that the job needs in its place."""
+    """A device that is held, with everything that the job needs in its place.
+
+    `memory_method` says how peak memory is read there; `recorded`: everything was measured earlier, so there is nothing to
+    wait for.
+    """
 
     device: DeviceEntry
     origin: Origin
     program: str
     program_sha256: str
     notes: tuple[str, ...]
+    memory_method: str
+    recorded: bool
 
     def environment(self) -> Environment:
         """Read clocks, temperatures and battery."""
@@ -82,9 +95,13 @@ class Session(Protocol):
 
 
 class Runner(Protocol):
-    """One way to run: a module of `sdk.check.runners` exposes it as `RUNNER`."""
+    """One way to run: a module of `sdk.check.runners` exposes it as `RUNNER`.
+
+    `beyond_cpu`: what was made for a GPU or an NPU is executed there without a program of the user's.
+    """
 
     name: str
+    beyond_cpu: bool
 
     def open(self, address: str, job: Job, deadline: float) -> AbstractContextManager[Session]:
         """Hold the device at `address` for at most `deadline` seconds; everything is removed on leaving.

@@ -67,6 +67,7 @@ class SshRunner:
     """Opens a session on a host."""
 
     name = "ssh"
+    beyond_cpu = False
 
     @contextmanager
     def open(self, address: str, job: Job, deadline: float) -> Iterator[RemoteSession]:
