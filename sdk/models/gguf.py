@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,16 +29,16 @@ def load_gguf(reference: str, path: Path, context: int | None) -> Loaded:
             f"model {reference!r}: architecture {architecture[:40]!r} is not among the language models that are taken: "
             f"{', '.join(FAMILIES)}"
         )
-    with _read_once(path, reader):
+    with _alone(path) as folder, _read_once(Path(folder) / path.name, reader):
         import transformers
 
-        folder, name = str(path.parent), path.name
+        name = path.name
         try:
             config = transformers.AutoConfig.from_pretrained(folder, gguf_file=name)
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name)
             language = describe(config, tokenizer, context, reference)
-            causal = transformers.AutoModelForCausalLM.from_pretrained(
-                folder, gguf_file=name, config=config, dtype=torch.float32
+            causal, found = transformers.AutoModelForCausalLM.from_pretrained(
+                folder, gguf_file=name, config=config, dtype=torch.float32, output_loading_info=True
             )
         except BadInput:
             raise
@@ -45,7 +46,7 @@ def load_gguf(reference: str, path: Path, context: int | None) -> Loaded:
             first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise BadInput(f"model {reference!r} cannot be read as a language model: {first}") from error
     example = {"tokens": torch.ones(1, language.window, dtype=torch.int64)}
-    return Loaded(path.stem.lower(), reference, as_decoder(causal), example, language)
+    return Loaded(path.stem.lower(), reference, as_decoder(causal), example, language, tuple(sorted(found["missing_keys"])))
 
 
 def _checked(reference: str, path: Path) -> Any:
@@ -71,6 +72,14 @@ def _checked(reference: str, path: Path) -> Any:
 def _architecture(reader: Any) -> str:
     field = reader.fields.get("general.architecture")
     return "" if field is None else bytes(field.parts[field.data[0]]).decode("utf-8", "replace")
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[str]:
+    """A folder with nothing but a link to the file: transformers would take other models' tokenizers that lie beside it."""
+    with tempfile.TemporaryDirectory(prefix="snugfit-gguf-") as folder:
+        (Path(folder) / path.name).symlink_to(path.resolve())
+        yield folder
 
 
 @contextmanager

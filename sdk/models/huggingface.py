@@ -34,19 +34,19 @@ def load_huggingface(reference: str, path: Path, trust: bool, context: int | Non
         refuse_other_kinds(config, reference)
         tokenizer = _tokenizer(transformers, place, reference, trust) if is_language(config) else None
         language = describe(config, tokenizer, context, reference) if tokenizer is not None else None
-        module = _class_of(transformers, config).from_pretrained(
+        module, found = _class_of(transformers, config).from_pretrained(
             place, config=config, use_safetensors=None if trust else True, attn_implementation="sdpa",
-            trust_remote_code=trust,
+            trust_remote_code=trust, output_loading_info=True,
         )
     except BadInput:
         raise
     except Exception as error:
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise BadInput(f"model {reference!r} cannot be loaded as a Hugging Face model: {first}") from error
-    name = Path(place).name.lower()
+    name, missing = Path(place).name.lower(), tuple(sorted(found["missing_keys"]))
     if language is None:
-        return Loaded(name, reference, _first_output(module.eval()), _example(config))
-    return Loaded(name, reference, as_decoder(module), _tokens(language.window), language)
+        return Loaded(name, reference, _first_output(module.eval()), _example(config), missing=missing)
+    return Loaded(name, reference, as_decoder(module), _tokens(language.window), language, missing)
 
 
 def _tokens(count: int) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def describe(config: Any, tokenizer: Any, context: int | None, label: str) -> La
         tokenizer=tokenizer,
     )
     _check_tokenizer(made, label)
+    _check_template(tokenizer, label)
     return made
 
 
@@ -137,6 +138,17 @@ def _check_tokenizer(language: Language, label: str) -> None:
             f"model {label!r}: its tokenizer knows {count:,} of the embedding's {language.vocabulary:,} tokens: "
             "it belongs to another model"
         )
+
+
+def _check_template(tokenizer: Any, label: str) -> None:
+    """BadInput where the chat template cannot put a prompt into words."""
+    if not getattr(tokenizer, "chat_template", None):
+        return
+    try:
+        tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], add_generation_prompt=True, tokenize=False)
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise BadInput(f"model {label!r}: its chat template fails on a prompt ({first}): mend it or take it out") from error
 
 
 def as_decoder(model: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ def export_model(
     if context is not None and loaded.language is None:
         raise BadInput(f"--context: model {loaded.source!r} is not a language model; leave it out")
     inputs = _inputs(loaded, example if loaded.language is None else None, sample)
+    if loaded.language is not None:
+        _check_finite(dict(loaded.module.named_parameters()), loaded.source)
     turned = changes(loaded.module, turning) if turning is not None and loaded.language is not None else {}
     spilt = put(loaded.module, turned) if loaded.language is not None else None
     program = export_flat(loaded.module, inputs, loaded.source)
@@ -86,6 +88,7 @@ def finish_model(exported: Exported, name: str | None = None) -> Model:
     """Normalise and take the inventory of an exported model; `name` instead of its own. Raises BadInput."""
     loaded, flat = exported.loaded, exported.program
     program, tensors = normalise(flat, loaded.source, functional=loaded.language is not None)
+    _check_complete(program, loaded)
     inventory = take_inventory(program)
     specs = _input_specs(program, tensors)
     outs = _output_specs(program, output_names(flat, tuple(spec.name for spec in specs)))
@@ -118,6 +121,17 @@ def _inputs(loaded: Loaded, example: Any, sample: Any) -> Any:
     raise BadInput(f"model {loaded.source!r}: example inputs are a {type(chosen).__name__}; a tuple of tensors is needed")
 
 
+def _check_complete(program: Any, loaded: Loaded) -> None:
+    """BadInput where the model computes with weights that its checkpoint has not."""
+    used = tuple(program.state_dict)
+    lost = [name for name in loaded.missing if any(each == name or each.endswith(f".{name}") for each in used)]
+    if lost:
+        raise BadInput(
+            f"model {loaded.source!r}: its checkpoint lacks {len(lost)} of the weights that the model computes with, such as "
+            f"{lost[0]}: download it again, or mend its config.json"
+        )
+
+
 def _check_weights(program: Any, source: str) -> None:
     import torch
 
@@ -130,7 +144,14 @@ def _check_weights(program: Any, source: str) -> None:
             raise BadInput(f"model {source!r}: weight {name} has shape {list(tensor.shape)}, which holds nothing: leave it out")
         if tensor.is_complex():
             raise BadInput(f"model {source!r}: weight {name} is complex, which no target holds")
-        if name in parameters and not _finite(tensor):
+    _check_finite(parameters, source)
+
+
+def _check_finite(parameters: Mapping[str, Any], source: str) -> None:
+    import torch
+
+    for name, tensor in parameters.items():
+        if not _finite(tensor):
             count = int((~torch.isfinite(tensor.float())).sum())
             raise BadInput(f"model {source!r}: weight {name} has {count} NaN or infinite values; mend the checkpoint")
 

@@ -26,6 +26,8 @@ class Loaded:
     module: Any
     example: Any = None
     language: Language | None = None
+    missing: tuple[str, ...] = ()
+    """Weights that the checkpoint has not, so that they are random."""
 
 
 _WEIGHTS = "write a factory (`file.py:factory`) that builds the network and loads these weights into it"

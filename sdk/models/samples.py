@@ -75,6 +75,11 @@ def take_samples(model: Model, data: Iterable[Any] | None, limit: int | None = N
         raise BadInput("calibration: it yields no sample; give at least one input tuple, or none for synthetic data")
     inputs = tuple(found[:limit])
     for index, sample in enumerate(inputs):
+        if model.language is not None and not 0 <= int(sample[0].min()) <= int(sample[0].max()) < model.language.vocabulary:
+            raise BadInput(
+                f"calibration: sample {index} has token ids from {int(sample[0].min()):,} to {int(sample[0].max()):,}; "
+                f"the model's vocabulary has {model.language.vocabulary:,}"
+            )
         for spec, tensor in zip(model.inputs, sample, strict=True):
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise BadInput(f"calibration: sample {index}: input {spec.name} holds NaN or infinite values")

@@ -8,6 +8,7 @@ from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import EXACT, Refusal, first_of, read_plan
 from sdk.schemes import Scheme
+from sdk.sensitivity.errors import grid_key
 
 Kept = dict[str, list[Scheme]]
 Refused = dict[str, list[Refusal]]
@@ -25,28 +26,26 @@ def narrowed(request: Request, bench: Workbench, target: Target, kept: Kept, ref
     left: Kept = {}
     more: Refused = {}
     for name, schemes in kept.items():
-        chosen = [scheme for scheme in schemes if scheme.name == wanted.get(name)] or schemes
+        chosen = [scheme for scheme in schemes if scheme.name in wanted.get(name, ())] or schemes
         others = [Refusal(scheme.name, said) for scheme in schemes if scheme not in chosen]
         left[name], more[name] = chosen, sorted([*refused[name], *others], key=lambda refusal: refusal.scheme)
     return left, more
 
 
-def _wanted(request: Request, bench: Workbench, target: Target, kept: Kept) -> dict[str, str | None]:
+def _wanted(request: Request, bench: Workbench, target: Target, kept: Kept) -> dict[str, set[str]]:
     if request.plan is not None:
-        return dict(read_plan(request.plan).schemes)
+        return {name: {scheme} for name, scheme in read_plan(request.plan).schemes.items()}
     if request.uniform == EXACT:
         return {layer.name: _exact(layer, bench, target, kept[layer.name]) for layer in bench.model.inventory.layers}
-    return {name: first_of(str(request.uniform), {scheme.name for scheme in schemes}) for name, schemes in kept.items()}
+    first = {name: first_of(str(request.uniform), {scheme.name for scheme in schemes}) for name, schemes in kept.items()}
+    return {name: {scheme} for name, scheme in first.items() if scheme is not None}
 
 
-def _exact(layer: Layer, bench: Workbench, target: Target, schemes: list[Scheme]) -> str:
-    """The smallest scheme that holds the layer's weights as they are; float where none does."""
-    integers = sorted((s for s in schemes if s.format != "float"), key=_bits)
-    held = next((s for s in integers if bench.holds(layer, s)), None)
-    return held.name if held is not None else target.lossless
+def _exact(layer: Layer, bench: Workbench, target: Target, schemes: list[Scheme]) -> set[str]:
+    """The schemes that hold the layer's weights as they are, and floats: the smallest that the target can price is taken.
 
-
-def _bits(scheme: Scheme) -> tuple[float, str]:
-    """Bits of a weight with its share of a scale of 16 bits, and the name where they are alike."""
-    group = scheme.scale_group or (scheme.group if scheme.granularity == "group" and scheme.format == "int" else 0)
-    return scheme.bits + (16 / group if group else 0.0), scheme.name
+    Of one grid those that compute in floats, where there are any.
+    """
+    held = [scheme for scheme in schemes if scheme.format != "float" and bench.holds(layer, scheme)]
+    plain = {grid_key(scheme) for scheme in held if scheme.activations == "float"}
+    return {s.name for s in held if s.activations == "float" or grid_key(s) not in plain} | {target.lossless}

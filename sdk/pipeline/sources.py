@@ -17,10 +17,15 @@ from sdk.models.references import load_attribute
 from sdk.models.turn import Turning
 from sdk.pipeline.accelerating import resolve_target
 from sdk.pipeline.request import TAKEN, Request
-from sdk.rounding import recognise
+from sdk.planning import EXACT
+from sdk.rounding import lies_on, recognise
+from sdk.schemes import all_schemes, fits
 
-FLOATS = ("fp32", "fp16")
-"""Presets of floats alone."""
+AS_THEY_CAME = ("fp32", "fp16", EXACT)
+"""Presets that change no weight's function: floats, and grids that checkpoints came on."""
+
+SOME = 64
+"""Channels of a weight, evenly spread, by which a palette's grid is known."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +60,21 @@ def read_sources(request: Request) -> Sources:
 def unties_head(request: Request) -> bool | None:
     """Whether a language model may be turned (see `sdk.models.turn`) although its head then has weights of its own.
 
-    It may where the target stores them apart from the embedding's anyway. None: a uniform float bundle is the model as it is.
+    It may where the target stores them apart from the embedding's anyway. None: the weights are to stay as they came.
     """
-    if request.uniform in FLOATS:
+    if request.uniform in AS_THEY_CAME:
         return None
     return not getattr(resolve_target(request, find_device(request.device)), "shares_tied", False)
 
 
 def _has_grid(weight: Any) -> bool:
-    """Whether a weight lies on a grid that a target may hold: none holds offsets."""
+    """Whether a weight lies on a grid that a target may hold: none holds offsets, some hold scales of either sign."""
     said = recognise(weight, 0)
-    return said is not None and "offsets" not in said
+    if said is not None and "offsets" not in said:
+        return True
+    some = weight.detach()[:: -(-weight.shape[0] // SOME)]
+    signed = [scheme for scheme in all_schemes().values() if scheme.scale_group and fits(scheme, tuple(some.shape), 0) is None]
+    return any(lies_on(some, scheme, 0) for scheme in signed)
 
 
 def read_calibration(request: Request, most: int = TAKEN) -> Iterable[Any] | None:

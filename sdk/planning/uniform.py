@@ -10,6 +10,7 @@ from sdk.planning.limits import Solution, solution_of
 from sdk.planning.names import did_you_mean
 from sdk.planning.options import Choices, Option, Problem
 from sdk.planning.presets import EXACT, PRESETS, SCHEMES_BY_BITS
+from sdk.planning.ties import joined, separated
 from sdk.schemes import all_schemes
 
 FLOAT = 16
@@ -70,9 +71,10 @@ def uniform(problem: Problem, preset: str) -> Uniform:
 
 
 def _given(problem: Problem) -> Uniform:
-    """Take the only option of every layer: the weights have decided."""
-    chosen = {choices.layer: choices.options[0] for choices in problem.choices}
-    solution = solution_of(problem, chosen, 0.0, 0.0)
+    """Take the smallest option of every layer: the weights have decided which ones there are."""
+    whole = joined(problem)
+    solution = separated(problem, solution_of(whole, {choices.layer: choices.options[0] for choices in whole.choices}))
+    chosen = solution.chosen
     missed = [
         Missed(c.layer, c.kind, chosen[c.layer].scheme, "its weights lie on no grid that the target holds")
         for c in problem.choices if width(chosen[c.layer].scheme) >= FLOAT

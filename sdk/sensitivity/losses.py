@@ -24,6 +24,8 @@ def choose_loss(name: str, model: Model, outputs: Any) -> tuple[str, bool]:
         if name not in LOSSES:
             raise BadInput(f"loss: {name!r} is not one of auto, {', '.join(LOSSES)}")
         return name, False
+    if model.language is not None:
+        return "kl", True
     first = outputs[0]
     if not first.is_floating_point() or first.dim() < 2:
         return "mse", True

@@ -40,7 +40,10 @@ FLOATS = {("fp32", "fp32"): "fp32", ("fp16", "fp32"): "fp16", ("fp16", "fp16"): 
 
 def find_sites(program: Program, quantized: Quantized) -> dict[str, Site]:
     """Return where each layer's weights are in `program`; LoweringError names a layer whose weight is not there."""
-    return sites_at(dict(_places(program)), quantized)
+    looked_up: dict[str, Site] = {}
+    for print_, place in call_places(program.calls):
+        looked_up.setdefault(print_, place)
+    return sites_at(dict(_places(program)), quantized, looked_up=looked_up)
 
 
 def may_fold(layer: Layer) -> bool:
@@ -48,7 +51,9 @@ def may_fold(layer: Layer) -> bool:
     return layer.kind == "embedding"
 
 
-def sites_at(places: Mapping[str, Site], quantized: Quantized, folded: str = "") -> dict[str, Site]:
+def sites_at(
+    places: Mapping[str, Site], quantized: Quantized, folded: str = "", looked_up: Mapping[str, Site] | None = None
+) -> dict[str, Site]:
     """Return each layer's sites among `places` (fingerprint of a stored weight → its place); LoweringError as `find_sites`.
 
     A layer of the scheme `folded` that a compiler may have folded and that is nowhere has no site.
@@ -57,7 +62,8 @@ def sites_at(places: Mapping[str, Site], quantized: Quantized, folded: str = "")
     sites = {}
     for layer in quantized.model.inventory.layers:
         grids = quantized.grids.get(layer.name, ())
-        found = [places.get(print_) for print_ in _layer_fingerprints(module, layer, grids)]
+        own = looked_up or {} if layer.kind == "embedding" else {}  # a tied head may have the same codes and scales
+        found = [own.get(print_, places.get(print_)) for print_ in _layer_fingerprints(module, layer, grids)]
         gone = bool(grids) and grids[0].scheme.name == folded and may_fold(layer) and not any(found)
         if any(place is None for place in found) and not gone:
             raise LoweringError(f"layer {layer.name}: its weight is not in the finished program as planned")

@@ -13,6 +13,7 @@ import transformers
 
 from sdk.errors import BadInput
 from sdk.models.load import load_model
+from sdk.models.samples import take_samples
 from sdk.models.text import windows
 from tests.language.conftest import make_config, make_tokenizer, save_model
 
@@ -127,7 +128,8 @@ def write_gguf(path: Path, folder: Path, architecture: str = "qwen3") -> None:
     writer.add_vocab_size(config.vocab_size)
     writer.add_tokenizer_model("gpt2")
     known = tokenizer["model"]["vocab"]
-    writer.add_token_list([*sorted(known, key=known.get), *(f"[{i}]" for i in range(config.vocab_size - len(known)))])
+    filled = [*sorted(known, key=known.get), *(f"[{i}]" for i in range(config.vocab_size - len(known) - 1)), "<|endoftext|>"]
+    writer.add_token_list(filled)  # transformers adds the last one to every Qwen tokenizer that lacks it
     writer.add_token_types([3, 3] + [1] * (config.vocab_size - 2))
     writer.add_token_merges([" ".join(pair) for pair in tokenizer["model"]["merges"]])
     writer.add_bos_token_id(0)
@@ -179,3 +181,28 @@ def test_a_damaged_gguf_is_refused(qwen: Path, tmp_path: Path) -> None:
 
 def test_the_tokenizer_of_the_tests_covers_its_vocabulary() -> None:
     assert len(make_tokenizer()) == 380
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    """They would be random, and differ from run to run."""
+    from safetensors.torch import load_file, save_file
+
+    folder = save_model(tmp_path / "lacking", make_config())
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(BadInput, match=r"lacks 1 of the weights .* model\.layers\.1\.mlp\.up_proj\.weight: download it again"):
+        load_model(str(folder), context=64)
+
+
+def test_a_chat_template_that_fails_is_refused(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = "{{ messages"
+    with pytest.raises(BadInput, match="its chat template fails on a prompt"):
+        load_model(str(save_model(tmp_path / "model", make_config(), tokenizer)), context=64)
+
+
+def test_token_ids_beyond_the_vocabulary_are_refused(tmp_path: Path) -> None:
+    model = load_model(str(save_model(tmp_path / "model", make_config())), context=64)
+    with pytest.raises(BadInput, match=r"sample 0 has token ids from 5,000 to 5,000; the model's vocabulary has 400"):
+        take_samples(model, [torch.full((1, 61), 5000)])

@@ -116,3 +116,18 @@ def test_a_gguf_is_turned_too(tmp_path: Path) -> None:
     folder = save_model(tmp_path / "qwen", make_config("qwen3", head_dim=128), change=louder)
     write_gguf(folder / "tiny.gguf", folder)
     assert read_sources(request(folder / "tiny.gguf")).exported.turned
+
+
+def test_exact_turns_nothing_and_a_grid_with_signed_scales_is_one(tmp_path: Path) -> None:
+    def on_grid(each: Any) -> None:
+        for part in each.modules():
+            if isinstance(part, torch.nn.Linear):
+                codes = torch.randint(-8, 8, (part.weight.shape[0], part.weight.shape[1] // 32, 32)).float()
+                codes[..., 0] = -8
+                sign = torch.where(torch.rand(*codes.shape[:2], 1) < 0.5, -1.0, 1.0)
+                part.weight.copy_((codes * sign * 2.0**-7).reshape(part.weight.shape))
+
+    few = save_model(tmp_path / "few", make_config(tie_word_embeddings=False), change=on_grid)
+    assert not read_sources(request(few)).exported.turned
+    plain = save_model(tmp_path / "plain", make_config(tie_word_embeddings=False), change=louder)
+    assert not read_sources(request(plain, uniform="exact")).exported.turned
