@@ -65,7 +65,7 @@ def refuse_other_kinds(config: Any, label: str) -> None:
         raise BadInput(
             f"model {label!r} reads more than text ({kind}); save its language model alone, one of {_known()}"
         )
-    if any(name.endswith("ForCausalLM") for name in names) and kind not in FAMILIES:
+    if any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names) and kind not in FAMILIES:
         raise BadInput(f"model {label!r} is a {kind}, which is not among the language models that are taken: {_known()}")
 
 

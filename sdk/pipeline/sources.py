@@ -90,6 +90,8 @@ def read_calibration(request: Request, most: int = TAKEN) -> Iterable[Any] | Non
             raise BadInput(f"calibration: {request.calibration!r} returned None: return (or yield) the input tuples")
     if data is None:
         return None
+    if isinstance(data, str):
+        raise BadInput(f"calibration: {request.calibration!r} returned one text: return (or yield) several, in a list")
     if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):  # a map-style Dataset has that alone
         raise BadInput(f"calibration: a {type(data).__name__} is not an iterable of input tuples")
     try:

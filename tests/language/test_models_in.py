@@ -78,6 +78,7 @@ def test_what_does_not_fit_is_refused(case: str, tmp_path: Path) -> None:
         ("t5", "T5ForConditionalGeneration", "encoder-decoder"),
         ("llava", "LlavaForConditionalGeneration", "reads more than text"),
         ("mamba", "MambaForCausalLM", "is a mamba, which is not among"),
+        ("gpt2", "GPT2LMHeadModel", "is a gpt2, which is not among"),
     ],
 )
 def test_other_kinds_of_models_are_refused(kind: str, architecture: str, words: str, tmp_path: Path) -> None:
