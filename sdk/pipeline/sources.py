@@ -60,9 +60,10 @@ def read_sources(request: Request) -> Sources:
 def unties_head(request: Request) -> bool | None:
     """Whether a language model may be turned (see `sdk.models.turn`) although its head then has weights of its own.
 
-    It may where the target stores them apart from the embedding's anyway. None: the weights are to stay as they came.
+    It may where the target stores them apart from the embedding's anyway. None: the weights are to stay as they came, also for a
+    fleet, whose request names no device.
     """
-    if request.uniform in AS_THEY_CAME:
+    if request.uniform in AS_THEY_CAME or not request.device:
         return None
     return not getattr(resolve_target(request, find_device(request.device)), "shares_tied", False)
 
