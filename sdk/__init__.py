@@ -133,7 +133,7 @@ def package_fleet(
         "devices": list(devices) or None, "fleet": fleet and Path(fleet).name, "max_variants": max_variants, "max_size": max_size,
     }  # fmt: skip
     request = _request(
-        model, device=file.groups[0].devices[0], max_size=max_size, max_loss=max_loss, calibration=calibration, loss=loss,
+        model, device="", max_size=max_size, max_loss=max_loss, calibration=calibration, loss=loss,
         example=inputs, name=name, trust=trust, command=_call("package_fleet", model, name, said),
     )  # fmt: skip
     members = fleets.members_of(file, request, (target,))
