@@ -80,10 +80,13 @@ def _readers(calls: Mapping[Any, Layer], reach: Sequence[Reach]) -> list[list[st
 
 def _cut_behind(module: Any, calls: Iterable[Any]) -> None:
     """End the graph at the last of `calls`: nobody needs what comes after it."""
+    from torch.fx.graph import CodeGen
+
     last = max(calls, key=list(module.graph.nodes).index, default=None)
     if last is not None:
         output = next(node for node in module.graph.nodes if node.op == "output")
         output.args = ((last,),)
+        module.graph.set_codegen(CodeGen())  # the old one counts the outputs
         module.graph.eliminate_dead_code()
         module.recompile()
 

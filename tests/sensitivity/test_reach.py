@@ -53,3 +53,21 @@ def test_moments_are_those_of_the_rows_that_reach() -> None:
 def test_where_all_rows_reach_nothing_is_left_out() -> None:
     model = load_model(nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2)), (torch.randn(1, 7, 6),))
     assert reaching(model.module(), model.inventory.layers, [(torch.randn(1, 7, 6),)] * 5) == [{}] * 5
+
+
+def test_a_model_of_several_outputs_and_inputs_has_moments_too() -> None:
+    class Two(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = torch.nn.Linear(6, 4), torch.nn.Linear(4, 3)
+
+        def forward(self, left: torch.Tensor, right: torch.Tensor) -> dict[str, torch.Tensor]:
+            hidden = self.first(left + right)
+            return {"scores": self.second(hidden), "largest": hidden.argmax(1), "sum": hidden.sum()}
+
+    data = [(torch.randn(1, 6), torch.randn(1, 6)) for _ in range(8)]
+    model = load_model(Two().eval(), data[0])
+    first, second = second_moments(model, take_samples(model, data))
+    assert set(first) == set(second) == {"first", "second"}
+    found = (first["first"] + second["first"]).value[0]
+    assert torch.allclose(found, sum((a + b).T @ (a + b) for a, b in data) / len(data), atol=1e-5)
