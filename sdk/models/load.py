@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,15 @@ def export_model(
     if context is not None and loaded.language is None:
         raise BadInput(f"--context: model {loaded.source!r} is not a language model; leave it out")
     inputs = _inputs(loaded, example if loaded.language is None else None, sample)
+    turned, spilt = {}, None
     if loaded.language is not None:
-        _check_finite(dict(loaded.module.named_parameters()), loaded.source)
-    turned = changes(loaded.module, turning) if turning is not None and loaded.language is not None else {}
-    spilt = put(loaded.module, turned) if loaded.language is not None else None
+        _check_finite(loaded.module, loaded.source)  # a turn spreads what is not over other weights
+        turned = changes(loaded.module, turning) if turning is not None else {}
+        spilt = put(loaded.module, turned)
     program = export_flat(loaded.module, inputs, loaded.source)
     _check_weights(program, loaded.source)
+    if loaded.language is None:
+        _check_finite(program, loaded.source)
     return Exported(loaded, program, spilt, bool(turned))
 
 
@@ -144,13 +147,13 @@ def _check_weights(program: Any, source: str) -> None:
             raise BadInput(f"model {source!r}: weight {name} has shape {list(tensor.shape)}, which holds nothing: leave it out")
         if tensor.is_complex():
             raise BadInput(f"model {source!r}: weight {name} is complex, which no target holds")
-    _check_finite(parameters, source)
 
 
-def _check_finite(parameters: Mapping[str, Any], source: str) -> None:
+def _check_finite(owner: Any, source: str) -> None:
+    """BadInput where a parameter of a module or of an exported program is not finite."""
     import torch
 
-    for name, tensor in parameters.items():
+    for name, tensor in owner.named_parameters():
         if not _finite(tensor):
             count = int((~torch.isfinite(tensor.float())).sum())
             raise BadInput(f"model {source!r}: weight {name} has {count} NaN or infinite values; mend the checkpoint")
@@ -160,7 +163,7 @@ def _finite(tensor: Any) -> bool:
     """Whether all values are finite, by their ends alone: a mask would take as much memory as a big weight."""
     import torch
 
-    return bool(torch.isfinite(torch.stack(torch.aminmax(tensor.detach()))).all())
+    return tensor.numel() == 0 or bool(torch.isfinite(torch.stack(torch.aminmax(tensor.detach()))).all())
 
 
 def _input_specs(program: Any, tensors: tuple[Any, ...]) -> tuple[TensorSpec, ...]:

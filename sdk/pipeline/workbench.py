@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -135,7 +135,7 @@ class Workbench:
 
     def losses(self, schemes: Mapping[str, Sequence[Scheme]]) -> dict[str, dict[str, float]]:
         """Predicted loss per layer and scheme; only what was not scored before is computed, and kept chunk by chunk."""
-        self.kept.scores(*self._lossless(self.kept.missing(schemes)))
+        self.kept.scores(self._lossless(self.kept.missing(schemes)), _no_loss)
         chunks = chunks_of(self.model, self.kept.missing(schemes))
         if chunks:
             with self._report.stage("score sensitivity", len(chunks) * DRAWS * len(self.samples)) as stage:
@@ -143,13 +143,12 @@ class Workbench:
                     self.kept.scores(chunk, lambda wanted: self._score(wanted, stage))
         return self.kept.scores(schemes, lambda wanted: self._score(wanted, self._report))
 
-    def _lossless(self, schemes: Mapping[str, Sequence[Scheme]]) -> tuple[dict[str, list[Scheme]], Callable[..., Scores]]:
-        """Schemes among `schemes` that hold a weight as it is and compute in floats, and how to score them: no loss."""
-        found = {
+    def _lossless(self, schemes: Mapping[str, Sequence[Scheme]]) -> dict[str, list[Scheme]]:
+        """Schemes among `schemes` that hold a weight as it is and compute in floats."""
+        return {
             layer.name: [s for s in schemes.get(layer.name, ()) if s.activations == "float" and self.holds(layer, s)]
             for layer in self.model.inventory.layers
         }
-        return found, lambda wanted: {name: {scheme.name: 0.0 for scheme in each} for name, each in wanted.items()}
 
     def _score(self, wanted: Mapping[str, Sequence[Scheme]], stage: Reporter) -> Scores:
         """Losses of `wanted`; each sample's draws are a step of `stage`."""
@@ -159,6 +158,10 @@ class Workbench:
             statistics=self.statistics, tick=lambda done, total: stage.step(),
         )
         return {name: dict(found) for name, found in scored.values.items()}
+
+
+def _no_loss(wanted: Mapping[str, Sequence[Scheme]]) -> Scores:
+    return {name: {scheme.name: 0.0 for scheme in each} for name, each in wanted.items()}
 
 
 def _check_outputs(model: Model, samples: Samples) -> tuple[Any, ...]:

@@ -66,9 +66,11 @@ def weigh(importance: Any, energy: Any) -> Any:
 
     mean = float(energy.mean())
     relative = energy / mean if mean > 0 else torch.ones_like(energy)
-    if importance is None or float(importance.float().mean()) <= 0:
+    if importance is None:
         return relative
-    return importance.float() / importance.float().mean() + ENERGY * relative
+    importance = importance.float()
+    average = importance.mean()
+    return relative if float(average) <= 0 else importance / average + ENERGY * relative
 
 
 Part = Mapping[str, Moments]

@@ -78,11 +78,11 @@ def _readers(calls: Mapping[Any, Layer], reach: Sequence[Reach]) -> list[list[st
     return list(groups.values())
 
 
-def _cut_behind(module: Any, calls: Iterable[Any]) -> None:
-    """End the graph at the last of `calls`: nobody needs what comes after it."""
+def _cut_behind(module: Any, calls: Mapping[Any, Layer]) -> None:
+    """End the graph at the last of `calls`, which are in its order: nobody needs what comes after it."""
     from torch.fx.graph import CodeGen
 
-    last = max(calls, key=list(module.graph.nodes).index, default=None)
+    last = next(reversed(list(calls)), None)
     if last is not None:
         output = next(node for node in module.graph.nodes if node.op == "output")
         output.args = ((last,),)

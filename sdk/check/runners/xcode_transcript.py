@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sdk.check.result import Bytes, Nanoseconds
+from sdk.check.result import Bytes, Nanoseconds, ProtocolEntry
 from sdk.check.runners.runner import Run
 from sdk.check.transcript import Transcript
 from sdk.errors import BadInput
@@ -72,15 +72,10 @@ class RepeatEntry(_Frozen):
         return Run(told, tuple(output.array() for output in self.outputs))
 
 
-class StepsEntry(_Frozen):
-    """The protocol that was kept, in the words of `Protocol`."""
+class StepsEntry(ProtocolEntry):
+    """The protocol that was kept, read as strictly as the rest of the file."""
 
-    name: str
-    warmup: int
-    runs: int
-    seconds: float
-    repeats: int
-    cooldown: float
+    model_config = ConfigDict(strict=True)
 
 
 class XcodeTranscript(_Frozen):
