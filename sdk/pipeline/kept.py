@@ -44,8 +44,12 @@ class Kept:
             _merge(self._scores, self.cache.read("scores", self._key("scores"), _load) or {})
         return _missing(wanted, self._scores)
 
-    def scores(self, wanted: Mapping[str, Sequence[Scheme]], compute: Callable[[Mapping[str, list[Scheme]]], Scores]) -> Scores:
-        """Return the losses of `wanted`; `compute` is asked for those alone that nobody scored before.
+    def scores(self, wanted: Mapping[str, Sequence[Scheme]]) -> Scores:
+        """Return the losses of `wanted`, none of which may be missing."""
+        return {name: {s.name: self._scores[name][s.name] for s in found} for name, found in wanted.items()}
+
+    def add_scores(self, wanted: Mapping[str, Sequence[Scheme]], compute: Callable[[Mapping[str, list[Scheme]]], Scores]) -> None:
+        """Keep the losses of `wanted`; `compute` is asked for those alone that nobody scored before.
 
         They are rounded to six digits.
         """
@@ -53,7 +57,6 @@ class Kept:
             self._scores = self.cache.change(
                 "scores", self._key("scores"), load=_load, save=_save, grow=lambda old: self._grown(old, wanted, compute)
             )
-        return {name: {s.name: self._scores[name][s.name] for s in found} for name, found in wanted.items()}
 
     def _grown(
         self, old: Scores | None, wanted: Mapping[str, Sequence[Scheme]], compute: Callable[[Mapping[str, list[Scheme]]], Scores]
@@ -66,12 +69,12 @@ class Kept:
         return _merge(known, {n: {s: float(f"{loss:.6g}") for s, loss in each.items()} for n, each in found.items()})
 
     def statistics(
-        self, portions: Sequence[Sequence[Layer]], make: Callable[[Sequence[Layer]], Statistics]
+        self, what: str, portions: Sequence[Sequence[Layer]], make: Callable[[Sequence[Layer]], Statistics]
     ) -> Statistics:
-        """Return what rounding uses of the samples; those of one portion of the layers are made and kept at a time."""
+        """Return some of what rounding uses of the samples; that of one portion of the layers is made and kept at a time."""
         found = []
         for layers in portions:
-            key = self._key("statistics", [layer.name for layer in layers])
+            key = self._key("statistics", what, [layer.name for layer in layers])
             made = self.cache.fetch(
                 "statistics", key, load=_load_statistics, save=_save_statistics, make=partial(make, layers)
             )

@@ -18,7 +18,7 @@ from sdk.pipeline.sources import Sources, read_sources, unties_head
 from sdk.progress import Reporter
 from sdk.rounding import Part, Statistics, lies_on
 from sdk.schemes import Scheme
-from sdk.sensitivity import choose_loss, chunks_of, portions, score, take_statistics
+from sdk.sensitivity import Scoring, Taking, choose_loss
 from sdk.sensitivity.errors import grid_key
 from sdk.sensitivity.moments import second_moments
 from sdk.sensitivity.ranges import calibrate_ranges
@@ -93,13 +93,19 @@ class Workbench:
     def statistics(self) -> Statistics:
         """What rounding uses of the calibration samples."""
         if self._statistics is None:
-            layers = portions(self.model)
-            with self._report.stage("take statistics", len(layers) if len(layers) > 1 else None) as stage:
-                def take(portion: Sequence[Layer]) -> Statistics:
-                    stage.step(portion[0].name)
-                    return take_statistics(self.model, self.taken, self.loss, portion)
+            taking = Taking(self.model, self.taken, self.loss)
+            layers = taking.portions
+            with self._report.stage("take statistics", 2 * len(layers) if len(layers) > 1 else None) as stage:
+                def moments(portion: Sequence[Layer]) -> Statistics:
+                    stage.step(f"inputs of {portion[0].name}")
+                    return Statistics(parts=taking.moments(portion))
 
-                self._statistics = self.kept.statistics(layers, take)
+                def importance(portion: Sequence[Layer]) -> Statistics:
+                    stage.step(f"weights of {portion[0].name}")
+                    return Statistics(taking.importance(portion))
+
+                parts = self.kept.statistics("moments", layers, moments).parts
+                self._statistics = Statistics(self.kept.statistics("importance", layers[::-1], importance).importance, parts)
         return self._statistics
 
     def statistics_for(self, schemes: Mapping[str, Scheme]) -> Statistics:
@@ -135,13 +141,20 @@ class Workbench:
 
     def losses(self, schemes: Mapping[str, Sequence[Scheme]]) -> dict[str, dict[str, float]]:
         """Predicted loss per layer and scheme; only what was not scored before is computed, and kept chunk by chunk."""
-        self.kept.scores(self._lossless(self.kept.missing(schemes)), _no_loss)
-        chunks = chunks_of(self.model, self.kept.missing(schemes))
-        if chunks:
-            with self._report.stage("score sensitivity", len(chunks) * DRAWS * len(self.samples)) as stage:
-                for chunk in chunks:
-                    self.kept.scores(chunk, lambda wanted: self._score(wanted, stage))
-        return self.kept.scores(schemes, lambda wanted: self._score(wanted, self._report))
+        self.kept.add_scores(self._lossless(self.kept.missing(schemes)), _no_loss)
+        missing = self.kept.missing(schemes)
+        if missing:
+            self._score(missing)
+        return self.kept.scores(schemes)
+
+    def _score(self, wanted: Mapping[str, Sequence[Scheme]]) -> None:
+        """Score `wanted`; each draw of each sample is a step."""
+        static = any(scheme.activations == "static" for found in wanted.values() for scheme in found)
+        ranges, statistics, per_chunk = self.ranges if static else {}, self.statistics, DRAWS * len(self.samples)
+        scoring = Scoring(self.model, wanted, self.samples, self.loss, DRAWS, ranges, statistics)
+        with self._report.stage("score sensitivity", len(scoring.chunks) * per_chunk) as stage:
+            for chunk in scoring.chunks:
+                self.kept.add_scores(chunk, lambda missing: scoring.score(missing, stage.step))
 
     def _lossless(self, schemes: Mapping[str, Sequence[Scheme]]) -> dict[str, list[Scheme]]:
         """Schemes among `schemes` that hold a weight as it is and compute in floats."""
@@ -149,15 +162,6 @@ class Workbench:
             layer.name: [s for s in schemes.get(layer.name, ()) if s.activations == "float" and self.holds(layer, s)]
             for layer in self.model.inventory.layers
         }
-
-    def _score(self, wanted: Mapping[str, Sequence[Scheme]], stage: Reporter) -> Scores:
-        """Losses of `wanted`; each sample's draws are a step of `stage`."""
-        static = any(scheme.activations == "static" for found in wanted.values() for scheme in found)
-        scored = score(
-            self.model, wanted, self.samples, self.loss, draws=DRAWS, ranges=self.ranges if static else {},
-            statistics=self.statistics, tick=lambda done, total: stage.step(),
-        )
-        return {name: dict(found) for name, found in scored.values.items()}
 
 
 def _no_loss(wanted: Mapping[str, Sequence[Scheme]]) -> Scores:

@@ -2,9 +2,10 @@
 
 from sdk.sensitivity.activations import quantize_dynamic, quantize_static
 from sdk.sensitivity.losses import LOSSES, choose_loss, divergence, measure
-from sdk.sensitivity.score import Sensitivity, chunks_of, portions, score, take_statistics
+from sdk.sensitivity.score import Scoring, Sensitivity, score
+from sdk.sensitivity.statistics import Taking, take_statistics
 
 __all__ = [
-    "LOSSES", "Sensitivity", "choose_loss", "chunks_of", "divergence", "measure", "portions", "quantize_dynamic",
-    "quantize_static", "score", "take_statistics",
+    "LOSSES", "Scoring", "Sensitivity", "Taking", "choose_loss", "divergence", "measure", "quantize_dynamic", "quantize_static",
+    "score", "take_statistics",
 ]  # fmt: skip

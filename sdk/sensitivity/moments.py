@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples, parts_of
 from sdk.rounding import Moments, Part
 from sdk.sensitivity.reach import Reach, reaching
+from sdk.sensitivity.stream import Stream
 
 KINDS = frozenset({"linear", "conv1d", "conv2d", "depthwise"})
 """Kinds of layers whose output is a product of their weight's rows with windows of the input."""
@@ -23,45 +24,63 @@ LARGEST = 8192
 """Inputs per output channel beyond which a layer is left to plain rounding (256 MB of moments)."""
 
 
-def second_moments(model: Model, samples: Samples, parts: int = 2, layers: Sequence[Layer] | None = None) -> tuple[Part, ...]:
-    """Return the moments of the inputs of `layers` (default: all) that have them, over each of `parts` equal parts of samples.
+def second_moments(model: Model, samples: Samples, parts: int = 2) -> tuple[Part, ...]:
+    """Return the moments of the inputs of all layers that have them, over each of `parts` equal parts of the samples.
 
     Fewer samples make a part each; synthetic samples make none. Layers that share a weight add up; layers that read the
     same rows of one tensor share one object. Rows are in the
     order of the weight flattened behind its channel axis; those that reach no output are left out (see `reaching`).
     """
-    import torch
-
     if samples.origin != "given":
         return ()
-    module = model.module()
-    wanted = model.inventory.layers if layers is None else tuple(layers)
-    calls = product_calls(module, wanted)
-    reach = reaching(module, wanted, samples.inputs)
-    readers = _readers(calls, reach)
-    owners = {name: names[0] for names in readers for name in names}
+    layers = model.inventory.layers
+    stream = Stream(model, samples.inputs, [layers])
+    return streamed_moments(stream, stream.places[0], layers, reaching(model.module(), layers, samples.inputs), parts)
+
+
+def streamed_moments(
+    stream: Stream, place: int, layers: Sequence[Layer], reach: Sequence[Reach], parts: int
+) -> tuple[Part, ...]:
+    """Return the same of `layers` in the segment at `place`; `reach` of each sample."""
+    import torch
+
+    found: dict[str, MomentsSum] = {}
+    calls: dict[Any, Layer] = {}
+    owners: dict[str, str] = {}
+    count = len(reach)
+    ends = {part[-1] for part in parts_of(range(count), parts)}
+    made: list[Part] = []
 
     class Summing(torch.fx.Interpreter):  # type: ignore[misc]
-        found: ClassVar[dict[str, MomentsSum]]
-        reach: ClassVar[Reach]
+        sample: int
+        left: int
 
         def run_node(self, node: Any) -> Any:
+            if not self.left and stream.is_last(place):
+                return None  # nobody needs what comes after the last layer
             layer = calls.get(node)
-            if layer is not None and owners[layer.name] == layer.name:
-                args, _ = self.fetch_args_kwargs_from_env(node)
-                rows = input_rows(layer, args, rows_of(layer, ROWS, len(samples)), self.reach.get(layer.name))
-                self.found.setdefault(layer.name, MomentsSum()).add(rows)
+            if layer is not None:
+                self.left -= 1
+                if owners[layer.name] == layer.name:
+                    args, _ = self.fetch_args_kwargs_from_env(node)
+                    rows = input_rows(layer, args, rows_of(layer, ROWS, count), reach[self.sample].get(layer.name))
+                    found.setdefault(layer.name, MomentsSum()).add(rows)
             return super().run_node(node)
 
-    made = []
-    _cut_behind(module, calls)
-    with torch.no_grad():
-        for part in parts_of(list(zip(samples.inputs, reach, strict=True)), parts):
-            Summing.found = {}
-            for inputs, Summing.reach in part:
-                Summing(module).run(*inputs)
-            summed = {name: total.moments() for name, total in Summing.found.items()}
-            made.append({layer.name: summed[owners[layer.name]] for layer in wanted if layer.name in owners})
+    def run(sample: int, module: Any, values: tuple[Any, ...]) -> Any:
+        if sample == 0:
+            calls.update(product_calls(module, layers))
+            owners.update({name: names[0] for names in _readers(calls, reach) for name in names})
+        summing = Summing(module)
+        summing.sample, summing.left = sample, len(calls)
+        outputs = summing.run(*values)
+        if sample in ends:
+            summed = {name: total.moments() for name, total in found.items()}
+            made.append({layer.name: summed[owners[layer.name]] for layer in layers if layer.name in owners})
+            found.clear()
+        return outputs
+
+    stream.forward(place, run)
     return tuple(made)
 
 
@@ -76,19 +95,6 @@ def _readers(calls: Mapping[Any, Layer], reach: Sequence[Reach]) -> list[list[st
             rows = tuple(None if (found := each.get(layer.name)) is None else found.numpy().tobytes() for each in reach)
             groups.setdefault((node.args[0], rows), []).append(layer.name)
     return list(groups.values())
-
-
-def _cut_behind(module: Any, calls: Mapping[Any, Layer]) -> None:
-    """End the graph at the last of `calls`, which are in its order: nobody needs what comes after it."""
-    from torch.fx.graph import CodeGen
-
-    last = next(reversed(list(calls)), None)
-    if last is not None:
-        output = next(node for node in module.graph.nodes if node.op == "output")
-        output.args = ((last,),)
-        module.graph.set_codegen(CodeGen())  # the old one counts the outputs
-        module.graph.eliminate_dead_code()
-        module.recompile()
 
 
 class MomentsSum:

@@ -41,7 +41,7 @@ def test_exact_keeps_every_weight_and_takes_no_statistics(monkeypatch: pytest.Mo
     def refuse(*given: object) -> None:
         raise AssertionError("nothing is rounded, so nothing has to be known of the inputs")
 
-    monkeypatch.setattr("sdk.pipeline.workbench.take_statistics", refuse)
+    monkeypatch.setattr("sdk.pipeline.workbench.Taking", refuse)
     samples = [(torch.randn(1, 128),) for _ in range(8)]
     bundle = sdk.package(
         net.eval(), inputs=samples[0], device="host", target="null", uniform="exact", calibration=samples, out=tmp_path / "out"

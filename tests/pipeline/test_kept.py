@@ -14,12 +14,13 @@ import pytest
 from sdk.cli.main import run
 from sdk.pipeline import Request, Workbench, package
 from sdk.progress import Reporter
+from sdk.sensitivity import Scoring
 
 pytestmark = pytest.mark.usefixtures("quiet", "app")
 
 COSTLY = (
-    "sdk.pipeline.together.quantize", "sdk.pipeline.lowered.compare", "sdk.pipeline.workbench.take_statistics",
-    "sdk.pipeline.workbench.calibrate_ranges", "sdk.pipeline.workbench.score", "targets.null.target.NullTarget.lower",
+    "sdk.pipeline.together.quantize", "sdk.pipeline.lowered.compare", "sdk.pipeline.workbench.Taking.importance",
+    "sdk.pipeline.workbench.calibrate_ranges", "sdk.pipeline.workbench.Scoring.score", "targets.null.target.NullTarget.lower",
     "targets.null.target.NullTarget.price", "targets.null.target.NullTarget.open",
 )  # fmt: skip
 
@@ -59,7 +60,7 @@ def made(wanted: Request, workbench: Workbench | None = None) -> dict[str, bytes
 
 def test_a_second_bundle_of_the_same_plan_takes_no_expensive_step_and_has_the_same_bytes(cache: Path, costly: list[str]) -> None:
     first = made(request())
-    assert {"quantize", "lower", "take_statistics", "score", "price", "compare"} <= set(costly)
+    assert {"quantize", "lower", "importance", "score", "price", "compare"} <= set(costly)
     costly.clear()
     assert made(request()) == first
     assert costly == []
@@ -127,7 +128,7 @@ def test_a_model_taken_in_portions_gives_the_same_bundle(cache: Path, monkeypatc
     """As a big model is: statistics of a few layers at a time, read back from the cache, and scores of a few grids."""
     first = made(request())
     monkeypatch.setenv("SDK_CACHE", str(cache / "other"))
-    monkeypatch.setattr(import_module("sdk.sensitivity.score"), "HELD_STATISTICS", 3000)
+    monkeypatch.setattr("sdk.sensitivity.statistics.HELD_STATISTICS", 3000)
     monkeypatch.setattr(import_module("sdk.sensitivity.score"), "MEMORY", 8000)
     assert made(request()) == first
     assert len(list((cache / "other" / "statistics").iterdir())) > 1
@@ -137,15 +138,15 @@ def test_a_killed_scoring_goes_on_where_it_was(cache: Path, monkeypatch: pytest.
     first = made(request())
     monkeypatch.setenv("SDK_CACHE", str(cache / "other"))
     monkeypatch.setattr(import_module("sdk.sensitivity.score"), "MEMORY", 8000)
-    real, scored = resolve_name("sdk.pipeline.workbench.score"), []
+    real, scored = Scoring.score, []
 
-    def third_time_killed(model: Any, wanted: Any, *args: Any, **words: Any) -> Any:
+    def third_time_killed(self: Scoring, wanted: Any, *args: Any) -> Any:
         scored.append(wanted)
         if len(scored) == 3:
             raise KeyboardInterrupt
-        return real(model, wanted, *args, **words)
+        return real(self, wanted, *args)
 
-    monkeypatch.setattr("sdk.pipeline.workbench.score", third_time_killed)
+    monkeypatch.setattr(Scoring, "score", third_time_killed)
     with pytest.raises(KeyboardInterrupt):
         made(request())
     assert made(request()) == first
