@@ -17,6 +17,7 @@ from targets.coreml.matching import find_layers
 from targets.coreml.prepare import prepare
 from targets.coreml.program import dtype_name, main_block, tidy, value_shape, walk
 from targets.coreml.sharing import share_tied
+from targets.coreml.standins import give_back
 from targets.coreml.toolkit import coremltools, quiet
 
 WEIGHT_CHANGING = ("common::fuse_conv_scale", "common::fuse_conv_batchnorm", "common::const_deduplication",
@@ -60,7 +61,8 @@ def convert(model: Model, ios: int) -> FloatProgram:
         raise
     except Exception as error:
         raise LoweringError(f"coreml: coremltools cannot convert {model.name!r}: {_first_line(error)}") from error
-    placements = find_layers(model, prepared, spec, blobs)
+    held = give_back(model, prepared.standing, spec, blobs)
+    placements = find_layers(model, prepared, spec, blobs, held)
     shared = share_tied(model, spec, blobs, placements)
     tidy(spec, blobs, model, {p.const for weights in placements.values() for held in weights for p in held})
     module = model.program.module(check_guards=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from targets.coreml import attending
+from targets.coreml import attending, standins
 
 
 def converts(node: Any) -> bool:
@@ -39,7 +39,7 @@ def install() -> None:
     from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
 
     _TORCH_OPS_REGISTRY.set_func_by_name(_lstm, "lstm.input")
-    for function in (attending.cached_attention, attending.rows):
+    for function in (attending.cached_attention, attending.rows, standins.stored):
         _TORCH_OPS_REGISTRY.set_func_by_name(function, f"snugfit::{function.__name__}")
     _TORCH_OPS_REGISTRY.set_func_by_name(_gelu, "gelu")
     ops._cast = _cast

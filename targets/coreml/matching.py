@@ -18,9 +18,17 @@ _CHANGES = {
 
 
 def find_layers(
-    model: Model, prepared: Prepared, spec: Any, blobs: dict[str, tuple[str, Any]]
+    model: Model, prepared: Prepared, spec: Any, blobs: dict[str, tuple[str, Any]], held: dict[str, str]
 ) -> dict[str, tuple[tuple[Placement, ...], ...]]:
-    """Return per layer and weight the constants that hold it; no constant is given to two weights."""
+    """Return per layer and weight the constants that hold it; no constant is given to two weights.
+
+    `held`: weights whose constant is known, as they are.
+    """
+    if prepared.standing:
+        return {
+            layer.name: tuple((Placement(held[w], "same", blobs[held[w]][1].shape),) if w in held else () for w in layer.weights)
+            for layer in model.inventory.layers
+        }
     constants = _by_size(spec, blobs)
     taken: set[str] = set()
     module = model.program.module(check_guards=False)

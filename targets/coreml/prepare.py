@@ -18,11 +18,13 @@ class Prepared:
     """A program for coremltools. `names`: parameter → the name its constant starts with.
 
     `lookups`: embedding weight → (name of the constant, rows) for every lookup whose indices are constant.
+    `standing`: weights that the program has stand-ins of, by their number.
     """
 
     program: Any
     names: dict[str, str]
     lookups: dict[str, tuple[tuple[str, Any], ...]]
+    standing: tuple[str, ...] = ()
 
 
 def prepare(model: Model) -> Prepared:
@@ -31,12 +33,16 @@ def prepare(model: Model) -> Prepared:
 
     from targets.coreml.decoding import as_stateful, with_cache
     from targets.coreml.rewriting import rewrite, rewritten
+    from targets.coreml.standins import stand_in
 
+    planned = tuple(dict.fromkeys(w for layer in model.inventory.layers for w in layer.weights))
+    standing = planned if model.language is not None else ()
     known = _known_operators(model.program, rewritten()) if model.language is None else model.program
-    module = copy.deepcopy(known.module(check_guards=False))
+    module = model.module() if standing else copy.deepcopy(known.module(check_guards=False))
     rewrite(module, _values(module, known))
     example = model.example if model.language is None else with_cache(module, model.language)
-    lookups = fold_constants(module, {w for layer in model.inventory.layers for w in layer.weights})
+    lookups = fold_constants(module, set(planned))
+    stand_in(module, standing)
     _tame_extremes(module)
     _distinct_outputs(module)
     module.graph.eliminate_dead_code()
@@ -48,7 +54,8 @@ def prepare(model: Model) -> Prepared:
         program = as_stateful(program, model.language)
     signature = program.graph_signature
     names = {n: p for table in (signature.inputs_to_parameters, signature.inputs_to_buffers) for p, n in table.items()}
-    return Prepared(program, names, {w: tuple((names[f], rows) for f, rows in found) for w, found in lookups.items()})
+    found = {w: tuple((names[f], rows) for f, rows in known) for w, known in lookups.items()}
+    return Prepared(program, names, found, standing)
 
 
 def _values(module: Any, program: Any) -> dict[str, Any]:
