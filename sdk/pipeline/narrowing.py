@@ -42,10 +42,13 @@ def _wanted(request: Request, bench: Workbench, target: Target, kept: Kept) -> d
 
 
 def _exact(layer: Layer, bench: Workbench, target: Target, schemes: list[Scheme]) -> set[str]:
-    """The schemes that hold the layer's weights as they are, and floats: the smallest that the target can price is taken.
+    """The schemes of fewest bits that hold the layer's weights as they are, and floats: the smallest that can be priced is taken.
 
     Of one grid those that compute in floats, where there are any.
     """
-    held = [scheme for scheme in schemes if scheme.format != "float" and bench.holds(layer, scheme)]
+    held: list[Scheme] = []
+    for scheme in sorted(schemes, key=lambda scheme: scheme.bits):  # to look through all weights takes long
+        if scheme.format != "float" and (not held or held[0].bits == scheme.bits) and bench.holds(layer, scheme):
+            held.append(scheme)
     plain = {grid_key(scheme) for scheme in held if scheme.activations == "float"}
     return {s.name for s in held if s.activations == "float" or grid_key(s) not in plain} | {target.lossless}
