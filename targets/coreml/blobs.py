@@ -12,6 +12,9 @@ ALIGNMENT = 64
 
 SENTINEL = 0xDEADBEEF
 
+CHUNK = 1 << 22
+"""Codes unpacked at once, a multiple of 8."""
+
 WIDTHS = {
     "float16": 16, "float32": 32, "uint8": 8, "int8": 8, "int16": 16, "uint16": 16, "int4": 4, "uint1": 1,
     "uint2": 2, "uint4": 4, "uint3": 3, "uint6": 6, "int32": 32, "uint32": 32,
@@ -91,8 +94,12 @@ def unpack(raw: bytes, bits: int, count: int, signed: bool) -> Any:
     """Unpack `count` little-endian bit fields of `bits` bits into int8 or uint8."""
     import numpy as np
 
-    fields = np.unpackbits(np.frombuffer(raw, np.uint8), count=count * bits, bitorder="little").reshape(count, bits)
-    codes = np.packbits(fields, axis=1, bitorder="little").reshape(-1)
+    codes = np.empty(count, np.uint8)
+    packed = np.frombuffer(raw, np.uint8)
+    for start in range(0, count, CHUNK):  # a byte for every bit on the way
+        part = min(CHUNK, count - start)
+        fields = np.unpackbits(packed[start * bits // 8 :], count=part * bits, bitorder="little").reshape(part, bits)
+        codes[start : start + part] = np.packbits(fields, axis=1, bitorder="little").reshape(-1)
     if not signed:
         return codes
     half = 1 << (bits - 1)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sdk.errors import CheckFailed
-from targets.coreml.blobs import BlobReader, stored_bytes, unpack
+from targets.coreml.blobs import BlobReader, stored_bytes
 from targets.coreml.package import read_spec, weights_file
 from targets.coreml.program import dtype_name, inline_value, main_block, value_shape, walk
 
@@ -60,62 +60,6 @@ def parameters(op: Any) -> dict[str, Any]:
         binding = argument.arguments[0]
         found[key] = binding.value if binding.HasField("value") else binding.name
     return found
-
-
-def decompress(contents: Contents, op: Any) -> Any:
-    """Return what a const or constexpr operation yields: floats as float32, other types as they are."""
-    held = {key: decompress(contents, contents.producers[v]) if isinstance(v, str) else contents.value(v)
-            for key, v in parameters(op).items()}
-    if op.type not in _DECOMPRESS:
-        raise CheckFailed(f"the package holds weights as {op.type}, which cannot be read back")
-    array = _DECOMPRESS[op.type](held)
-    return array.astype("float32") if getattr(array, "dtype", None) in ("float16", "float64") else array
-
-
-def _blockwise(held: Mapping[str, Any]) -> Any:
-    scale = _spread(held["scale"].astype("float32"), held["data"].shape)
-    offset = _spread(held["offset"].astype("float32"), held["data"].shape) if "offset" in held else 0.0
-    return scale * (held["data"].astype("float32") - offset)
-
-
-def _palette(held: Mapping[str, Any]) -> Any:
-    import numpy as np
-
-    if "shape" in held:
-        table, shape = held["lut"].astype("float32"), tuple(int(d) for d in held["shape"])
-        bits = int(math.log2(table.size))
-        return table[unpack(held["indices"].tobytes(), bits, math.prod(shape), False)].reshape(shape)
-    indices, table = held["indices"], held["lut"].astype("float32")
-    if table.shape[-1] != 1:
-        raise CheckFailed("the package holds vector palettes, which cannot be read back")
-    table = _spread(table[..., 0], (*indices.shape, table.shape[-2])) if table.shape[0] * table.size > 0 else table
-    return np.take_along_axis(table, indices[..., None].astype(np.int64), axis=-1)[..., 0]
-
-
-def _affine(held: Mapping[str, Any]) -> Any:
-    import numpy as np
-
-    data, axis = held["quantized_data"], int(held["axis"])
-    shape = [-1 if i == axis else 1 for i in range(data.ndim)]
-    scale, zero = (np.reshape(np.asarray(held[k], np.float32), shape) for k in ("scale", "zero_point"))
-    return scale * (data.astype(np.float32) - zero)
-
-
-def _spread(blocks: Any, shape: tuple[int, ...]) -> Any:
-    """Repeat each block's entry over the block."""
-    for axis, size in enumerate(shape):
-        if blocks.shape[axis] not in (1, size):
-            blocks = blocks.repeat(size // blocks.shape[axis], axis=axis)
-    return blocks
-
-
-_DECOMPRESS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-    "const": lambda held: held["val"],
-    "constexpr_cast": lambda held: held["source_val"],
-    "constexpr_affine_dequantize": _affine,
-    "constexpr_blockwise_shift_scale": _blockwise,
-    "constexpr_lut_to_dense": _palette,
-}
 
 
 def scheme_name(contents: Contents, op: Any) -> str:

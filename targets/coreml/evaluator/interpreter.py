@@ -8,11 +8,16 @@ from functools import cache
 from typing import Any
 
 from sdk.errors import CheckFailed, Missing
-from targets.coreml.contents import Contents, decompress
+from targets.coreml.contents import Contents
 from targets.coreml.program import walk
+from targets.coreml.unfolding import decompress
 
 CONTROL = ("const", "cond", "while_loop", "read_state", "write_state")
 """Operations that the interpreter itself runs; every constexpr too."""
+
+
+HELD = 2 << 30
+"""Bytes of unfolded weights that are kept from one run to the next."""
 
 
 @cache
@@ -32,9 +37,36 @@ def check_operations(contents: Contents) -> None:
         raise Missing(f"the MIL reference evaluator has no operation {', '.join(lacking)}: run the package on macOS")
 
 
-def load_constants(contents: Contents) -> dict[str, Any]:
-    """Return every constant and decompressed weight of the program, by name."""
-    return {name: _tensor(decompress(contents, op)) for name, op in contents.producers.items()}
+class Constants:
+    """Every constant and decompressed weight of a program, by name, unfolded when it is first used.
+
+    What takes more than HELD bytes together is unfolded each time.
+    """
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents, self._left = contents, HELD
+        self._held: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._held:
+            return self._held[name]
+        made = _tensor(decompress(self._contents, self._contents.producers[name]))
+        size = made.nbytes if hasattr(made, "nbytes") else 0
+        if size <= self._left:
+            self._held[name] = made
+            self._left -= size
+        return made
+
+
+class Values(dict[str, Any]):
+    """A run's inputs, states and results by name; what is none of these is a constant."""
+
+    def __init__(self, constants: Constants, given: Mapping[str, Any]) -> None:
+        super().__init__(given)
+        self._constants = constants
+
+    def __missing__(self, name: str) -> Any:
+        return self._constants[name]
 
 
 def _tensor(array: Any) -> Any:
@@ -64,7 +96,7 @@ def new_states(contents: Contents) -> dict[str, State]:
 
 
 def run_block(block: Any, values: dict[str, Any]) -> list[Any]:
-    """Execute a block; `values` holds its inputs, states and all constants, and receives every result."""
+    """Execute a block; `values` knows its inputs, states and all constants, and receives every result."""
     known = operators()
     for op in block.operations:
         if op.type == "const" or op.type.startswith("constexpr_"):

@@ -18,7 +18,8 @@ from sdk.planning import parse_plan
 from sdk.quantize import quantize
 from sdk.schemes import scheme_named
 from targets.coreml import TARGET
-from targets.coreml.contents import decompress, open_contents
+from targets.coreml.contents import open_contents
+from targets.coreml.unfolding import decompress
 from tests.language.conftest import make_config, save_model
 
 

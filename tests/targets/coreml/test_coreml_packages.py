@@ -88,8 +88,9 @@ def test_coremltools_reads_the_same_weights(package: tuple[Quantized, Path, dict
     """The package means to coremltools' own loader what it means to us."""
     import numpy as np
 
-    from targets.coreml.contents import decompress, open_contents
+    from targets.coreml.contents import open_contents
     from targets.coreml.toolkit import coremltools
+    from targets.coreml.unfolding import decompress
 
     _, path, sites = package
     ct = coremltools()
