@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, Protocol
 
 from sdk.rounding.grid import Grid
@@ -18,18 +19,19 @@ SMALL = 96
 BLOCK = 32
 """Columns between two updates of all the columns that are left."""
 
+TOGETHER = 1 << 25
+"""Weights times grids that are swept at once."""
+
 
 def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Grid, ...]:
     """Return each of `grids` (of one weight, scales and tables kept) with the codes of least error in the output.
 
     Output channel r belongs to group r // (channels / groups) of the moments. Frantar et al. 2022, GPTQ: the error of a
     column, weighed by the Cholesky factor of the inverse moments, is taken off the columns that follow, in the order of
-    falling energy. The grids share one pass.
+    falling energy. Grids share a pass, up to TOGETHER.
     """
     import torch
 
-    parts = _by_kind(grids)
-    grids, places = [grids[n] for _, chosen in parts for n in chosen], [n for _, chosen in parts for n in chosen]
     first = grids[0]
     flat = weight.detach().float().movedim(first.channel_axis, 0)
     moved, channels = flat.shape, flat.shape[0]
@@ -39,17 +41,19 @@ def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Gri
     order = dense.diagonal(dim1=1, dim2=2).argsort(dim=1, descending=True, stable=True)
     ordered = dense.gather(1, order.unsqueeze(2).expand(-1, -1, k)).gather(2, order.unsqueeze(1).expand(-1, k, -1))
     columns = order.repeat_interleave(channels // groups, dim=0)
-    work = _columns_first(flat.gather(1, columns), groups).repeat(len(grids), 1, 1, 1)
-    rounders, start = [], 0
-    for kind, chosen in parts:
-        run = slice(start, start := start + len(chosen))
-        rounders.append((run, kind(grids[run], columns, groups)))
-    codes = _sweep(work, _factor(ordered).float(), rounders)
+    factor, whole = _factor(ordered).float(), _columns_first(flat.gather(1, columns), groups)
     made: dict[int, Grid] = {}
-    for place, grid, found in zip(places, grids, codes, strict=True):
-        back = torch.empty(channels, k, dtype=grid.codes.dtype)
-        back.scatter_(1, columns, found.transpose(1, 2).reshape(channels, k).to(grid.codes.dtype))
-        made[place] = replace(grid, codes=back.reshape(moved).movedim(0, grid.channel_axis).contiguous())
+    for parts in _batches(grids, max(1, TOGETHER // flat.numel())):
+        rounders, start = [], 0
+        for kind, chosen in parts:
+            run = slice(start, start := start + len(chosen))
+            rounders.append((run, kind([grids[n] for n in chosen], columns, groups)))
+        codes = _sweep(whole.repeat(start, 1, 1, 1), factor, rounders)
+        for place, found in zip([n for _, chosen in parts for n in chosen], codes, strict=True):
+            grid = grids[place]
+            back = torch.empty(channels, k, dtype=grid.codes.dtype)
+            back.scatter_(1, columns, found.transpose(1, 2).reshape(channels, k).to(grid.codes.dtype))
+            made[place] = replace(grid, codes=back.reshape(moved).movedim(0, grid.channel_axis).contiguous())
     return tuple(made[n] for n in sorted(made))
 
 
@@ -122,12 +126,15 @@ class _Rounder(Protocol):
     def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None: ...
 
 
-def _by_kind(grids: Sequence[Grid]) -> list[tuple[type[_Rounder], list[int]]]:
-    """Which grids are rounded together, and by what: integers, and palettes of equally many tables."""
-    kinds: dict[int, list[int]] = {}
-    for n, grid in enumerate(grids):
-        kinds.setdefault(0 if grid.table is None else grid.table.shape[0], []).append(n)
-    return [(_Tables if tables else _Integers, chosen) for tables, chosen in sorted(kinds.items())]
+def _batches(grids: Sequence[Grid], most: int) -> Iterator[list[tuple[type[_Rounder], list[int]]]]:
+    """Which grids, at most `most`, share a sweep, and what rounds them: integers, and palettes of equally many tables."""
+    def tables(n: int) -> int:
+        return 0 if grids[n].table is None else int(grids[n].table.shape[0])
+
+    ordered = sorted(range(len(grids)), key=tables)
+    for start in range(0, len(ordered), most):
+        kinds = groupby(ordered[start : start + most], tables)
+        yield [(_Tables if count else _Integers, list(chosen)) for count, chosen in kinds]
 
 
 class _Integers:
