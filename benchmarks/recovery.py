@@ -2,7 +2,8 @@
 
 CASE is `NAME SIZE [STEPS]` in one word, as `photo-classifier:2130000:300`; NAME an example, or `language` (then `--model` is a
 Hugging Face directory or a GGUF). FOLDER holds what is trained on beside the examples' own data, unpacked: photographs (Debian's
-opencv-doc, mate-backgrounds, lomiri-wallpapers-*) and vaderSentiment's source distribution.
+opencv-doc, mate-backgrounds, lomiri-wallpapers-*), cut-outs (tuxpaint-stamps-default), prose (anarchism, fortunes) and
+vaderSentiment's source distribution.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from benchmarks.cases import CASES
 from benchmarks.isolated import measure, work
 from benchmarks.results_file import intro, read, save, table, write_page
-from benchmarks.training import FIRST, news, photographs, texts
+from benchmarks.training import FIRST, documents, news, photographs, texts
 
 INPUTS, WINDOWS = 100, 12
 """Unseen inputs that are judged on; windows of a language model."""
@@ -97,7 +98,8 @@ def _data(case: str, model: Any, folder: Path, count: int) -> tuple[Any, list[An
     from sdk.models.text import windows
 
     if model.language is not None:
-        return take_samples(model, windows(model.language, news()[FIRST:])), windows(model.language, news()[:FIRST])[:WINDOWS]
+        found = windows(model.language, documents(folder, 2 * count))[:count]
+        return take_samples(model, found), windows(model.language, news()[:FIRST])[:WINDOWS]
     found = photographs(folder, count) if case == "photo-classifier" else texts(folder, count)
     judged = CASES[case].held_out
     return take_samples(model, found), list(judged[:: max(1, len(judged) // INPUTS)])

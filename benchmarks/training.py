@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import tarfile
 from collections.abc import Iterator
@@ -12,38 +13,74 @@ from typing import Any
 from benchmarks.cases import CASES
 
 LEAST_SIDE, LARGEST_SIDE = 300, 640
+LEAST_CUT = 120
 SNIPPETS = "hutto_ICWSM_2014.tar.gz"
 """Inside `vaderSentiment`'s source distribution: reviews, editorials and short messages."""
+PARAGRAPH = re.compile(r"(?is)<(?:p|li|blockquote)[^>]*>(.*?)(?=</p>|</li>|<p|<li|</blockquote>|</body>)")
 FIRST = 60
 """News documents before this one are for judging."""
 
 
 def photographs(folder: Path, count: int) -> list[tuple[Any, ...]]:
-    """Return `count` random crops of the calibration's photographs and of the JPEG files under `folder`, taken in turn."""
+    """Return `count` random crops of the calibration's photographs and of the JPEG files under `folder`, taken in turn.
+
+    On half of them lies a cut-out, a PNG file with transparency, so that few photographs show many things.
+    """
     import numpy as np
 
     data = CASES["photo-classifier"].data
     pictures = [data._open(data._folder(package) / name) for package, names in data.CALIBRATION.items() for name in names]
-    for file in sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg") and not p.is_symlink()):
+    for file in _files(folder, ".jpg", ".jpeg"):
         picture = data._open(file)
         side = min(picture.size)
         if side >= LEAST_SIDE:
             if side > LARGEST_SIDE:
                 picture.thumbnail(tuple(extent * LARGEST_SIDE // side for extent in picture.size))
             pictures.append(picture)
-    random = np.random.default_rng(123)
-    return [(data._tensor(data._random_crop(pictures[i % len(pictures)], random)),) for i in range(count)]
+    random, made = np.random.default_rng(123), []
+    cut_outs = list(_cut_outs(folder))
+    for i in range(count):
+        crop = data._random_crop(pictures[i % len(pictures)], random)
+        made.append((data._tensor(_pasted(crop, cut_outs[i % len(cut_outs)], random) if i % 2 and cut_outs else crop),))
+    return made
+
+
+def _cut_outs(folder: Path) -> Iterator[Any]:
+    """Pictures with transparency, at least LEAST_CUT high and wide."""
+    from PIL import Image
+
+    for file in _files(folder, ".png"):
+        with Image.open(file) as picture:
+            if picture.mode in ("RGBA", "P", "LA") and min(picture.size) >= LEAST_CUT and "mirror" not in file.name:
+                yield picture.convert("RGBA")
+
+
+def _pasted(crop: Any, cut: Any, random: Any) -> Any:
+    """The cut-out somewhere on the crop, its longer side half to all of it, mirrored half of the time."""
+    from PIL import Image, ImageOps
+
+    scale = random.uniform(0.5, 1.0) * crop.width / max(cut.size)
+    cut = cut.resize(tuple(max(1, int(extent * scale)) for extent in cut.size), Image.Resampling.BICUBIC)
+    cut = ImageOps.mirror(cut) if random.random() < 0.5 else cut
+    place = tuple(int(random.integers(0, whole - part + 1)) for whole, part in zip(crop.size, cut.size, strict=True))
+    crop = crop.copy()
+    crop.paste(cut, place, cut)
+    return crop
+
+
+def _files(folder: Path, *endings: str) -> list[Path]:
+    return sorted(each for each in folder.rglob("*") if each.suffix.lower() in endings and not each.is_symlink())
 
 
 def texts(folder: Path, count: int) -> list[tuple[Any, ...]]:
-    """Return `count` texts in random order: the Lee news documents, their first sentences, and snippets that nobody judges on."""
+    """Return `count` texts in random order: the Lee news documents, their first sentences, snippets that nobody judges on, prose."""
     import numpy as np
 
     data = CASES["sentence-encoder"].data
     judged = {_plain(line) for line in data._lines("pang_lee_polarity.cor")}
     news = [text for document in data._lines("lee_background.cor") for text in (document, data._sentence(document))]
     random = np.random.default_rng(123)
-    others = [text for text in _snippets(folder) if len(text.split()) > 4 and _plain(text) not in judged]
+    others = [text for text in (*_snippets(folder), *prose(folder)) if len(text.split()) > 4 and _plain(text) not in judged]
     chosen = news + [others[i] for i in random.permutation(len(others))[: max(0, count - len(news))]]
     return [data.tokens(chosen[i]) for i in random.permutation(len(chosen))[:count]]
 
@@ -54,6 +91,25 @@ def news() -> list[str]:
     assert place is not None and place.origin is not None
     text = (Path(place.origin).parent / "test" / "test_data" / "lee_background.cor").read_text("utf-8")
     return [line for line in text.splitlines() if line.strip()]
+
+
+def documents(folder: Path, count: int) -> list[str]:
+    """Return `count` texts in random order: news that nobody judges on, and prose."""
+    import numpy as np
+
+    found = [text for text in (*news()[FIRST:], *prose(folder)) if len(text.split()) > 4]
+    return [found[i] for i in np.random.default_rng(123).permutation(len(found))[:count]]
+
+
+def prose(folder: Path) -> list[str]:
+    """Return the paragraphs of the HTML files and the sayings of the fortune files under `folder`."""
+    found = []
+    for file in _files(folder, ".html"):
+        for paragraph in PARAGRAPH.findall(file.read_text("utf-8", "replace")):
+            found.append(" ".join(html.unescape(re.sub(r"<[^>]+>", " ", paragraph)).split()))
+    for file in _files(folder, ".dat"):
+        found += [" ".join(saying.split()) for saying in file.with_suffix("").read_text("utf-8", "replace").split("\n%\n")]
+    return found
 
 
 def _snippets(folder: Path) -> Iterator[str]:

@@ -14,7 +14,7 @@ from sdk.cli.options import request_options
 @request_options
 @click.option("--plan", required=True, metavar="FILE", help="The plan whose codes, scales, tables and floats are trained.")
 @click.option("--data", metavar="REF", help="file.py:function that returns training inputs; by default the calibration.")
-@click.option("--steps", type=int, metavar="N", help="Steps of 8 samples (2 windows of a language model); 300 by default.")
+@click.option("--steps", type=int, metavar="N", help="Steps of 8 samples (windows of a language model); 500 by default.")
 @click.option("--out", "-o", metavar="FILE", default="recovered.safetensors", show_default=True, help="Where to write the grids.")
 def COMMAND(as_json: bool, plan: str, data: str | None, steps: int | None, out: str, **flags: Any) -> None:
     """Train MODEL on exactly the schemes of a plan, distilled from its float self, no label needed.

@@ -10,6 +10,10 @@ CAP = 5.0
 """Times the root mean square beyond which a single code's gradient counts no more."""
 
 
+TINY = 1e-12
+"""Root mean square below which a gradient counts as none."""
+
+
 class Descent:
     """Steps of Kingma and Ba 2015, Adam, on tensors by name.
 
@@ -60,17 +64,17 @@ class Descent:
         first, second = (1 - beta**self.count for beta in BETAS)
         with torch.no_grad():
             for name, tensor in self.tensors.items():
-                coded = name in self._channels
-                change = (self.moments[name][0] / first).div_((self._square(name) / second).sqrt_() + 1e-12).clamp_(-CAP, CAP)
-                tensor.sub_(change, alpha=rates[0] if coded else rates[1])
-
-    def _square(self, name: str) -> Any:
-        """The second moment of every element."""
-        mean, *squares = self.moments[name]
-        if name not in self._channels:
-            return squares[0]
-        rows, columns = squares
-        return (rows / rows.mean().clamp(min=1e-30) * columns).reshape(mean.shape)
+                mean, *squares = self.moments[name]
+                if name in self._channels:
+                    rows, columns = squares
+                    sides = rows / rows.mean().clamp(min=1e-30), columns / second
+                    change = mean.reshape(self._channels[name], -1) / first
+                    for side in sides:
+                        change *= side.sqrt().clamp(min=TINY).reciprocal()
+                else:
+                    change = (mean / first).div_((squares[0] / second).sqrt_().clamp_(min=TINY))
+                rate = rates[0] if name in self._channels else rates[1]
+                tensor.sub_(change.clamp_(-CAP, CAP).reshape(tensor.shape), alpha=rate)
 
     def rest(self) -> None:
         """Forget where the gradients pointed, as behind a change of place, but not how large they are."""

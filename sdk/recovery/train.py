@@ -12,21 +12,23 @@ from sdk.lowering import Quantized
 from sdk.models.samples import Samples
 from sdk.recovery.descent import Descent
 from sdk.recovery.distil import Distillation
+from sdk.recovery.precision import quick_products
 from sdk.recovery.trainable import Trainable, trainable
 from sdk.rounding import Grid
 from sdk.schemes import scheme_named
 
-STEPS, BATCH, WINDOWS = 300, 8, 2
-"""Optimizer steps by default, and samples in each; windows of a language model, each of which has many outputs."""
+STEPS, BATCH = 500, 8
+"""Optimizer steps by default, and samples (windows of a language model) in each."""
 
 RATES = (0.001, 0.0003)
 """Learning rates, of what lies behind codes and of scales, tables and floats (units: see `Trainable`), at pace 1."""
 
-PACE, FASTEST = 0.02, 30.0
+PACE, TRAVEL = 0.02, 1.0
 """What the first step, at the full pace, moves the quantized model's outputs by: loss against itself, as a share of the loss.
 
 In deep models so many parameters move together that no rate suits all; this is what a trust region holds (Schulman et al. 2015).
-Small ones hardly notice a step, and more than the second, times RATES, would pass over codes.
+Small ones hardly notice a step. In them the second holds: the quantization steps that codes may go in the whole training at the
+full pace (1 in Cheng et al. 2023, SignRound), so that a longer training is a finer one.
 """
 
 HARM, SLOWER = 1.5, 3.0
@@ -103,12 +105,12 @@ class _Course:
     def __init__(self, quantized: Quantized, samples: Samples, loss: str, steps: int) -> None:
         self._quantized, self._steps = quantized, steps
         self._pair = Distillation(quantized, loss)
-        self._batch = BATCH if quantized.model.language is None else WINDOWS
         held = min(HELD if quantized.model.language is None else HELD_WINDOWS, max(4, len(samples) // 8))
         self._inputs, self._held = samples.inputs, range(len(samples) - held, len(samples))
         self._fixed, self.quantizes, trained = dict[str, Any](), False, dict[str, Trainable]()
-        for name, grid, codes in _stored(quantized, self._pair.student):
-            if (made := trainable(grid, codes)) is not None:
+        floats = dict(self._pair.student.named_parameters())
+        for name, grid in _stored(quantized, self._pair.student):
+            if (made := trainable(grid, floats[name].detach())) is not None:
                 trained[name] = made
                 self.quantizes = self.quantizes or grid.scheme.format != "float"
             else:
@@ -140,7 +142,7 @@ class _Course:
                 tensor.copy_(old)
             moved = sum(self._pair.apart(before, after, self._inputs[i]) for i in places) / len(places)
             lost = sum(float(self._pair.terms(before, self._inputs[i], i)[0]) for i in places) / len(places)
-        self._pace = min(FASTEST, math.sqrt(PACE * lost / max(moved, 1e-30)))
+        self._pace = min(TRAVEL / (RATES[0] * self._steps), math.sqrt(PACE * lost / max(moved, 1e-30)))
 
     def advance(self) -> float:
         """Take one step; return the batch's mean loss."""
@@ -159,10 +161,11 @@ class _Course:
         weights = {name: made.weight() for name, made in self._trained.items()}
         leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
         total = 0.0
-        for place in self._places(step):
-            terms = self._pair.terms({**self._fixed, **leaves}, self._inputs[place], place)
-            (self._weighed(terms) / self._batch).backward()
-            total += float(terms[0].detach()) / self._batch
+        with quick_products():
+            for place in self._places(step):
+                terms = self._pair.terms({**self._fixed, **leaves}, self._inputs[place], place)
+                (self._weighed(terms) / BATCH).backward()
+                total += float(terms[0].detach()) / BATCH
         found = [name for name in weights if leaves[name].grad is not None]
         torch.autograd.backward([weights[n] for n in found], [leaves[n].grad for n in found])
         self._descent.observe()
@@ -183,7 +186,7 @@ class _Course:
         import torch
 
         count = self._held.start
-        places = range(step * self._batch, (step + 1) * self._batch)
+        places = range(step * BATCH, (step + 1) * BATCH)
         orders = {e: torch.randperm(count, generator=torch.Generator().manual_seed(e)) for e in {p // count for p in places}}
         return [int(orders[p // count][p % count]) for p in places]
 
@@ -255,12 +258,11 @@ class _Course:
         return Recovered(grids, floats, self._losses[0], min(self._losses), len(self._held), self._best_step)
 
 
-def _stored(quantized: Quantized, module: Any) -> Iterator[tuple[str, Grid, bool]]:
-    """Yield everything that the file stores: name, grid, and whether its codes are trained.
+def _stored(quantized: Quantized, module: Any) -> Iterator[tuple[str, Grid]]:
+    """Yield everything that the file stores: name and grid.
 
-    Those of an embedding are not: a step sees few of its rows. Two tied weights of one scheme are left alone (exact), as some
-    files store them once. Parameters that no layer of the plan has, biases and norms, are floats; constant ones stay, since a
-    file may hold equal ones once.
+    Two tied weights of one scheme are left alone (exact), as some files store them once. Parameters that no layer of the plan
+    has, biases and norms, are floats; constant ones stay, since a file may hold equal ones once.
     """
     planned = set()
     owners = {name: layer.name for layer in quantized.model.inventory.layers for name in layer.weights}
@@ -269,8 +271,8 @@ def _stored(quantized: Quantized, module: Any) -> Iterator[tuple[str, Grid, bool
         once = any(quantized.schemes.get(owners.get(name, "")) == scheme for name in layer.tied)
         for name, grid in zip(layer.weights, quantized.grids.get(layer.name, ()), strict=False):
             planned.add(name)
-            yield name, replace(grid, exact=grid.exact or once), layer.kind != "embedding"
+            yield name, replace(grid, exact=grid.exact or once)
     for name, parameter in module.named_parameters():
         value = parameter.detach()
         if name not in planned and value.is_floating_point() and float(value.min()) < float(value.max()):
-            yield name, Grid(scheme_named("fp32"), tuple(value.shape), 0, value=value.clone()), False
+            yield name, Grid(scheme_named("fp32"), tuple(value.shape), 0, value=value.clone())

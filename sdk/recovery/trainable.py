@@ -7,11 +7,14 @@ from typing import Any, Protocol
 
 from sdk.rounding import Grid, exact_scale
 
+EDGE = 0.9
+"""Share of the way from a code to the border of its cell within which training begins."""
+
 
 class Trainable(Protocol):
     """One weight in training: tensors that an optimizer moves, in units that are alike in all layers.
 
-    `latent` is what lies behind the codes, in quantization steps, or None where the codes stay. `steps` are the rest: the
+    `latent` is what lies behind the codes, in quantization steps; None for floats. `steps` are the rest: the
     logarithms of scales, tables in their mean step, floats in their root mean square. `latent` has `channels` outputs in front.
     """
 
@@ -26,13 +29,16 @@ class Trainable(Protocol):
         """Return the grid that `weight` is on now."""
 
 
-def trainable(grid: Grid, codes: bool = True) -> Trainable | None:
-    """Return what trains `grid`, or None for an exact grid, which has nothing to recover; without `codes` these stay."""
+def trainable(grid: Grid, weight: Any) -> Trainable | None:
+    """Return what trains `grid`, or None for an exact grid, which has nothing to recover.
+
+    `weight` is the float weight that `grid` stands for.
+    """
     if grid.exact:
         return None
     if grid.scheme.format == "float":
         return _Floats(grid)
-    return _Integers(grid, codes) if grid.scheme.format == "int" else _Palette(grid, codes)
+    return _Integers(grid, weight) if grid.scheme.format == "int" else _Palette(grid, weight)
 
 
 class _Floats:
@@ -55,13 +61,16 @@ class _Floats:
 
 
 class _Coded:
-    """Codes of the weight, its output channels in front: `latent` lies in the middle of each when training begins."""
+    """Codes of the weight, its output channels in front.
+
+    When training begins `latent` is the float weight, or what of its code's cell is nearest to it: training begins where rounding
+    ended, and those codes change first that were a near thing.
+    """
 
     latent: Any
 
-    def __init__(self, grid: Grid, codes: bool) -> None:
+    def __init__(self, grid: Grid) -> None:
         self._start, self._shape = grid, grid.codes.movedim(grid.channel_axis, 0).shape
-        self._rows = grid.codes.movedim(grid.channel_axis, 0)
         self.channels = self._shape[0]
 
     def _whole(self, rows: Any) -> Any:
@@ -78,22 +87,25 @@ class _Integers(_Coded):
     The scale is learned as in Esser et al. 2020, Learned step size quantization.
     """
 
-    def __init__(self, grid: Grid, codes: bool) -> None:
+    def __init__(self, grid: Grid, weight: Any) -> None:
         import torch
 
-        super().__init__(grid, codes)
+        super().__init__(grid)
         rows = grid.codes.movedim(grid.channel_axis, 0).float()
         self._groups = (rows.shape[0], grid.scale.shape[1], -1)
         self._grouped = grid.scheme.granularity == "group"
         self._most = 2 ** (grid.scheme.bits - 1) - 1
         self._least = min(-self._most, int(grid.codes.min()))
-        self.latent = rows.reshape(self._groups).clone().requires_grad_() if codes else None
+        codes = rows.reshape(self._groups)
+        wanted = (weight.movedim(grid.channel_axis, 0).reshape(self._groups) / grid.scale.unsqueeze(2)).nan_to_num()
+        self.latent = (codes + (wanted - codes).clamp(-EDGE / 2, EDGE / 2)).requires_grad_()
         self.steps = (torch.zeros_like(grid.scale).requires_grad_(),)
 
     def _codes(self) -> Any:
-        if self.latent is None:
-            return self._rows.reshape(self._groups).float()
-        return _through(self.latent, self.latent.detach().round()).clamp(self._least, self._most)
+        """Rounded and clamped; gradients pass within the clamp."""
+        import torch
+
+        return torch.fake_quantize_per_tensor_affine(self.latent, 1.0, 0, self._least, self._most)
 
     def _scale(self) -> Any:
         changed = self._start.scale * self.steps[0].exp()
@@ -112,17 +124,32 @@ class _Palette(_Coded):
     The second of `steps`, where the scheme has scales, is the logarithm of each one's change.
     """
 
-    def __init__(self, grid: Grid, codes: bool) -> None:
+    def __init__(self, grid: Grid, weight: Any) -> None:
         import torch
 
-        super().__init__(grid, codes)
+        super().__init__(grid)
         table = grid.table
         spread = table.amax(1, keepdim=True) - table.amin(1, keepdim=True)
         self._unit = (spread / table.shape[1]).clamp(min=2.0**-24)
         rows = grid.codes.movedim(grid.channel_axis, 0).reshape(table.shape[0], -1).long()
-        self.latent = (table.gather(1, rows) / self._unit).requires_grad_() if codes else None
+        self.latent = (self._begin(weight, rows) / self._unit).requires_grad_()
         scales = () if grid.scale is None else (torch.zeros_like(grid.scale).requires_grad_(),)
         self.steps = ((table / self._unit).requires_grad_(), *scales)
+
+    def _begin(self, weight: Any, codes: Any) -> Any:
+        """What of the cells of `codes` is nearest to `weight`, less its scale; one row per table."""
+        import torch
+
+        table, scale = self._start.table, self._start.scale
+        wanted = weight.movedim(self._start.channel_axis, 0).reshape(self._shape[0], -1)
+        if scale is not None:
+            wanted = (wanted.reshape(*scale.shape, -1) / scale.unsqueeze(2)).nan_to_num()
+        middle, half = (table[:, 1:] + table[:, :-1]) / 2, self._unit / 2
+        own = table.gather(1, codes)
+        least = torch.cat((table[:, :1] - half, middle), 1).gather(1, codes)
+        most = torch.cat((middle, table[:, -1:] + half), 1).gather(1, codes)
+        wanted = wanted.reshape(own.shape).maximum(own + EDGE * (least - own))
+        return wanted.minimum(own + EDGE * (most - own))
 
     def _table(self) -> Any:
         """The exact ascending table, with gradients."""
@@ -133,10 +160,11 @@ class _Palette(_Coded):
         """Codes of the nearest entries, one row per table."""
         import torch
 
-        if self.latent is None:
-            return self._rows.reshape(table.shape[0], -1).long()
-        middle = ((table[:, 1:] + table[:, :-1]) / 2).detach().contiguous()
-        return torch.searchsorted(middle, (self.latent * self._unit).detach().contiguous())
+        value = (self.latent * self._unit).detach()
+        codes = torch.zeros_like(value, dtype=torch.uint8)
+        for middle in ((table[:, 1:] + table[:, :-1]) / 2).detach().split(1, dim=1):
+            codes += value > middle
+        return codes.long()
 
     def _scale(self) -> Any:
         changed = self._start.scale * self.steps[1].exp()
@@ -145,9 +173,8 @@ class _Palette(_Coded):
     def weight(self) -> Any:
         table = self._table()
         rows = table.gather(1, self._codes(table))
-        if self.latent is not None:
-            latent = self.latent * self._unit
-            rows = rows + (latent - latent.detach())
+        latent = self.latent * self._unit
+        rows = rows + (latent - latent.detach())
         rows = rows.reshape(self._shape[0], -1)
         if self._start.scale is not None:
             scale = self._scale()

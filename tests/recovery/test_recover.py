@@ -108,7 +108,7 @@ def test_a_pace_that_does_harm_is_given_up(
 ) -> None:
     monkeypatch.setenv("SDK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(train, "PACE", 1e9)
-    monkeypatch.setattr(train, "FASTEST", 1500.0)
+    monkeypatch.setattr(train, "TRAVEL", 150.0)
     paces = []
 
     def look(course: Any) -> None:
