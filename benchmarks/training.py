@@ -73,7 +73,7 @@ def _files(folder: Path, *endings: str) -> list[Path]:
 
 
 def texts(folder: Path, count: int) -> list[tuple[Any, ...]]:
-    """Return `count` texts in random order: the Lee news documents, their first sentences, snippets that nobody judges on, prose."""
+    """Return `count` texts in random order: the Lee news documents, their first sentences, and what else nobody judges on."""
     import numpy as np
 
     data = CASES["sentence-encoder"].data
