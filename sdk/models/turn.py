@@ -38,15 +38,15 @@ class Turn:
         self._left, self._right = _hadamard(first), _hadamard(even // first)  # whose Kronecker product is that of both
         self._signs = torch.randint(0, 2, (size,), generator=generator, dtype=torch.float64) * 2 - 1
 
-    def __call__(self, vectors: Any) -> Any:
-        """R·v of every row v of `vectors` ([n, size]), computed in float64 and returned in float32."""
+    def __call__(self, vectors: Any, scale: Any = 1.0) -> Any:
+        """R·(v·scale) of every row v of `vectors` ([n, size]), computed in float64 and returned in float32."""
         import torch
 
-        return torch.cat([self._turned(part) for part in vectors.split(ROWS)])
+        return torch.cat([self._turned(part.double() * scale) for part in vectors.split(ROWS)])
 
     def _turned(self, vectors: Any) -> Any:
         shape = (len(vectors), len(self._odd), len(self._left), len(self._right))
-        made = self._left @ (vectors.double() * self._signs).reshape(shape) @ self._right
+        made = self._left @ (vectors * self._signs).reshape(shape) @ self._right
         return (self._odd @ made.reshape(*shape[:2], -1)).reshape(vectors.shape).float()
 
 
@@ -112,7 +112,7 @@ def _blocks(layer: Any) -> Iterator[tuple[Any, list[Any], Any]]:
 def _reader(stream: Turn, norm: Any) -> Change:
     """W → W·diag(norm)·Rᵀ."""
     weights = norm.weight.detach().double().clone()
-    return lambda weight: stream(weight.double() * weights)
+    return lambda weight: stream(weight.detach(), weights)
 
 
 def _writer(stream: Turn) -> Change:
