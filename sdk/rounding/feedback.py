@@ -37,11 +37,9 @@ def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Gri
     moved, channels = flat.shape, flat.shape[0]
     flat = flat.reshape(channels, -1)
     groups, k = moments.value.shape[:2]
-    dense = regularise(moments)
-    order = dense.diagonal(dim1=1, dim2=2).argsort(dim=1, descending=True, stable=True)
-    ordered = dense.gather(1, order.unsqueeze(2).expand(-1, -1, k)).gather(2, order.unsqueeze(1).expand(-1, k, -1))
+    factor, order = _factor(moments)
     columns = order.repeat_interleave(channels // groups, dim=0)
-    factor, whole = _factor(ordered).float(), _columns_first(flat.gather(1, columns), groups)
+    whole = _columns_first(flat.gather(1, columns), groups)
     made: dict[int, Grid] = {}
     for parts in _batches(grids, max(1, TOGETHER // flat.numel())):
         rounders, start = [], 0
@@ -72,11 +70,20 @@ def regularise(moments: Moments) -> Any:
     return (1 - moments.noise) * dense + torch.diag_embed(added)
 
 
-def _factor(moments: Any) -> Any:
-    """Upper Cholesky factor of the inverse: of moments = R Rᵀ with R upper (their factor read backwards) it is R⁻¹."""
+def _factor(moments: Moments) -> tuple[Any, Any]:
+    """Upper Cholesky factor of the inverse, and the order of its columns, that of falling energy.
+
+    Of moments = R Rᵀ with R upper (their factor read backwards) it is R⁻¹. Computed in float64, of which few copies are held.
+    """
     import torch
 
-    return _inverse(torch.linalg.cholesky(moments.flip(1, 2)).flip(1, 2))
+    found = regularise(moments)
+    order = found.diagonal(dim1=1, dim2=2).argsort(dim=1, descending=True, stable=True)
+    found = found.gather(1, order.unsqueeze(2).expand_as(found))
+    found = found.gather(2, order.unsqueeze(1).expand_as(found)).flip(1, 2)
+    found = torch.linalg.cholesky(found)
+    found = found.flip(1, 2)
+    return _inverse(found).float(), order
 
 
 def _inverse(upper: Any) -> Any:

@@ -10,6 +10,7 @@ from sdk.lowering.types import Range
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples, parts_of
 from sdk.sensitivity.activations import quantize_static
+from sdk.sensitivity.tape import Tape
 
 KEPT = 4096
 """Values kept per tensor and sample to judge a clipped range by."""
@@ -29,22 +30,26 @@ def calibrate_ranges(model: Model, layers: Iterable[Layer], samples: Samples) ->
     nodes = {node.name: node for node in module.graph.nodes}
     wanted = {name for layer in layers for name in (layer.input, layer.output) if name in nodes}
     origins = {name: _origin(nodes[name]) for name in wanted}
-    seen: dict[str, list[_Seen]] = {name: [] for name in origins.values()}
+    spans: dict[str, list[tuple[float, float]]] = {name: [] for name in origins.values()}
+    tape = Tape()
 
     class Observer(torch.fx.Interpreter):  # type: ignore[misc]
         def run_node(self, node: Any) -> Any:
             value = super().run_node(node)
-            if node.name in seen and isinstance(value, torch.Tensor) and value.is_floating_point():
+            if node.name in spans and isinstance(value, torch.Tensor) and value.is_floating_point():
                 flat = value.detach().flatten()
-                kept = flat[:: max(1, flat.numel() // KEPT)].clone()
-                seen[node.name].append(_Seen(float(flat.min()), float(flat.max()), kept))
+                tape[node.name, len(spans[node.name])] = flat[:: max(1, flat.numel() // KEPT)]
+                spans[node.name].append((float(flat.min()), float(flat.max())))
             return value
+
+    def fitted(name: str) -> Range:
+        return _fit([_Seen(low, high, tape[name, sample]) for sample, (low, high) in enumerate(spans[name])])
 
     with torch.no_grad():
         for inputs in samples.inputs:
             Observer(module).run(*inputs)
-    fitted = {name: _fit(values) for name, values in seen.items() if values}
-    return {name: fitted[origin] for name, origin in origins.items() if origin in fitted}
+    found = {name: fitted(name) for name, each in spans.items() if each}
+    return {name: found[origin] for name, origin in origins.items() if origin in found}
 
 
 def _origin(node: Any) -> str:

@@ -13,11 +13,11 @@ from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error
 from sdk.sensitivity.errors import HELD, WeightErrors, grid_key, rounded
 from sdk.sensitivity.statistics import take_statistics
-from sdk.sensitivity.stream import Stream
+from sdk.sensitivity.stream import Stream, room
 from sdk.sensitivity.taps import Tap
 
 MEMORY = 2_000_000_000
-"""Bytes of gradients and weight errors held at once; a big model is scored a few layers at a time."""
+"""Bytes of gradients and weight errors held at once of a big model, which is scored a few layers at a time (see `room`)."""
 
 GRADIENT = 4
 """Bytes of a weight's gradient."""
@@ -61,9 +61,9 @@ def score(
 
 
 class Scoring:
-    """Scores (see `score`) chunk by chunk, whose gradients and weight errors take at most MEMORY bytes.
+    """Scores (see `score`) chunk by chunk, whose gradients and weight errors take a bounded number of bytes.
 
-    `chunks` are layers with their schemes, in the order in which they are scored best: a big model's last ones first, as it
+    `chunks` are layers with their schemes, in the order in which they are scored best: the last ones first, as the model
     is differentiated in one segment for each (see `Stream`).
     """
 
@@ -135,17 +135,17 @@ def _tap(
 
 
 def chunks_of(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[list[dict[str, list[Scheme]]]]:
-    """Part the schemes to score into runs of layers whose gradients and errors take at most MEMORY bytes together.
+    """Part the schemes to score into runs of layers whose gradients and errors take at most `room` bytes together.
 
     A run is a list of chunks to be scored one after the other: one, or for a layer that takes more by itself several with
     some of its schemes each. Schemes of one grid stay together, as they share its rounding.
     """
     runs: list[list[dict[str, list[Scheme]]]] = []
-    held = MEMORY
+    held = most = room(model, MEMORY)
     for layer in model.inventory.layers:
-        parts = _parts(layer, schemes.get(layer.name, ()))
+        parts = _parts(layer, schemes.get(layer.name, ()), most)
         size = sum(_size(layer, part) for part in parts)
-        if len(parts) == 1 and held + size <= MEMORY:
+        if len(parts) == 1 and held + size <= most:
             runs[-1][0][layer.name] = parts[0]
             held += size
         elif parts:
@@ -154,11 +154,11 @@ def chunks_of(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[lis
     return runs
 
 
-def _parts(layer: Layer, schemes: Sequence[Scheme]) -> list[list[Scheme]]:
-    """The layer's schemes in as few lists as there must be for each to be scored in MEMORY bytes."""
+def _parts(layer: Layer, schemes: Sequence[Scheme], most: int) -> list[list[Scheme]]:
+    """The layer's schemes in as few lists as there must be for each to be scored in `most` bytes."""
     parts: list[list[Scheme]] = []
     for alike in _by_grid(schemes).values():
-        if parts and _size(layer, [*parts[-1], *alike]) <= MEMORY:
+        if parts and _size(layer, [*parts[-1], *alike]) <= most:
             parts[-1].extend(alike)
         else:
             parts.append(list(alike))

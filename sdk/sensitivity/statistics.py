@@ -12,10 +12,10 @@ from sdk.models.samples import Samples
 from sdk.rounding import Part, Statistics
 from sdk.sensitivity.moments import KINDS, streamed_moments
 from sdk.sensitivity.reach import Reach, reaching
-from sdk.sensitivity.stream import Stream
+from sdk.sensitivity.stream import Stream, room
 
 HELD_STATISTICS = 2_000_000_000
-"""Bytes of gradients' squares and moments held at once; layers beyond it make further portions."""
+"""Bytes of gradients' squares and moments held at once of a big model; layers beyond it make further portions (see `room`)."""
 
 LIMIT = 16
 """Samples that importance is taken of, one random direction each."""
@@ -35,8 +35,8 @@ def take_statistics(model: Model, samples: Samples, loss: str) -> Statistics:
 class Taking:
     """Takes the statistics of one portion of the layers at a time.
 
-    `portions` are runs of layers, one of all but for big models, which are run in one segment for each (see `Stream`): take the
-    moments of the first one first, and then the importance of the last one first.
+    `portions` are runs of layers, and the model is run in one segment for each (see `Stream`): take the moments of the first
+    one first, and then the importance of the last one first.
     """
 
     def __init__(self, model: Model, samples: Samples, loss: str) -> None:
@@ -98,14 +98,14 @@ def _check(layer: str, tensors: Iterable[Any]) -> None:
 
 
 def portions(model: Model) -> list[list[Layer]]:
-    """The layers in runs whose statistics take at most HELD_STATISTICS bytes: all of them but for big models."""
+    """The layers in runs whose statistics take at most `room` bytes."""
     made: list[list[Layer]] = [[]]
-    held, inputs = 0, set()
+    held, inputs, most = 0, set(), room(model, HELD_STATISTICS)
     for layer in model.inventory.layers:
         k = layer.parameters // layer.shape[layer.channel_axis]
         moments = 0 if layer.kind not in KINDS or layer.input in inputs else PARTS * 4 * k * k * layer.groups
         size = 4 * layer.parameters + moments
-        if made[-1] and held + size > HELD_STATISTICS:
+        if made[-1] and held + size > most:
             made.append([])
             held = 0
         made[-1].append(layer)

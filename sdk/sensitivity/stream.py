@@ -16,6 +16,15 @@ Runner = Callable[[int, Any, tuple[Any, ...]], Any]
 """Told the number of a sample, a segment's module and its inputs; returns its outputs."""
 
 
+LEAST = 16_000_000
+"""Bytes that may be held for a model however small."""
+
+
+def room(model: Model, most: int) -> int:
+    """Bytes of gradients and the like that are held at once: as many as the float weights have, `most` for big models."""
+    return min(most, max(LEAST, 4 * sum(layer.parameters for layer in model.inventory.layers)))
+
+
 class Stream:
     """A model on samples, in one segment for each run of its layers (see `cut`), with gradients of random output directions.
 

@@ -59,6 +59,10 @@ class Tape:
 
 
 def _open() -> IO[bytes]:
+    """A file where the cache is, or with the system's temporary ones where that cannot be written."""
     folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryFile(dir=folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=folder)
+    except OSError:
+        return tempfile.TemporaryFile()
