@@ -25,6 +25,20 @@ def test_it_begins_at_the_rounded_weight(name: str, axis: int) -> None:
     assert grid.codes is None or torch.equal(made.grid().codes, grid.codes)
 
 
+@pytest.mark.parametrize("name", ["int4_channel", "lut3"])
+def test_codes_that_were_a_near_thing_change_first(name: str) -> None:
+    torch.manual_seed(4)
+    weight = torch.randn(32, 64)
+    grid = round_weight(weight, all_schemes()[name], 0)
+    made = trainable(grid, weight)
+    assert made is not None
+    with torch.no_grad():
+        made.latent += 0.1
+    changed = made.grid().codes != grid.codes
+    off = weight - grid.dequantize()
+    assert bool(changed.any()) and float(off[changed].min()) > float(off[~changed].mean())
+
+
 @pytest.mark.parametrize("name", [*SCHEMES, "fp16"])
 def test_after_training_weight_and_grid_agree_exactly(name: str) -> None:
     torch.manual_seed(2)
