@@ -38,11 +38,9 @@ class Distillation:
         """
         import torch
 
-        with torch.no_grad():
-            want = tuple(self._teacher(*inputs))
+        want, rows = self.wanted(inputs, place)
         got = tuple(torch.func.functional_call(self.student, {**self._floats, **weights}, inputs))
         first = divergence(self._loss, want[: self._outputs], got[: self._outputs])
-        rows = self._reaching(inputs, place)
         pairs = zip(want[self._outputs :], got[self._outputs :], rows, strict=True)
         return (first, *(_relative(a, b, chosen) for a, b, chosen in pairs))
 
@@ -56,22 +54,26 @@ class Distillation:
         ]
         return float(divergence(self._loss, *found))
 
-    def _reaching(self, inputs: tuple[Any, ...], place: int) -> Sequence[Any]:
-        """Which rows of each block's end reach the outputs (bool [batch, rows]; None: all): padded tokens do not.
+    def wanted(self, inputs: tuple[Any, ...], place: int) -> tuple[tuple[Any, ...], Sequence[Any]]:
+        """The float model's outputs and block ends, and which rows of each block's end reach the outputs.
 
-        The others have no gradient, and nobody has to reproduce them.
+        Rows are bool [batch, rows], or None for all. Padded tokens do not reach them: they have no gradient, and nobody has to
+        reproduce them.
         """
-        if place not in self._rows:
-            tried = len(self._rows) >= TRIED and all(each is None for rows in self._rows.values() for each in rows)
-            self._rows[place] = next(iter(self._rows.values())) if tried else self._look(inputs)
-        return self._rows[place]
+        import torch
 
-    def _look(self, inputs: tuple[Any, ...]) -> Sequence[Any]:
+        if place not in self._rows and len(self._rows) >= TRIED and all(each is None for r in self._rows.values() for each in r):
+            self._rows[place] = next(iter(self._rows.values()))
+        with torch.set_grad_enabled(place not in self._rows):
+            found = tuple(self._teacher(*inputs))
+        if place not in self._rows:
+            self._rows[place] = self._reaching(found[: self._outputs], found[self._outputs :])
+        return tuple(each.detach() for each in found), self._rows[place]
+
+    def _reaching(self, outputs: tuple[Any, ...], ends: tuple[Any, ...]) -> Sequence[Any]:
         import torch
 
         with torch.enable_grad():
-            found = tuple(self._teacher(*inputs))
-            outputs, ends = found[: self._outputs], found[self._outputs :]
             generator = torch.Generator().manual_seed(0)
             total = sum((o * torch.randn(o.shape, generator=generator)).sum() for o in outputs if o.is_floating_point())
             gradients = torch.autograd.grad(total, ends, allow_unused=True) if ends else ()

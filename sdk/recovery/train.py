@@ -11,7 +11,7 @@ from sdk.errors import BadInput
 from sdk.lowering import Quantized
 from sdk.models.samples import Samples
 from sdk.recovery.descent import Descent
-from sdk.recovery.distil import Distillation
+from sdk.recovery.distil import TRIED, Distillation
 from sdk.recovery.precision import quick_products
 from sdk.recovery.trainable import Trainable, trainable
 from sdk.rounding import Grid
@@ -107,6 +107,8 @@ class _Course:
         self._pair = Distillation(quantized, loss)
         held = min(HELD if quantized.model.language is None else HELD_WINDOWS, max(4, len(samples) // 8))
         self._inputs, self._held = samples.inputs, range(len(samples) - held, len(samples))
+        for place in self._held[:TRIED]:
+            self._pair.wanted(self._inputs[place], place)
         self._fixed, self.quantizes, trained = dict[str, Any](), False, dict[str, Trainable]()
         floats = dict(self._pair.student.named_parameters())
         for name, grid in _stored(quantized, self._pair.student):
