@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 from sdk.errors import BadInput
+from sdk.models import rewrite, stateless
 
 
 def export_flat(module: Any, inputs: tuple[tuple[Any, ...], dict[str, Any]], source: str) -> Any:
@@ -22,11 +24,17 @@ def export_flat(module: Any, inputs: tuple[tuple[Any, ...], dict[str, Any]], sou
         module, args, kwargs = copy.deepcopy(module).float(), _float(args), _float(kwargs)
     try:
         # without gradients no_grad regions inside the model leave no higher-order operator; torch prints the graph of a refusal
-        with torch.no_grad(), _eval(module), redirect_stderr(io.StringIO()):
-            return torch.export.export(module, args, kwargs, strict=False)
+        with torch.no_grad(), _eval(module), redirect_stderr(io.StringIO()), warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            program = torch.export.export(module, args, kwargs, strict=False)
     except Exception as error:
         first = str(error).strip().splitlines()[0][:240] if str(error).strip() else ""
-        raise BadInput(f"model {source!r} cannot be exported by torch.export: {type(error).__name__}: {first}") from error
+        mend = ""
+        if "DataDependent" in type(error).__name__:
+            mend = "; it chooses by what its tensors hold: write that with torch.where, or give the choice to the app"
+        raise BadInput(f"model {source!r} cannot be exported by torch.export: {type(error).__name__}: {first}{mend}") from error
+    stateless.refuse_attributes(program, [str(each.message) for each in said], source)
+    return program
 
 
 @contextmanager
@@ -70,8 +78,6 @@ def normalise(program: Any, source: str, functional: bool = False) -> tuple[Any,
     import torch
     from torch.utils import _pytree as pytree
 
-    from sdk.models import rewrite
-
     flat, _ = pytree.tree_flatten(program.example_inputs)
     try:
         with torch.no_grad():
@@ -83,11 +89,13 @@ def normalise(program: Any, source: str, functional: bool = False) -> tuple[Any,
         first = str(error).strip().splitlines()[0][:240]
         raise BadInput(f"model {source!r} cannot be brought into functional form: {first}") from error
     graph_module = program.module(check_guards=False)
+    stateless.drop_writes(graph_module, source)
     tensors = _flatten_signature(graph_module, flat, source)
     rewrite.to_float(graph_module)
     for rule in rewrite.RULES:
         rule(graph_module)
     graph_module.graph.eliminate_dead_code()
+    stateless.refuse_choices(graph_module, source)
     rewrite.drop_unused_state(graph_module)
     graph_module.recompile()
     with torch.no_grad():

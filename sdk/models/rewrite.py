@@ -6,6 +6,9 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from sdk.models.assigned import plain_assignments
+from sdk.models.bags import plain_bags
+
 
 def attribute(module: Any, name: str) -> Any:
     """Return the tensor that a get_attr target names."""
@@ -333,6 +336,8 @@ RULES: tuple[Callable[[Any], None], ...] = (
     join_aliases,
     merge_get_attrs,
     drop_identities,
+    plain_assignments,
+    plain_bags,
     linear_from_matmul,
     explicit_convolutions,
     explicit_strides,

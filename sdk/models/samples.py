@@ -97,6 +97,8 @@ def _as_tuple(model: Model, sample: Any, index: int) -> tuple[Any, ...]:
         sample = tuple(sample[s.name] for s in model.inputs)
     if isinstance(sample, torch.Tensor | np.ndarray):
         sample = (sample,)
+    if isinstance(sample, tuple | list) and len(sample) != len(model.inputs):
+        sample = _flat(sample)
     if not isinstance(sample, tuple | list):
         raise BadInput(f"calibration: sample {index} is a {type(sample).__name__}; a tuple of {_names(model)} is needed")
     if len(sample) != len(model.inputs):
@@ -104,9 +106,19 @@ def _as_tuple(model: Model, sample: Any, index: int) -> tuple[Any, ...]:
             f"calibration: sample {index} has {len(sample)} inputs; the model takes {len(model.inputs)}: {_names(model)}"
         )
     try:
-        return tuple(torch.as_tensor(value) for value in sample)
+        return tuple(torch.as_tensor(value).detach() for value in sample)
     except (TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"calibration: sample {index} cannot be read as tensors: {error}") from error
+
+
+def _flat(sample: Any) -> Any:
+    """The tensors of nested containers in order, as a model that takes such has them for inputs; else the sample as it is."""
+    import numpy as np
+    import torch
+    from torch.utils import _pytree as pytree
+
+    leaves = [leaf for leaf in pytree.tree_leaves(sample) if leaf is not None]
+    return tuple(leaves) if all(isinstance(leaf, torch.Tensor | np.ndarray) for leaf in leaves) else sample
 
 
 def _rows(model: Model, sample: tuple[Any, ...], index: int) -> list[tuple[Any, ...]]:

@@ -96,11 +96,26 @@ def read_calibration(request: Request, most: int = TAKEN) -> Iterable[Any] | Non
     if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):  # a map-style Dataset has that alone
         raise BadInput(f"calibration: a {type(data).__name__} is not an iterable of input tuples")
     try:
-        return list(islice(data, most))  # more are not looked at, and a loader may never end
+        found = islice(data, most)  # more are not looked at, and a loader may never end
+        return list(found) if isinstance(data, list | tuple) else [_own(sample) for sample in found]
     except BadInput:
         raise
     except (Exception, SystemExit) as error:
         raise BadInput(f"calibration: reading the samples failed: {type(error).__name__}: {error}") from error
+
+
+def _own(sample: Any) -> Any:
+    """The sample in memory of its own: what makes samples one by one may write the next into the same memory."""
+    import numpy as np
+    import torch
+    from torch.utils import _pytree as pytree
+
+    def copied(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return value.detach().clone()
+        return value.copy() if isinstance(value, np.ndarray) else value
+
+    return pytree.tree_map(copied, sample)
 
 
 def _add(digest: Any, value: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sdk.errors import BadInput
 from sdk.models import Layer, Model
+from sdk.models.rewrite import attribute
 from sdk.sensitivity.losses import direction
 from sdk.sensitivity.segments import Segment, cut
 from sdk.sensitivity.tape import Tape
@@ -162,7 +163,7 @@ class Stream:
         """An output of the model that is made by an earlier segment, or by none."""
         if node.op == "placeholder":
             return self._inputs[sample][self._given.index(node.name)]
-        return self._module.get_parameter(node.target) if node.op == "get_attr" else self._tape[node.name, sample]
+        return attribute(self._module, node.target) if node.op == "get_attr" else self._tape[node.name, sample]
 
     def _leaf(self, name: str, value: Any) -> Any:
         if not value.is_floating_point() or name not in self._differentiable:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sdk.errors import BadInput
 from sdk.models import Model
 from sdk.models.load import load_model
 
@@ -111,3 +112,98 @@ def test_the_inventory_knows_groups() -> None:
     assert [(layer.kind, layer.groups) for layer in layers] == [
         ("conv2d", 4), ("conv_transpose2d", 2), ("depthwise", 8), ("conv2d", 1),
     ]  # fmt: skip
+
+
+class State(nn.Module):
+    """Writes into its input, a scratch buffer and a counter, and with `reads` adds a running mean to what it returns."""
+
+    def __init__(self, reads: bool) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+        self.reads = reads
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("scratch", torch.zeros(2, 3))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x.sub_(0.5).mul_(2)
+        y = torch.relu_(self.layer(x))
+        self.scratch[:] = y
+        self.steps += 1
+        if self.reads:
+            self.mean = self.mean * 0.9 + self.scratch.mean(0) * 0.1
+            return y - self.mean
+        return y + self.scratch
+
+
+class Attribute(nn.Module):
+    """Keeps what it made last in a plain attribute, and with `reads` adds it to what it makes next."""
+
+    def __init__(self, reads: bool) -> None:
+        super().__init__()
+        self.last = torch.zeros(2, 4)
+        self.reads = reads
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made = x * 2 + (self.last if self.reads else 0)
+        self.last = made
+        return made
+
+
+def test_an_attribute_that_nobody_reads_is_forgotten() -> None:
+    _loaded(Attribute(False), torch.randn(2, 4))
+
+
+def test_writes_that_nobody_reads_are_forgotten() -> None:
+    module, given = State(False).eval(), torch.randn(2, 4)
+    model = load_model(module, (given,))
+    kept = given.clone()
+    first, second = (model.module()(given)[0] for _ in range(2))
+    assert torch.equal(given, kept)
+    assert torch.equal(first, second)
+    assert torch.allclose(module(given.clone()), first, atol=1e-6)
+    assert not [node for node in model.program.graph.nodes if "copy_" in str(node.target)]
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        (State(True), "writes its buffer 'mean' and reads it in the next run"),
+        (Attribute(True), "writes its attribute 'last' and reads it in the next run"),
+        (Function(lambda x: x + torch.randn_like(x)), r"draws random numbers \(randn_like\)"),
+        (Function(lambda x: torch.cond(x.sum() > 0, torch.sin, torch.cos, (x,))), r"chooses its path by its data \(cond\)"),
+        (Function(lambda x: x + 1 if x.sum() > 0 else x), "write that with torch.where"),
+    ],
+)
+def test_what_no_bundle_can_do_is_refused_with_its_mend(module: nn.Module, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        load_model(module.eval(), (torch.randn(2, 4),))
+
+
+def _assign(x: torch.Tensor, layer: nn.Module) -> torch.Tensor:
+    y = layer(x).clone()
+    y[:, 0] = 0.0
+    y[:, 1] = y[:, 2]
+    y[y < -0.5] = -0.5
+    y[(y > 0.5).all(1)] = 9
+    y[1:].fill_(0.25)
+    return y
+
+
+def test_assignments_to_parts_have_gradients() -> None:
+    model = _loaded(Function(_assign, nn.Linear(4, 6)), torch.randn(3, 4))
+    given = torch.randn(3, 4, requires_grad=True)
+    model.module()(given)[0].sum().backward()
+    assert given.grad is not None
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags_of_one_length_are_lookups(mode: str) -> None:
+    model = _loaded(Function(lambda x, table: table(x), nn.EmbeddingBag(30, 8, mode=mode)), torch.randint(0, 30, (2, 6)))
+    assert [(layer.name, layer.kind) for layer in model.inventory.layers] == [("layers.0", "embedding")]
+
+
+def test_weighted_bags_are_lookups() -> None:
+    bag = nn.EmbeddingBag(30, 8, mode="sum")
+    model = _loaded(Function(lambda x, table: table(torch.arange(12).reshape(2, 6), per_sample_weights=x), bag), torch.rand(2, 6))
+    assert [layer.kind for layer in model.inventory.layers] == ["embedding"]

@@ -50,6 +50,38 @@ def test_any_iterable_calibrates(make: Callable[[], Iterable[Any]], count: int) 
     assert len(bench(make()).samples) == count
 
 
+def _one_buffer() -> Iterable[Any]:
+    """A generator that writes every sample into the same memory."""
+    rows = torch.empty(1, 4)
+    for value in range(3):
+        yield (rows.fill_(value),)
+
+
+def test_samples_in_one_buffer_stay_apart() -> None:
+    assert [sample[0][0, 0].item() for sample in bench(_one_buffer()).samples.inputs] == [0, 1, 2]
+
+
+class Nested(nn.Module):
+    """Takes a pair in a tuple, and returns a constant beside what it computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.register_buffer("classes", torch.arange(4.0))
+
+    def forward(self, pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        return self.layer(pair[0]) + pair[1], self.classes
+
+
+def test_samples_are_nested_as_the_model_takes_them_and_outputs_may_be_constant(tmp_path: Path) -> None:
+    samples = [((torch.randn(1, 4), torch.randn(1, 4)),) for _ in range(4)]
+    module = Nested()
+    made = sdk.package(module, device="host", target="null", calibration=samples, max_loss=0.1, out=tmp_path / "made")
+    got, classes = made.run(*samples[0][0])
+    assert torch.allclose(torch.as_tensor(got), module(*samples[0])[0], atol=0.5)
+    assert torch.equal(torch.as_tensor(classes), module.classes)
+
+
 def test_what_is_no_iterable_is_refused() -> None:
     with pytest.raises(BadInput, match="int is not an iterable"):
         bench(3)
