@@ -11,6 +11,7 @@ from typing import Any
 
 from sdk.errors import BadInput
 from sdk.models import rewrite, stateless
+from sdk.models.row_major import row_major
 
 
 def export_flat(module: Any, inputs: tuple[tuple[Any, ...], dict[str, Any]], source: str) -> Any:
@@ -90,7 +91,7 @@ def normalise(program: Any, source: str, functional: bool = False) -> tuple[Any,
         raise BadInput(f"model {source!r} cannot be brought into functional form: {first}") from error
     graph_module = program.module(check_guards=False)
     stateless.drop_writes(graph_module, source)
-    tensors = _flatten_signature(graph_module, flat, source)
+    tensors = row_major(graph_module, _flatten_signature(graph_module, flat, source))
     rewrite.to_float(graph_module)
     for rule in rewrite.RULES:
         rule(graph_module)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sdk.lowering import Target
 from sdk.models import Layer
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
-from sdk.planning import EXACT, Refusal, first_of, read_plan
+from sdk.planning import EXACT, NO_PRICE, Refusal, first_of, read_plan
 from sdk.schemes import Scheme
 from sdk.sensitivity.errors import grid_key
 
@@ -30,6 +32,21 @@ def narrowed(request: Request, bench: Workbench, target: Target, kept: Kept, ref
         others = [Refusal(scheme.name, said) for scheme in schemes if scheme not in chosen]
         left[name], more[name] = chosen, sorted([*refused[name], *others], key=lambda refusal: refusal.scheme)
     return left, more
+
+
+def without_unpriced(
+    allowed: Kept, refused: Refused, kept: Kept, prices: Mapping[str, Mapping[str, int]]
+) -> tuple[Kept, Refused] | None:
+    """Refuse the schemes that layers were left with and the target cannot price, where others are allowed; None: no layer has."""
+    stuck = {
+        name for name, schemes in kept.items()
+        if len(schemes) < len(allowed[name]) and not any(scheme.name in prices[name] for scheme in schemes)
+    }
+    if not stuck:
+        return None
+    others = {name: [s for s in allowed[name] if name not in stuck or s not in kept[name]] for name in allowed}
+    why = {name: [Refusal(s.name, NO_PRICE) for s in kept[name]] if name in stuck else [] for name in allowed}
+    return others, {name: [*refused[name], *why[name]] for name in allowed}
 
 
 def _wanted(request: Request, bench: Workbench, target: Target, kept: Kept) -> dict[str, set[str]]:

@@ -15,7 +15,7 @@ from sdk.pipeline.accelerating import accelerator_notes, resolve_target
 from sdk.pipeline.foreseeing import NotKept, costs_of, foreseen, keep, kernels_of, rows_of, solve_kept, with_context
 from sdk.pipeline.imported import grid_notes, with_own_grids
 from sdk.pipeline.kept import prices
-from sdk.pipeline.narrowing import narrowed
+from sdk.pipeline.narrowing import Kept, Refused, narrowed, without_unpriced
 from sdk.pipeline.refining import TRIALS, refine
 from sdk.pipeline.request import Request
 from sdk.pipeline.together import loss_together
@@ -90,12 +90,13 @@ def problem_and_costs(
 
     `kernels`: what a probe measured of the device's runtime; `request`: whose plan or preset may decide every layer.
     """
-    kept, refused = allowed_within(workbench.model, target, restriction, min_os)
-    if request is not None:
-        kept, refused = narrowed(request, workbench, target, kept, refused)
-    losses = workbench.losses(kept)
-    with report.stage(f"price for {target.name}"):
-        priced = prices(target, workbench.model, kept, min_os)
+    allowed: tuple[Kept, Refused] | None = allowed_within(workbench.model, target, restriction, min_os)
+    while allowed is not None:
+        kept, refused = allowed if request is None else narrowed(request, workbench, target, *allowed)
+        losses = workbench.losses(kept)
+        with report.stage(f"price for {target.name}"):
+            priced = prices(target, workbench.model, kept, min_os)
+        allowed = without_unpriced(*allowed, kept, priced.layers)
     choices = tuple(
         considered(layer, kept[layer.name], refused[layer.name], priced.layers[layer.name], losses[layer.name])
         for layer in workbench.model.inventory.layers

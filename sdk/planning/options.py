@@ -15,6 +15,8 @@ from sdk.schemes import Scheme, fits
 Restriction = Callable[[Layer, Scheme], str | None]
 """The device's own limits: says why a layer cannot run in a scheme there, or None when it can."""
 
+NO_PRICE = "the target gave no price for it"
+
 _GATES = {"lstm": 4, "gru": 3}
 
 
@@ -148,7 +150,7 @@ def considered(
 
 def _unusable(size: int | None, loss: float | None) -> str | None:
     if size is None:
-        return "the target gave no price for it"
+        return NO_PRICE
     if loss is None:
         return "its loss was not estimated"
     if not math.isfinite(loss) or loss < 0:

@@ -207,3 +207,26 @@ def test_weighted_bags_are_lookups() -> None:
     bag = nn.EmbeddingBag(30, 8, mode="sum")
     model = _loaded(Function(lambda x, table: table(torch.arange(12).reshape(2, 6), per_sample_weights=x), bag), torch.rand(2, 6))
     assert [layer.kind for layer in model.inventory.layers] == ["embedding"]
+
+
+class Pixels(nn.Module):
+    """Asks for `channels_last`, and views what is only then in one piece."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.conv(x.to(memory_format=torch.channels_last)))
+        rows = x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1).view(x.shape[0], -1, 8)
+        return self.head(rows) + x.flatten(2).transpose(1, 2).mean()
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_channels_last_is_an_order_and_no_part_of_the_model(last: bool) -> None:
+    order = torch.channels_last if last else torch.contiguous_format
+    model = _loaded(Pixels().to(memory_format=order), torch.randn(1, 3, 8, 8).to(memory_format=order))
+    assert all(tensor.is_contiguous() for tensor in (*model.program.state_dict.values(), *model.example))
+    assert "channels_last" not in str(model.program.graph)

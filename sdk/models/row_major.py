@@ -1,0 +1,47 @@
+"""Brings a model that was traced in `channels_last` to the one order of elements that later stages know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def row_major(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Make weights, constants and what the graph asks for contiguous; return `inputs` so. Values stay what they are.
+
+    A `view` holds for the order of the trace, and is a `reshape` where that changes.
+    """
+    import torch
+
+    changed = _weights(module) | any(not each.is_contiguous() for each in inputs)
+    last = (torch.channels_last, torch.channels_last_3d)
+    for node in module.graph.nodes:
+        if any(value in last for value in (*node.args, *node.kwargs.values()) if isinstance(value, torch.memory_format)):
+            changed = True
+            node.args = tuple(_contiguous(value) for value in node.args)
+            node.kwargs = {key: _contiguous(value) for key, value in node.kwargs.items()}
+    if changed:
+        for node in module.graph.nodes:
+            if node.target in (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default):
+                node.target = torch.ops.aten.reshape.default
+    return tuple(each.contiguous() for each in inputs)
+
+
+def _contiguous(value: Any) -> Any:
+    import torch
+
+    return torch.contiguous_format if isinstance(value, torch.memory_format) else value
+
+
+def _weights(module: Any) -> bool:
+    """Give parameters and buffers of other strides contiguous values, tied ones the same; return whether there were any."""
+    import torch
+
+    made: dict[tuple[Any, ...], Any] = {}
+    for owner in module.modules():
+        for group in (owner._parameters, owner._buffers):
+            for key, value in group.items():
+                if isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_contiguous():
+                    place = (value.data_ptr(), tuple(value.shape), value.stride(), value.dtype)
+                    plain = made.setdefault(place, value.detach().contiguous())
+                    group[key] = torch.nn.Parameter(plain, value.requires_grad) if group is owner._parameters else plain
+    return bool(made)
