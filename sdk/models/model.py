@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdk.models.inventory import LayerInventory
 from sdk.models.language import Language
+from sdk.models.row_major import reshape_views
 from sdk.models.spill import Spill
 
 if TYPE_CHECKING:
@@ -86,9 +87,7 @@ class Model:
         made = self.program.module(check_guards=False)
         shared: dict[int, Any] = {id(p): torch.nn.Parameter(p.detach(), p.requires_grad) for p in made.parameters()}
         module = copy.deepcopy(made, shared | {id(b): b.detach() for b in made.buffers()})
-        for node in module.graph.nodes:
-            if node.target in (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default):
-                node.target = torch.ops.aten.reshape.default
+        reshape_views(module)
         module.recompile()
         copied: torch.nn.Module = module
         return copied

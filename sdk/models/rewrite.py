@@ -8,6 +8,7 @@ from typing import Any
 
 from sdk.models.assigned import plain_assignments
 from sdk.models.bags import plain_bags
+from sdk.models.constants import fold_constants
 
 
 def attribute(module: Any, name: str) -> Any:
@@ -300,14 +301,14 @@ def untie_kinds(module: Any) -> None:
         lookups = [u for u in node.users if u.target is aten.embedding.default and u.args[0] is node]
         others = [u for u in node.users if u not in lookups]
         if lookups and others:
-            moved = others if _owner(lookups[0]) == node.target.rpartition(".")[0] else lookups
+            moved = others if owner_of(lookups[0]) == node.target.rpartition(".")[0] else lookups
             name = _alias_of(module, node.target) or f"{node.target.removesuffix('.weight')}_lookup.weight"
             made = new_get_attr(module, name, attribute(module, node.target), node)
             for user in moved:
                 user.replace_input_with(node, made)
 
 
-def _owner(node: Any) -> str:
+def owner_of(node: Any) -> str:
     """Qualified name of the user's module that the operator was traced in, empty when nobody knows."""
     stack = node.meta.get("nn_module_stack") or {}
     return next((str(path) for path, _ in reversed(stack.values())), "")
@@ -339,6 +340,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     plain_assignments,
     plain_bags,
     linear_from_matmul,
+    fold_constants,
     explicit_convolutions,
     explicit_strides,
     fold_batch_norm,

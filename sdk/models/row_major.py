@@ -6,10 +6,7 @@ from typing import Any
 
 
 def row_major(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Make weights, constants and what the graph asks for contiguous; return `inputs` so. Values stay what they are.
-
-    A `view` holds for the order of the trace, and is a `reshape` where that changes.
-    """
+    """Make weights, constants and what the graph asks for contiguous; return `inputs` so. Values stay what they are."""
     import torch
 
     changed = _weights(module) | any(not each.is_contiguous() for each in inputs)
@@ -20,10 +17,17 @@ def row_major(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
             node.args = tuple(_contiguous(value) for value in node.args)
             node.kwargs = {key: _contiguous(value) for key, value in node.kwargs.items()}
     if changed:
-        for node in module.graph.nodes:
-            if node.target in (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default):
-                node.target = torch.ops.aten.reshape.default
+        reshape_views(module)
     return tuple(each.contiguous() for each in inputs)
+
+
+def reshape_views(module: Any) -> None:
+    """Make each `view`, which holds for the strides of the trace alone, a `reshape`."""
+    import torch
+
+    for node in module.graph.nodes:
+        if node.target in (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default):
+            node.target = torch.ops.aten.reshape.default
 
 
 def _contiguous(value: Any) -> Any:

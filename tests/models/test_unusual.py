@@ -230,3 +230,41 @@ def test_channels_last_is_an_order_and_no_part_of_the_model(last: bool) -> None:
     model = _loaded(Pixels().to(memory_format=order), torch.randn(1, 3, 8, 8).to(memory_format=order))
     assert all(tensor.is_contiguous() for tensor in (*model.program.state_dict.values(), *model.example))
     assert "channels_last" not in str(model.program.graph)
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm, nn.utils.spectral_norm]
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_weights_made_of_parameters_are_layers(norm: Any) -> None:
+    torch.manual_seed(0)
+    twice = norm(nn.Linear(4, 4))
+    module = nn.Sequential(norm(nn.Conv1d(3, 8, 3, padding="same")), nn.BatchNorm1d(8), norm(nn.ConvTranspose1d(8, 4, 4, 2)))
+    whole = Function(lambda x, net, head: head(head(net(x).transpose(1, 2))), module, twice)
+    for _ in range(20):  # spectral norm finds its norm while it trains
+        whole(torch.randn(4, 3, 6))
+    model = _loaded(whole, torch.randn(1, 3, 6))
+    assert [(layer.name, layer.uses) for layer in model.inventory.layers] == [
+        ("layers.0.0", 1), ("layers.0.2", 1), ("layers.1", 2),
+    ]  # fmt: skip
+    assert not model.inventory.uncovered
+
+
+class Queries(nn.Module):
+    """A decoder of learned queries: its first self-attention sees no input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(1, 5, 16))
+        self.decoder = nn.TransformerDecoderLayer(16, 2, 32, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self.decoder(self.queries, x)
+        return made
+
+
+def test_layers_that_see_constants_are_computed_beforehand() -> None:
+    model = _loaded(Queries(), torch.randn(1, 7, 16))
+    assert [layer.name for layer in model.inventory.layers] == [
+        "decoder.multihead_attn.in_proj_weight_0", "decoder.multihead_attn.out_proj", "decoder.linear1", "decoder.linear2",
+    ]  # fmt: skip
