@@ -31,7 +31,9 @@ def run_tapped(module: Any, owners: Mapping[str, str], tap: Tap, inputs: tuple[A
             tap(layer, value)
             return self.call_function(node.target, args, kwargs)
 
-    return Tapped(module).run(*inputs)
+    tapped = Tapped(module)
+    tapped.extra_traceback = False  # a failure is told in one sentence
+    return tapped.run(*inputs)
 
 
 def _layer_of(node: Any, owners: Mapping[str, str]) -> str | None:

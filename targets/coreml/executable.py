@@ -160,12 +160,15 @@ def _named(spec: Any, inputs: Arrays) -> dict[str, Any]:
     features = spec.description.input
     if len(inputs) != len(features):
         raise BadInput(f"the package takes {len(features)} inputs, {len(inputs)} were given")
-    for feature, array in zip(features, inputs, strict=True):
+    names, given = list(spec.mlProgram.functions["main"].inputs), {}
+    for declared, feature, array in zip(names, features, inputs, strict=True):
         shape = tuple(feature.type.multiArrayType.shape)
+        if shape == (1,) and not array.shape:  # packages have no tensors without axes
+            array = array.reshape(shape)
         if tuple(array.shape) != shape:
             raise BadInput(f"input {feature.name!r}: shape {list(array.shape)} given, the package takes {list(shape)}")
-    names = list(spec.mlProgram.functions["main"].inputs)
-    return {declared.name: array for declared, array in zip(names, inputs, strict=True)}
+        given[declared.name] = array
+    return given
 
 
 def _as_computed(array: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -167,12 +168,18 @@ def _load_and_exit(path: Path) -> None:
 
 
 def _load_apart(path: Path) -> None:
-    """Load in a fresh process; CheckFailed when that crashes, refuses or hangs."""
+    """Load in a fresh process; CheckFailed when that crashes, refuses, hangs or lacks an operator."""
     command = [sys.executable, "-c", LOAD, str(path)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=LOAD_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise CheckFailed(f"{path.name} is damaged: ExecuTorch hangs when loading it") from error
+    lacking = sorted(set(re.findall(r"Missing operator: \[\d+\] (\S+)", done.stderr.decode(errors="replace"))))
+    if lacking:
+        raise CheckFailed(
+            f"{path.name} cannot run: ExecuTorch has no kernel for {', '.join(lacking)}: write the model without, or choose "
+            "another target"
+        )
     if done.returncode:
         how = "crashes when loading" if done.returncode < 0 else "refuses to load"
         raise CheckFailed(f"{path.name} is damaged: ExecuTorch {how} it")

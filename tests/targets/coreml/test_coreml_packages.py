@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from sdk.errors import LoweringError
 from sdk.lowering import Quantized
 from sdk.models import Model
+from sdk.models.load import load_model
 from sdk.quantize import quantize
 from sdk.schemes import scheme_named
 from targets.coreml import TARGET
@@ -120,8 +122,6 @@ def test_a_shape_that_cannot_hold_a_scheme_has_no_price_and_is_refused(models: d
 
 
 def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
-    from sdk.models.load import load_model
-
     class Odd(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.linalg.svdvals(x)
@@ -172,3 +172,22 @@ def test_the_hash_of_a_package_is_its_content(package: tuple[Quantized, Path, di
     for file in (f for f in path.rglob("*") if f.is_file()):
         other = again / file.relative_to(path)
         assert hashlib.sha256(other.read_bytes()).digest() == hashlib.sha256(file.read_bytes()).digest()
+
+
+class Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self.layer(x) * scale
+        return made
+
+
+def test_an_input_without_axes_is_one_number(tmp_path: Path) -> None:
+    model = load_model(Scaled(), (torch.randn(1, 8), torch.tensor(0.5)))
+    quantized = quantize(model, {"layer": scheme_named("fp16")})
+    path = tmp_path / "scaled.mlpackage"
+    TARGET.lower(quantized, path, None, lambda _: None)
+    got = torch.from_numpy(TARGET.open(path).run([each.numpy() for each in model.example])[0])
+    assert torch.allclose(got, TARGET.reference(quantized)(*model.example)[0], atol=1e-2)

@@ -284,3 +284,15 @@ def test_a_kernel_of_a_reference_takes_turned_values():
     kernel, turned = NativeKernel(_mean(16), _lowered), torch.rand(1, 5, 4, 16).transpose(1, 2)
     for value in (turned, turned.contiguous()):
         torch.testing.assert_close(kernel(value), value.mean(-1, keepdim=True))
+
+
+def test_an_operator_without_a_kernel_is_named(tmp_path):
+    import torch
+
+    program = torch.export.export(torch.nn.Bilinear(3, 4, 2).eval(), (torch.randn(1, 3), torch.randn(1, 4)), strict=True)
+    exir = pytest.importorskip("executorch.exir")
+    path = tmp_path / "model.pte"
+    edge = exir.to_edge(program, compile_config=exir.EdgeCompileConfig(_check_ir_validity=False))
+    path.write_bytes(edge.to_executorch().buffer)
+    with pytest.raises(CheckFailed, match=r"ExecuTorch has no kernel for aten::_trilinear\.out: write the model without"):
+        TARGET.open(path)
