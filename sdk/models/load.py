@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from sdk.models.normalise import export_flat, normalise
 from sdk.models.outputs import output_names
 from sdk.models.references import Loaded, load_reference
 from sdk.models.spill import Spill, put
-from sdk.models.turn import Turning, changes
+from sdk.models.turn import changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Exported:
 
 def export_model(
     model: Any, example: Any = None, *, trust: bool = False, folder: Path | None = None, context: int | None = None,
-    sample: Any = None, turning: Turning | None = None,
+    sample: Any = None, on_grid: Callable[[Any], bool] | None = None,
 ) -> Exported:
     """Load and export `model`, as described at `load_model`; `sample`: inputs to go by where nobody gives an example.
 
@@ -64,7 +64,7 @@ def export_model(
     turned, spilt = {}, None
     if loaded.language is not None:
         _check_finite(loaded.module, loaded.source)  # a turn spreads what is not over other weights
-        turned = changes(loaded.module, turning) if turning is not None else {}
+        turned = changes(loaded.module, on_grid) if on_grid is not None else {}
         spilt = put(loaded.module, turned)
     program = export_flat(loaded.module, inputs, loaded.source)
     _check_weights(program, loaded.source)
@@ -75,16 +75,16 @@ def export_model(
 
 def load_model(
     model: Any, example: Any = None, *, name: str | None = None, trust: bool = False, folder: Path | None = None,
-    context: int | None = None, turning: Turning | None = None,
+    context: int | None = None, on_grid: Callable[[Any], bool] | None = None,
 ) -> Model:
     """Load, export, normalise and take the inventory of `model`; `context` in tokens is for language models alone.
 
-    `turning` says which language models get another basis (see `sdk.models.turn`); None: none.
+    language models get another basis, but those most of whose linears lie `on_grid` (see `sdk.models.turn`); None: none does.
 
     `model` is a reference (str), a `torch.nn.Module` or an `ExportedProgram`; `example` a tuple (or dict of
     keyword) example inputs, needed when the reference gives none. Raises BadInput.
     """
-    return finish_model(export_model(model, example, trust=trust, folder=folder, context=context, turning=turning), name)
+    return finish_model(export_model(model, example, trust=trust, folder=folder, context=context, on_grid=on_grid), name)
 
 
 def finish_model(exported: Exported, name: str | None = None) -> Model:

@@ -4,13 +4,14 @@ A few channels of the residual stream hold values hundreds of times larger than 
 for all of a token's channels, low-bit weights one for a group. Every linear reads the stream behind an RMS norm, which turns
 with its input once its own weights are folded into what reads it, so any orthogonal matrix R may stand between those that
 write into the stream and those that read from it: QuaRot (Ashkboos et al. 2024), SpinQuant's R1 and R2 (Liu et al. 2024).
-Nothing of it is left at run time.
+Nothing of it is left at run time, but where embedding and head are one weight E: the last norm's own weights cannot be folded
+into E·Rᵀ then, and stay as a square linear R·diag(norm)·Rᵀ behind that norm.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 Change = Callable[[Any], Any]
@@ -60,33 +61,29 @@ def _hadamard(size: int) -> Any:
     return made / size**0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Turning:
-    """Which models are turned: none most of whose linears are `on_grid`, which a turn would destroy, and, unless `untie`,
-    none whose head shares the embedding's weights: each needs weights of its own."""
+def changes(model: Any, on_grid: Callable[[Any], bool]) -> dict[Any, Change]:
+    """Return what makes the turned parameters of a causal model of transformers from its own; empty where it stays as it is.
 
-    on_grid: Callable[[Any], bool]
-    untie: bool
-
-
-def changes(model: Any, turning: Turning) -> dict[Any, Change]:
-    """Return what makes the turned parameters of a causal model of transformers from its own; empty where it stays as it is."""
+    It stays where most of its linears are `on_grid`, which a turn would destroy. A model whose embedding and head are one weight
+    gets a linear more, `model.norm.turn`.
+    """
     import torch
 
     config = model.config
     if config.model_type not in FAMILIES:
         return {}
     linears = [part.weight for part in model.model.layers.modules() if isinstance(part, torch.nn.Linear)]
-    if 2 * sum(map(turning.on_grid, linears)) > len(linears):
+    if 2 * sum(map(on_grid, linears)) > len(linears):
         return {}
-    head, embedding = model.lm_head, model.model.embed_tokens
-    if head.weight is embedding.weight:
-        if not turning.untie:
-            return {}
-        head.weight = torch.nn.Parameter(embedding.weight.detach(), requires_grad=False)
-        config.tie_word_embeddings = False
-    stream = Turn(config.hidden_size, SEED)
-    made: dict[Any, Change] = {embedding.weight: stream, head.weight: _reader(stream, model.model.norm)}
+    stream, last = Turn(config.hidden_size, SEED), model.model.norm
+    embedding, head = model.model.embed_tokens.weight, model.lm_head.weight
+    made: dict[Any, Change] = {embedding: stream}
+    if head is embedding:
+        turn = torch.nn.Linear(config.hidden_size, config.hidden_size, bias=False, dtype=head.dtype)
+        model.model.norm = torch.nn.Sequential(OrderedDict(norm=last, turn=turn))
+        made[turn.weight] = _between(stream, last)
+    else:
+        made[head] = _reader(stream, last)
     for index, layer in enumerate(model.model.layers):
         for norm, readers, writer in _blocks(layer):
             for reader in readers:
@@ -95,7 +92,7 @@ def changes(model: Any, turning: Turning) -> dict[Any, Change]:
             if writer.bias is not None:
                 made[writer.bias] = lambda bias: stream(bias.unsqueeze(0))[0]
         _turn_values(layer.self_attn, config, SEED + 1 + index, made)
-    for norm in (model.model.norm, *(norm for layer in model.model.layers for norm, _, _ in _blocks(layer))):
+    for norm in (last, *(norm for layer in model.model.layers for norm, _, _ in _blocks(layer))):
         made[norm.weight] = lambda weight: torch.ones(weight.shape)
     return made
 
@@ -113,6 +110,14 @@ def _reader(stream: Turn, norm: Any) -> Change:
     """W → W·diag(norm)·Rᵀ."""
     weights = norm.weight.detach().double().clone()
     return lambda weight: stream(weight.detach(), weights)
+
+
+def _between(stream: Turn, norm: Any) -> Change:
+    """R·diag(norm)·Rᵀ, whatever there was."""
+    import torch
+
+    weights = norm.weight.detach().double().clone()
+    return lambda weight: _writer(stream)(stream(torch.diag(weights)))
 
 
 def _writer(stream: Turn) -> Change:

@@ -10,12 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sdk.devices import find_device
 from sdk.errors import BadInput
 from sdk.models.load import Exported, digest_of, export_model
 from sdk.models.references import load_attribute
-from sdk.models.turn import Turning
-from sdk.pipeline.accelerating import resolve_target
 from sdk.pipeline.request import TAKEN, Request
 from sdk.planning import EXACT
 from sdk.rounding import lies_on, recognise
@@ -48,24 +45,18 @@ class Sources:
 
 def read_sources(request: Request) -> Sources:
     """Call the references of `request`; raises BadInput."""
-    data, unties = read_calibration(request), unties_head(request)
+    data = read_calibration(request)
     exported = export_model(
         request.model, request.example, trust=request.trust, folder=request.folder, context=request.context,
         sample=next(iter(data), None) if data is not None else None,
-        turning=None if unties is None else Turning(_has_grid, unties),
+        on_grid=_has_grid if turns(request) else None,
     )
     return Sources(exported, data)
 
 
-def unties_head(request: Request) -> bool | None:
-    """Whether a language model may be turned (see `sdk.models.turn`) although its head then has weights of its own.
-
-    It may where the target stores them apart from the embedding's anyway. None: the weights are to stay as they came, also for a
-    fleet, whose request names no device.
-    """
-    if request.uniform in AS_THEY_CAME or not request.device:
-        return None
-    return not getattr(resolve_target(request, find_device(request.device)), "shares_tied", False)
+def turns(request: Request) -> bool:
+    """Whether a language model gets another basis (see `sdk.models.turn`): not where its weights are to stay as they came."""
+    return request.uniform not in AS_THEY_CAME
 
 
 def _has_grid(weight: Any) -> bool:

@@ -14,7 +14,7 @@ from sdk.models.text import own_text, windows
 from sdk.pipeline.imported import own_grids
 from sdk.pipeline.kept import Kept, Scores
 from sdk.pipeline.request import EVALUATED, EVALUATED_WINDOWS, TAKEN, TAKEN_WINDOWS, Request
-from sdk.pipeline.sources import Sources, read_sources, unties_head
+from sdk.pipeline.sources import Sources, read_sources, turns
 from sdk.progress import Reporter
 from sdk.rounding import Part, Statistics, lies_on
 from sdk.schemes import Scheme
@@ -42,7 +42,7 @@ class Workbench:
         self.notes: list[str] = []
         with report.stage("load model"):
             found = sources or read_sources(request)
-            self._unties, self._for_all = unties_head(request), not request.device
+            self._turned = turns(request)
             self.model: Model = finish_model(found.exported, request.name)
             taken, judged = (TAKEN, EVALUATED) if self.model.language is None else (TAKEN_WINDOWS, EVALUATED_WINDOWS)
             self.taken = take_samples(self.model, self.windowed(found.data), taken)
@@ -64,11 +64,8 @@ class Workbench:
         self._moments: dict[int, tuple[Part, ...]] = {}
 
     def serves(self, request: Request) -> bool:
-        """Whether the model here is the one that `request` is planned for: not every target takes a language model turned.
-
-        One that was loaded for a fleet serves all of it.
-        """
-        return self.model.language is None or self._for_all or unties_head(request) == self._unties
+        """Whether the model here is the one that `request` is planned for: not every request takes a language model turned."""
+        return self.model.language is None or turns(request) == self._turned
 
     def windowed(self, data: Iterable[Any] | None) -> Iterable[Any] | None:
         """Samples of a language model may be texts; without any the SDK's own text is used, and every output says so."""

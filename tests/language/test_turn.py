@@ -11,13 +11,16 @@ import transformers
 
 from sdk.models.load import load_model
 from sdk.models.spill import Spill
-from sdk.models.turn import FAMILIES, Turn, Turning, changes
+from sdk.models.turn import FAMILIES, Turn, changes
 from sdk.pipeline.request import Request
-from sdk.pipeline.sources import read_sources, unties_head
+from sdk.pipeline.sources import read_sources
 from tests.language.conftest import make_config, save_model
 from tests.language.test_models_in import write_gguf
 
-ALWAYS = Turning(lambda weight: False, untie=True)
+
+def never(weight: Any) -> bool:
+    """No weight lies on a grid."""
+    return False
 
 
 def louder(model: Any) -> None:
@@ -55,23 +58,22 @@ def test_the_function_is_the_same(kind: str, tied: bool) -> None:
     model, tokens = causal(kind, tied, **words), torch.randint(0, 380, (1, 40))
     with torch.no_grad():
         want = model(tokens).logits
-        apply(changes(model, ALWAYS))
+        apply(changes(model, never))
         got = model(tokens).logits
+    assert (model.lm_head.weight is model.model.embed_tokens.weight) == tied
     assert float((got - want).abs().max() / want.abs().max()) < 1e-5
 
 
 def test_no_channel_stands_out() -> None:
     model = causal("llama")
-    apply(changes(model, ALWAYS))
+    apply(changes(model, never))
     energy = model.model.embed_tokens.weight.square().mean(0)
     assert float(energy.max() / energy.mean()) < 3
 
 
 def test_what_is_not_turned() -> None:
-    assert changes(causal("gemma3_text"), ALWAYS) == {}
-    assert changes(causal("llama"), Turning(lambda weight: True, untie=True)) == {}
-    assert changes(causal("llama", tied=True), Turning(lambda weight: False, untie=False)) == {}
-    assert changes(causal("llama", tied=False), Turning(lambda weight: False, untie=False)) != {}
+    assert changes(causal("gemma3_text"), never) == {}
+    assert changes(causal("llama"), lambda weight: True) == {}
 
 
 def request(model: Path, **words: Any) -> Request:
@@ -79,12 +81,11 @@ def request(model: Path, **words: Any) -> Request:
 
 
 def test_who_asks_for_it(tmp_path: Path) -> None:
-    """Not for a float bundle, not where the target holds a tied pair once, not for a checkpoint of few bits."""
+    """Not for a float bundle, not for a checkpoint of few bits."""
     model = save_model(tmp_path / "tied", make_config(tie_word_embeddings=True), change=louder)
     assert read_sources(request(model)).exported.turned
     assert not read_sources(request(model, uniform="fp32")).exported.turned
-    assert not read_sources(request(model, device="iphone15pro", target="coreml")).exported.turned
-    assert unties_head(request(model, device="iphone15pro", target="coreml")) is False
+    assert read_sources(request(model, device="iphone15pro", target="coreml")).exported.turned
 
     def on_grid(each: Any) -> None:
         for part in each.modules():
@@ -101,7 +102,7 @@ def test_a_big_model_is_turned_on_its_way_into_the_file(tmp_path: Path, monkeypa
     plain = load_model(model, context=64)
     monkeypatch.setattr("sdk.models.spill.BIG", 1000)
     monkeypatch.setenv("SDK_CACHE", str(tmp_path / "cache"))
-    spilt, turned = load_model(model, context=64), load_model(model, context=64, turning=ALWAYS)
+    spilt, turned = load_model(model, context=64), load_model(model, context=64, on_grid=never)
     assert isinstance(spilt.spill, Spill) and spilt.digest == plain.digest
     with torch.no_grad():
         want = plain.module()(tokens)[0]
