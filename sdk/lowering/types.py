@@ -195,6 +195,8 @@ class Prices:
     base: int
     layers: Mapping[str, Mapping[str, int]]
     """Layer name → scheme name → bytes."""
+    weights: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The share of these that is the weight itself, of layers whose weight an earlier one may store for both."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdk.costs import Costs
 from sdk.devices import DeviceProfile, Kernels, family, find_device
 from sdk.errors import BadInput, BudgetError
-from sdk.lowering import Target, accelerator_of
+from sdk.lowering import Prices, Target, accelerator_of
 from sdk.models import Layer, LayerInventory, Model
 from sdk.pipeline.accelerating import accelerator_notes, resolve_target
 from sdk.pipeline.foreseeing import NotKept, costs_of, foreseen, keep, kernels_of, rows_of, solve_kept, with_context
@@ -31,6 +31,7 @@ from sdk.planning import (
     Refusal,
     Restriction,
     Solution,
+    Tie,
     Uniform,
     allowed,
     considered,
@@ -42,6 +43,7 @@ from sdk.planning import (
     uniform,
 )
 from sdk.progress import Chapter, Reporter, SilentReporter
+from sdk.quantize.tied import tied_layers
 from sdk.recovery import describe_recovery
 from sdk.schemes import Scheme, all_schemes
 
@@ -102,17 +104,24 @@ def problem_and_costs(
         for layer in workbench.model.inventory.layers
     )
     costs = costs_of(workbench.model, target, priced, kernels)
-    return Problem(priced.base, choices, rows_of(costs, choices), ties_of(workbench.model, target)), costs
+    return Problem(priced.base, choices, rows_of(costs, choices), ties_of(workbench.model, target, kept, priced)), costs
 
 
-def ties_of(model: Model, target: Target) -> tuple[tuple[str, ...], ...]:
-    """Layers of a language model that the target stores once: the embedding and a head that is tied to it."""
-    if model.language is None or not getattr(target, "shares_tied", False):
+def ties_of(model: Model, target: Target, kept: Mapping[str, Sequence[Scheme]], priced: Prices) -> tuple[Tie, ...]:
+    """A language model's embedding and head of one weight, where the target can store that once."""
+    once = getattr(target, "stored_once", None)
+    if once is None:
         return ()
-    owners = {layer.weights[0]: layer.name for layer in model.inventory.layers}
-    pairs = [(owners[name], layer.name) for layer in model.inventory.layers for name in layer.tied if name in owners]
-    order = [layer.name for layer in model.inventory.layers]
-    return tuple(dict.fromkeys(tuple(sorted(pair, key=order.index)) for pair in pairs))
+    return tuple(
+        Tie(
+            first, later, apart=target.stores_apart,  # type: ignore[attr-defined]
+            saved={
+                (a.name, b.name): priced.weights.get(later, {}).get(b.name, 0)
+                for a in kept[first] for b in kept[later] if once(a, b)
+            },
+        )
+        for first, later in tied_layers(model)
+    )  # fmt: skip
 
 
 def allowed_within(

@@ -6,7 +6,7 @@ from sdk.planning.front import FrontPoint, front, knee
 from sdk.planning.limits import Limits, Solution
 from sdk.planning.objectives import Objective, all_objectives, objective_named
 from sdk.planning.offers import RowsOffer
-from sdk.planning.options import NO_PRICE, Choices, Option, Problem, Refusal, Restriction, allowed, considered
+from sdk.planning.options import NO_PRICE, Choices, Option, Problem, Refusal, Restriction, Tie, allowed, considered
 from sdk.planning.plan import (
     SYNTHETIC,
     Budgets,
@@ -35,7 +35,7 @@ __all__ = [
     "EXACT", "NO_PRICE", "PRESETS", "SYNTHETIC", "Budget", "Budgets", "Calibration", "Choices", "CounterOffer", "Expected",
     "Explanation", "Facts", "FrontPoint", "HeaderChange", "Infeasible", "LayerChange", "Limits", "Line", "Loss", "Missed",
     "ModelId", "Objective", "Option", "Plan", "PlanDiff", "Predicted", "Problem", "Refusal", "Restriction", "Row", "RowsOffer",
-    "Solution", "Uniform", "Verdict", "all_objectives", "allowed", "considered", "corrected", "counter_offer", "diff",
+    "Solution", "Tie", "Uniform", "Verdict", "all_objectives", "allowed", "considered", "corrected", "counter_offer", "diff",
     "explain", "first_of", "front", "knee", "limits_in", "make_plan", "marginal_price", "need", "objective_named",
     "parse_plan", "plan_text", "read_plan", "revalidate", "significant", "solve", "summed", "uniform", "write_plan",
 ]  # fmt: skip

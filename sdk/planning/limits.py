@@ -59,8 +59,9 @@ class Solution:
 
 
 def solution_of(problem: Problem, chosen: Mapping[str, Option], price: float = 0.0, gap: float = 0.0) -> Solution:
-    """Return the solution that takes the `chosen` options, in the order of the problem's layers."""
-    in_order = {choices.layer: chosen[choices.layer] for choices in problem.choices}
+    """Return the solution that takes the `chosen` options, in the order of the problem's layers, with their bytes as settled."""
+    settled = problem.settled(chosen)
+    in_order = {choices.layer: settled[choices.layer] for choices in problem.choices}
     return Solution(
         chosen=MappingProxyType(in_order),
         bytes=problem.base + sum(option.bytes for option in in_order.values()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sdk.errors import BadInput
 from sdk.lowering import Capability
@@ -68,22 +68,41 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """A whole model to plan: `base` bytes that no choice changes, the choices of every layer, and rows of other budgets.
+class Tie:
+    """Two layers that hold one weight. `saved`: (scheme of the first, scheme of the later) → bytes that a file saves by storing
+    it once; `apart`: other pairs are stored apart, else there are none."""
 
-    The layers of each of `ties` hold one weight and take the same scheme.
-    """
+    first: str
+    later: str
+    saved: Mapping[tuple[str, str], int]
+    apart: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A whole model to plan: `base` bytes that no choice changes, the choices of every layer, rows of other budgets, and which
+    layers hold one weight."""
 
     base: int
     choices: tuple[Choices, ...]
     rows: tuple[Row, ...] = ()
-    ties: tuple[tuple[str, ...], ...] = ()
+    ties: tuple[Tie, ...] = ()
 
     def __getitem__(self, layer: str) -> Choices:
         for choices in self.choices:
             if choices.layer == layer:
                 return choices
         raise KeyError(layer)
+
+    def settled(self, chosen: Mapping[str, Option]) -> dict[str, Option]:
+        """Return `chosen` with its bytes as they are together: a weight that two layers store once is the first one's."""
+        made = dict(chosen)
+        for tie in self.ties:
+            later = self[tie.later].option(chosen[tie.later].scheme)
+            saved = tie.saved.get((chosen[tie.first].scheme, chosen[tie.later].scheme), 0)
+            if later is not None:
+                made[tie.later] = replace(later, bytes=later.bytes - saved)
+        return made
 
 
 def allowed(

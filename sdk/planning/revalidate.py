@@ -26,7 +26,7 @@ def revalidate(plan: Plan, problem: Problem, facts: Facts, source: str = "the pl
     _check_layers(plan, problem, source)
     check_ties(problem, plan.schemes, source)
     lines = {line.layer: line for line in plan.layers}
-    chosen = {c.layer: _option(c, lines[c.layer], source) for c in problem.choices}
+    chosen = problem.settled({c.layer: _option(c, lines[c.layer], source) for c in problem.choices})
     size = problem.base + sum(option.bytes for option in chosen.values())
     loss = math.fsum(option.loss for option in chosen.values())
     interaction = plan.predicted.interaction

@@ -7,17 +7,24 @@ from dataclasses import replace
 
 from sdk.errors import BadInput
 from sdk.planning.limits import Solution, solution_of
-from sdk.planning.options import Choices, Option, Problem
+from sdk.planning.options import Choices, Option, Problem, Tie
+
+BETWEEN = " + "
+"""Stands between the schemes of two layers that are one choice."""
 
 
 def joined(problem: Problem) -> Problem:
-    """Return the problem in which the layers of each tie are one, called by the first's name; its options are their sums."""
+    """Return the problem in which the layers of each tie are one, called by the first's name.
+
+    Its options are the pairs of their schemes, which say what both cost together.
+    """
     if not problem.ties:
         return problem
-    merged = {names[0]: _merged([problem[name] for name in names]) for names in problem.ties}
-    dropped = {name for names in problem.ties for name in names[1:]}
+    merged = {tie.first: _merged(problem, tie) for tie in problem.ties}
+    dropped = {tie.later for tie in problem.ties}
     choices = tuple(merged.get(each.layer, each) for each in problem.choices if each.layer not in dropped)
-    rows = tuple(replace(row, amounts=_summed(row.amounts, problem.ties)) for row in problem.rows)
+    pairs = {name: [_parted(option.scheme) for option in each.options] for name, each in merged.items()}
+    rows = tuple(replace(row, amounts=_summed(row.amounts, problem.ties, pairs)) for row in problem.rows)
     return Problem(problem.base, choices, rows)
 
 
@@ -26,41 +33,46 @@ def separated(problem: Problem, solution: Solution) -> Solution:
     if not problem.ties:
         return solution
     chosen = dict(solution.chosen)
-    for names in problem.ties:
-        scheme = chosen[names[0]].scheme
-        for name in names:
+    for tie in problem.ties:
+        for name, scheme in zip((tie.first, tie.later), _parted(chosen[tie.first].scheme), strict=True):
             option = problem[name].option(scheme)
-            assert option is not None  # only schemes that all of them may take were offered
+            assert option is not None  # only what both may take was offered
             chosen[name] = option
     return solution_of(problem, chosen, solution.price, solution.gap)
 
 
 def check_ties(problem: Problem, schemes: Mapping[str, str], source: str) -> None:
-    """BadInput where layers that hold one weight have different schemes in the plan called `source`."""
-    for names in problem.ties:
-        for name in names[1:]:
-            if schemes[name] != schemes[names[0]]:
-                raise BadInput(
-                    f"{source}: layers: {name!r}: {schemes[name]}: it is stored once with {names[0]!r} "
-                    f"({schemes[names[0]]}): give both the same scheme"
-                )
+    """BadInput where layers that can only be stored once have schemes in the plan called `source` that do not allow it."""
+    for tie in problem.ties:
+        pair = schemes[tie.first], schemes[tie.later]
+        if not tie.apart and pair not in tie.saved:
+            raise BadInput(
+                f"{source}: layers: {tie.later!r}: {pair[1]}: it is stored once with {tie.first!r} "
+                f"({pair[0]}): give both the same scheme"
+            )
 
 
-def _merged(parts: Sequence[Choices]) -> Choices:
-    options = []
-    for option in parts[0].options:
-        same = [part.option(option.scheme) for part in parts]
-        found = [each for each in same if each is not None]
-        if len(found) == len(parts):
-            options.append(Option(option.scheme, sum(each.bytes for each in found), sum(each.loss for each in found)))
-    ordered = tuple(sorted(options, key=lambda each: (each.bytes, each.loss, each.scheme)))
-    return replace(parts[0], options=ordered)
+def _merged(problem: Problem, tie: Tie) -> Choices:
+    first = problem[tie.first]
+    options = [
+        Option(f"{one.scheme}{BETWEEN}{two.scheme}", one.bytes + two.bytes - saved, one.loss + two.loss)
+        for one in first.options for two in problem[tie.later].options
+        if (saved := tie.saved.get((one.scheme, two.scheme), 0 if tie.apart else None)) is not None
+    ]
+    return replace(first, options=tuple(sorted(options, key=lambda each: (each.bytes, each.loss, each.scheme))))
 
 
-def _summed(amounts: Mapping[str, Mapping[str, float]], ties: Sequence[tuple[str, ...]]) -> dict[str, Mapping[str, float]]:
-    """Amounts by layer and scheme, those of tied layers under the first's name."""
+def _parted(scheme: str) -> tuple[str, str]:
+    first, _, later = scheme.partition(BETWEEN)
+    return first, later
+
+
+def _summed(
+    amounts: Mapping[str, Mapping[str, float]], ties: Sequence[Tie], pairs: Mapping[str, Sequence[tuple[str, str]]]
+) -> dict[str, Mapping[str, float]]:
+    """Amounts by layer and scheme, those of tied layers under the first's name and by the pair of their schemes."""
     made = dict(amounts)
-    for names in ties:
-        parts = [made.pop(name, {}) for name in names]
-        made[names[0]] = {scheme: sum(part.get(scheme, 0.0) for part in parts) for scheme in {s for part in parts for s in part}}
+    for tie in ties:
+        first, later = made.pop(tie.first, {}), made.pop(tie.later, {})
+        made[tie.first] = {f"{a}{BETWEEN}{b}": first.get(a, 0.0) + later.get(b, 0.0) for a, b in pairs[tie.first]}
     return made

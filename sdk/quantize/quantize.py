@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sdk.lowering.types import Quantized, Range
 from sdk.models import Model
 from sdk.models.samples import Samples
+from sdk.quantize.tied import tie
 from sdk.quantize.walk import round_in_order, walkable
 from sdk.rounding import Statistics, round_layer
 from sdk.schemes import Scheme
@@ -24,10 +25,11 @@ def quantize(
     `ranges` are the calibrated ranges of the inputs and outputs of static layers, by tensor name; `statistics` what
     rounding uses of the calibration data (without them every weight is rounded for itself, all alike). With `samples` that
     were given the layers are rounded in order, each making up for those before it (see `sdk.quantize.walk`).
+    A tied embedding and head on one grid are rounded once.
     """
     known, found = ranges or {}, statistics or Statistics()
     if samples is not None and walkable(model, samples):
-        return Quantized(model, dict(schemes), round_in_order(model, schemes, known, found, samples), dict(known))
+        return tie(Quantized(model, dict(schemes), round_in_order(model, schemes, known, found, samples), dict(known)))
     module = model.module()
     grids = {}
     for layer in model.inventory.layers:
@@ -35,4 +37,4 @@ def quantize(
             weights = {w: module.get_parameter(w) for w in layer.weights}
             grids[layer.name] = round_layer(layer, weights, [schemes[layer.name]], found)[0]
             model.release()
-    return Quantized(model, dict(schemes), grids, dict(known))
+    return tie(Quantized(model, dict(schemes), grids, dict(known)))

@@ -16,6 +16,7 @@ from sdk.recovery.precision import quick_products
 from sdk.recovery.trainable import Trainable, trainable
 from sdk.rounding import Grid
 from sdk.schemes import scheme_named
+from sdk.sensitivity.errors import grid_key
 
 STEPS, BATCH = 500, 8
 """Optimizer steps by default, and samples (windows of a language model) in each."""
@@ -263,14 +264,15 @@ class _Course:
 def _stored(quantized: Quantized, module: Any) -> Iterator[tuple[str, Grid]]:
     """Yield everything that the file stores: name and grid.
 
-    Two tied weights of one scheme are left alone (exact), as some files store them once. Parameters that no layer of the plan
+    Two tied weights on one grid are left alone (exact), as some files store them once. Parameters that no layer of the plan
     has, biases and norms, are floats; constant ones stay, since a file may hold equal ones once.
     """
     planned = set()
     owners = {name: layer.name for layer in quantized.model.inventory.layers for name in layer.weights}
     for layer in quantized.model.inventory.layers:
         scheme = quantized.schemes.get(layer.name)
-        once = any(quantized.schemes.get(owners.get(name, "")) == scheme for name in layer.tied)
+        others = [quantized.schemes.get(owners.get(name, "")) for name in layer.tied]
+        once = scheme is not None and any(other is not None and grid_key(other) == grid_key(scheme) for other in others)
         for name, grid in zip(layer.weights, quantized.grids.get(layer.name, ()), strict=False):
             planned.add(name)
             yield name, replace(grid, exact=grid.exact or once)

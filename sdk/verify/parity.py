@@ -72,10 +72,10 @@ def compare(
     inputs = samples.some(LOSS_SAMPLES if model.language is None else WINDOWS)
     compared = inputs[:SAMPLES]
     shaken = compared[:1] if model.language is not None else compared  # one window has many outputs already
-    wanted = _outputs(model.module(), inputs)
+    wanted = _outputs(model.module, inputs)
     model.release()
-    simulated = _outputs(make_reference(quantized), compared)
-    trembling = _outputs(make_reference(replace(quantized, model=shake(quantized))), shaken)
+    simulated = _outputs(lambda: make_reference(quantized), compared)
+    trembling = _outputs(lambda: make_reference(replace(quantized, model=shake(quantized))), shaken)
     off, moved, losses, planned, same, apart = _Distance(), _Distance(), 0.0, 0.0, 0.0, 0.0
     for here, there in zip(trembling, simulated, strict=False):
         moved.add(here, there)
@@ -94,10 +94,14 @@ def compare(
     )
 
 
-def _outputs(run: Callable[..., Any], inputs: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """What `run` makes of every sample; one model after the other, so that no two of them are in memory."""
+def _outputs(make: Callable[[], Callable[..., Any]], inputs: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """What the model that `make` returns makes of every sample; no two models are in memory."""
+    import gc
+
     import torch
 
+    gc.collect()  # a graph refers to itself: the one before would stay
+    run = make()
     with torch.no_grad():
         return [tuple(run(*sample)) for sample in inputs]
 

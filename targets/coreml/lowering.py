@@ -17,7 +17,7 @@ from targets.coreml.convert import FloatProgram
 from targets.coreml.layout import Placement, blank, changed, from_grid, refusal
 from targets.coreml.package import manifest_bytes, write_package
 from targets.coreml.program import main_block
-from targets.coreml.sharing import SHARED, tie
+from targets.coreml.sharing import SHARED, as_stored
 
 UNKNOWN_OFFSET = 1 << 20
 """Stands for an offset that is not known yet: most are numbers of its length."""
@@ -49,7 +49,7 @@ class _Writer:
 def write(quantized: Quantized, program: FloatProgram, path: Path) -> dict[str, str]:
     """Write the package of `quantized` to `path` and return each layer's constants as its site."""
     layers = quantized.model.inventory.layers
-    quantized = tie(quantized)
+    quantized = as_stored(quantized)
     jobs: dict[str, tuple[Placement, Any]] = {}
     for layer in layers:
         _check(layer, quantized.schemes.get(layer.name), program)

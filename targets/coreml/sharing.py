@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from sdk.errors import LoweringError
 from sdk.lowering import Quantized
 from sdk.models import Model
+from sdk.quantize.tied import tie, tied_layers
 from targets.coreml.layout import Placement
 from targets.coreml.program import main_block, rename
 
 SHARED = "="
 """In front of the site of a layer whose weight another layer stores."""
-
-
-def tied_layers(model: Model) -> Iterator[tuple[str, str]]:
-    """Yield (earlier layer, later layer) of a language model that hold one weight."""
-    owners: dict[str, str] = {}
-    for layer in model.inventory.layers if model.language is not None else ():
-        first = next((owners[name] for name in layer.tied if name in owners), None)
-        if first is not None:
-            yield first, layer.name
-        owners[layer.weights[0]] = layer.name
 
 
 def share_tied(
@@ -49,15 +39,9 @@ def _stated(op: Any) -> str:
     return str(op.attributes["name"].immediateValue.tensor.strings.values[0])
 
 
-def tie(quantized: Quantized) -> Quantized:
-    """Return `quantized` with the head's grid for the embedding too: it was rounded to what the head reads.
-
-    LoweringError when they have different schemes.
-    """
-    grids, schemes = dict(quantized.grids), quantized.schemes
+def as_stored(quantized: Quantized) -> Quantized:
+    """Return `quantized` with one grid for a tied embedding and head; LoweringError when they have different schemes."""
     for first, later in tied_layers(quantized.model):
-        if schemes.get(first) != schemes.get(later):
+        if quantized.schemes.get(first) != quantized.schemes.get(later):
             raise LoweringError(f"coreml: {first!r} and {later!r} are stored once and need one scheme")
-        if later in grids:
-            grids[first] = grids[later]
-    return replace(quantized, grids=grids)
+    return tie(quantized)

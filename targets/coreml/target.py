@@ -44,7 +44,7 @@ class CoreMLTarget:
     generates = "model.mlpackage"
     generates_from = 18
     cache_width = 2
-    shares_tied = True
+    stores_apart = False
 
     def __init__(self) -> None:
         self._programs: dict[tuple[str, int], Any] = {}
@@ -70,6 +70,10 @@ class CoreMLTarget:
     def kernels(self) -> ReferenceKernels | None:
         """Nothing is measured: only a Mac or an iPhone runs the packages."""
         return None
+
+    def stored_once(self, embedding: Scheme, head: Scheme) -> bool:
+        """Say whether a tied weight is stored once in these schemes."""
+        return embedding == head
 
     def price(self, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:
         """Return the bytes that each choice costs; choices that a layer's shape forbids are left out."""
@@ -123,9 +127,9 @@ class CoreMLTarget:
 
         from sdk.quantize import reference_module
         from targets.coreml.decoding import as_kept
-        from targets.coreml.sharing import tie
+        from targets.coreml.sharing import as_stored
 
-        quantized = tie(quantized)
+        quantized = as_stored(quantized)
         module = reference_module(quantized)
         planned = {w for layer in quantized.model.inventory.layers if layer.name in quantized.grids for w in layer.weights}
         if quantized.model.language is not None:

@@ -29,17 +29,17 @@ class Table:
 
     def scalar(self, field: int, form: str, default: Any = 0) -> Any:
         """The number in `field`, of struct format `form`."""
-        place = self._place(field)
+        place = self.place(field)
         return default if place is None else unpack(self.data, place, form)
 
     def table(self, field: int) -> Table | None:
         """The table that `field` refers to."""
-        place = self._place(field)
+        place = self.place(field)
         return None if place is None else Table(self.data, place + unpack(self.data, place, "I"))
 
     def string(self, field: int) -> str:
         """The text in `field`, empty when absent."""
-        place = self._place(field)
+        place = self.place(field)
         if place is None:
             return ""
         start = place + int(unpack(self.data, place, "I"))
@@ -56,7 +56,7 @@ class Table:
         return self._vector(field, 4, lambda at: Table(self.data, at + unpack(self.data, at, "I")))
 
     def _vector(self, field: int, size: int, read: Callable[[int], T]) -> list[T]:
-        place = self._place(field)
+        place = self.place(field)
         if place is None:
             return []
         start = place + unpack(self.data, place, "I")
@@ -65,7 +65,7 @@ class Table:
             raise CheckFailed(f"the file is damaged: a vector at byte {start} is longer than the file")
         return [read(start + 4 + size * i) for i in range(count)]
 
-    def _place(self, field: int) -> int | None:
+    def place(self, field: int) -> int | None:
         """Byte of a field's value, None when the table leaves it at its default."""
         layout = self.at - unpack(self.data, self.at, "i")
         if 4 + 2 * field >= unpack(self.data, layout, "H"):

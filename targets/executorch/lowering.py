@@ -17,6 +17,7 @@ from targets.executorch.graph import quantized_program
 from targets.executorch.haste import hastened
 from targets.executorch.once import decomposed_once, partitioner
 from targets.executorch.retrace import without_idle_work
+from targets.executorch.sharing import shared
 
 ALIGNMENT = 16
 """Bytes that each blob in the file begins at a multiple of; what XNNPACK asks of its constants."""
@@ -28,7 +29,9 @@ def lower_program(quantized: Quantized) -> bytes:
     with _quiet(), hastened(), (nullcontext() if language is None else decomposed_once()):
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
-        return _lower(quantized, XnnpackPartitioner() if language is None else partitioner())
+        if language is None:
+            return _lower(quantized, XnnpackPartitioner())
+        return shared(_lower(quantized, partitioner()))
 
 
 def lower_through(quantized: Quantized, backend: Backend, kind: str, min_os: float | None) -> bytes:

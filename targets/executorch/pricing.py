@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sdk.lowering.types import Prices, Quantized
 from sdk.models import Layer, Model
+from sdk.quantize.tied import tied_layers
 from sdk.schemes import Scheme
 from targets.executorch.lowering import ALIGNMENT, lower_program
 from targets.executorch.sites import fingerprint
@@ -67,7 +68,11 @@ def prices(model: Model, choices: Mapping[str, Sequence[Scheme]], size: int, wei
         for layer in model.inventory.layers
         if layer.name in choices
     }
-    return Prices(size - sum(weights[name] for name in layers), layers)
+    tied = {
+        later: {s.name: blob_size(layer.parameters * s.bits // 8) for s in choices[later]}
+        for layer in model.inventory.layers for _, later in tied_layers(model) if later == layer.name and later in choices
+    }  # fmt: skip
+    return Prices(size - sum(weights[name] for name in layers), layers, tied)
 
 
 def _borders(model: Model, static: set[str]) -> dict[str, float]:

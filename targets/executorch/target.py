@@ -27,6 +27,7 @@ class ExecutorchTarget:
     fallback = "fp32"
     lossless = "fp32"
     generates = "model.pte"
+    stores_apart = True
 
     def __init__(self) -> None:
         self._prices: dict[str, tuple[int, Mapping[str, int]]] = {}
@@ -65,6 +66,12 @@ class ExecutorchTarget:
         if model.artifact_digest not in self._prices:
             self._prices = {model.artifact_digest: float_size(model)}
         return prices(model, choices, *self._prices[model.artifact_digest])
+
+    def stored_once(self, embedding: Scheme, head: Scheme) -> bool:
+        """Say whether a tied weight is stored once in these schemes."""
+        from targets.executorch.sharing import stored_once
+
+        return stored_once(embedding, head)
 
     def lower(self, quantized: Quantized, path: Path, min_os: float | None, progress: Progress) -> Mapping[str, Site]:
         """Write the .pte and return where each layer is in it; LoweringError when the backend refuses."""

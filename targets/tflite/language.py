@@ -9,14 +9,16 @@ from dataclasses import dataclass
 
 from sdk.lowering import Prices, Progress, Quantized
 from sdk.models import Model
+from sdk.quantize.tied import tied_layers
 from sdk.schemes import Scheme
+from sdk.sensitivity.errors import grid_key
 from targets.tflite.container import pack
 from targets.tflite.convert import FloatModel, convert
 from targets.tflite.decoding import DECODE, decode_step, prefill_name, prefill_step
 from targets.tflite.lower import write_quantized
 from targets.tflite.match import CHANNEL_AXIS, Place
 from targets.tflite.merge import merged
-from targets.tflite.pricing import objection, place_price, repeated
+from targets.tflite.pricing import objection, place_price, repeated, weight_bytes
 from targets.tflite.recipes import mode_of
 
 FEW = 2
@@ -85,7 +87,16 @@ def language_prices(model: Model, steps: Steps, choices: Mapping[str, Sequence[S
             for scheme in choices.get(layer.name, ())
             if objection(scheme, layer.name, decode) is None and not any(_unpacked(place, scheme) for place in found)
         }
-    return Prices(base + 8 * sum(widths), layers)
+    weights = {
+        later: {s.name: sum(weight_bytes(place, s) for place in decode.places.get(later, ())) for s in choices[later]}
+        for _, later in tied_layers(model) if later in choices
+    }
+    return Prices(base + 8 * sum(widths), layers, weights)
+
+
+def stored_once(embedding: Scheme, head: Scheme) -> bool:
+    """Whether a tied weight's codes are one buffer of the file in these schemes."""
+    return grid_key(embedding) == grid_key(head) and head.activations != "static"
 
 
 def _unpacked(place: Place, scheme: Scheme) -> bool:

@@ -9,11 +9,15 @@ from typing import Any
 
 from targets.tflite.flatbuffer import read, schema, write
 
+LARGE = 1 << 12
+"""Bytes from which equal constants of one graph are stored once."""
+
 
 def merged(parts: Mapping[str, bytes]) -> bytes:
     """Return one file of all `parts` (signature → file of one graph), in their order.
 
-    Constants that two parts hold alike are stored once; those that one part holds twice stay two.
+    Constants that two parts hold alike are stored once; those that one part holds twice stay two where they are small: only
+    large ones are a weight of two layers.
     """
     made = schema().ModelT()
     made.version, made.description = 3, b"snugfit"
@@ -49,7 +53,7 @@ def _numbers(made: Any, found: Any, buffers: dict[tuple[bytes, int], int]) -> li
             numbers.append(0)
             continue
         digest = hashlib.sha256(memoryview(buffer.data)).digest()
-        key = (digest, seen[digest])
+        key = (digest, seen[digest] if len(buffer.data) < LARGE else 0)
         seen[digest] += 1
         if key not in buffers:
             buffers[key] = len(made.buffers)

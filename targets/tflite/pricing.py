@@ -77,12 +77,17 @@ def _float_bytes(place: Place) -> int:
     return _aligned(4 * math.prod(place.shape))
 
 
+def weight_bytes(place: Place, scheme: Scheme) -> int:
+    """Bytes of one weight without what its scheme adds to the file."""
+    return _aligned(math.ceil(math.prod(place.shape) * scheme.bits / 8))
+
+
 def place_price(place: Place, scheme: Scheme, shared: frozenset[int]) -> int:
     """Bytes of one weight with everything that its scheme adds to the file."""
     if scheme.name == "fp32":
         return _float_bytes(place)
     elements, channels = math.prod(place.shape), _channels(place)
-    size = _aligned(math.ceil(elements * scheme.bits / 8))
+    size = weight_bytes(place, scheme)
     name = len(place.parameter)
     mode = mode_of(scheme, place.builtin)
     if mode == "dequantize":

@@ -41,6 +41,7 @@ class TfliteTarget:
     fallback = "fp32"
     lossless = "fp32"
     generates = "model.litertlm"
+    stores_apart = True
 
     def __init__(self) -> None:
         self._converted: dict[str, FloatModel] = {}
@@ -86,6 +87,12 @@ class TfliteTarget:
         if model.language is not None:
             return language_prices(model, self._steps(model), choices)
         return prices(model, self._float(model), choices)
+
+    def stored_once(self, embedding: Scheme, head: Scheme) -> bool:
+        """Say whether a tied weight is stored once in these schemes."""
+        from targets.tflite.language import stored_once
+
+        return stored_once(embedding, head)
 
     def lower(self, quantized: Quantized, path: Path, min_os: float | None, progress: Progress) -> Mapping[str, Site]:
         """Write the file to `path`; the sites are the names of the layers' weight tensors."""

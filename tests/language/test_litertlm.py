@@ -129,6 +129,10 @@ def test_price_and_realised_schemes_are_the_files(model: Model, files: Any, plan
     choices = {name: [scheme] for name, scheme in quantized.schemes.items()}
     prices = TARGET.price(model, choices, None)
     predicted = prices.base + sum(prices.layers[name][scheme.name] for name, scheme in quantized.schemes.items())
+    head = quantized.schemes["lm_head"]
+    if TARGET.stored_once(quantized.schemes["model.embed_tokens"], head):
+        assert prices.weights["lm_head"][head.name] >= 400 * 64 * head.bits // 8
+        predicted -= prices.weights["lm_head"][head.name]
     both = 8 * 400 if quantized.schemes["lm_head"].granularity == "channel" else 0  # zero points that embedding and head share
     assert path.stat().st_size == pytest.approx(predicted - both, rel=0.025)  # half of this file is no weight
     realised = TARGET.realised(path, sites)
