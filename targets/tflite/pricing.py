@@ -78,8 +78,10 @@ def _float_bytes(place: Place) -> int:
 
 
 def weight_bytes(place: Place, scheme: Scheme) -> int:
-    """Bytes of one weight without what its scheme adds to the file."""
-    return _aligned(math.ceil(math.prod(place.shape) * scheme.bits / 8))
+    """Bytes of the buffers that hold one weight: its codes, and the scales of groups."""
+    elements = math.prod(place.shape)
+    scales = _aligned(2 * elements // scheme.group) if scheme.granularity == "group" else 0
+    return _aligned(math.ceil(elements * scheme.bits / 8)) + scales
 
 
 def place_price(place: Place, scheme: Scheme, shared: frozenset[int]) -> int:
@@ -95,7 +97,7 @@ def place_price(place: Place, scheme: Scheme, shared: frozenset[int]) -> int:
     elif mode == "static":
         size += STATIC + (4 if channels in shared else 12) * channels + 3 * name
     if scheme.granularity == "group":
-        return size + GROUPED + name + _aligned(2 * elements // scheme.group)
+        return size + GROUPED + name
     if scheme.format == "int":
         size += SCALES + 4 * channels + (0 if channels in shared else 8 * channels)
     return size
