@@ -18,6 +18,8 @@ from sdk.planning.offers import RowsOffer, raised, shown
 
 ROUNDS = 8
 """Solutions after which a limit is given up that the sums keep and the prediction does not."""
+LEAST_SHARE = 1 / 64
+"""Share of what a prediction exceeds its limit by, below which the sums are narrowed no further."""
 FIELDS: dict[Budget, str] = {"max_memory": "peak_memory", "max_latency": "latency"}
 """Budget → what a plan calls the prediction that it limits."""
 
@@ -61,21 +63,27 @@ def solve_kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Li
 
     The sums leave out what layers cost together, so they may be too low by a little. Infeasible with the counter-offer.
     """
-    narrow, least = limits, dict[Budget, float]()
+    before, narrow, least, share = limits, limits, dict[Budget, float](), 1.0
+    needed, excess = dict[Budget, float](), dict[Budget, float]()
     for _ in range(ROUNDS):
         try:
             solution = run(narrow)
         except Infeasible as error:
             if narrow is limits:
                 raise
-            raise NotKept(limits, least) from error
-        schemes = {name: option.scheme for name, option in solution.chosen.items()}
-        found = {name: each.value for name, each in costs.predict(schemes).items() if name in limits.rows}
-        excess = {name: value - limits.rows[name] for name, value in found.items() if value > limits.rows[name]}
-        if not excess:
-            return solution
-        least = {name: min(least.get(name, found[name]), found[name]) for name in excess}
-        narrow = _narrowed(narrow, {name: need(problem.rows, name, schemes) or 0.0 for name in excess}, excess)
+            share /= 4  # other plans' sums may be too low by less than the last one's
+            if share < LEAST_SHARE:
+                raise NotKept(limits, least) from error
+        else:
+            before, share = narrow, 1.0
+            schemes = {name: option.scheme for name, option in solution.chosen.items()}
+            found = {name: each.value for name, each in costs.predict(schemes).items() if name in limits.rows}
+            excess = {name: value - limits.rows[name] for name, value in found.items() if value > limits.rows[name]}
+            if not excess:
+                return solution
+            least = {name: min(least.get(name, found[name]), found[name]) for name in excess}
+            needed = {name: need(problem.rows, name, schemes) or 0.0 for name in excess}
+        narrow = _narrowed(before, needed, {name: share * value for name, value in excess.items()})
     raise NotKept(limits, least)
 
 

@@ -42,12 +42,13 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Program:
     """What a .pte holds: kernel calls by instruction, weighted operators and the names of all per XNNPACK delegate,
-    named blobs."""
+    named blobs, and names of those that are constants of the kernels too."""
 
     calls: dict[int, Call]
     payloads: tuple[dict[int, Weighted], ...]
     operators: tuple[tuple[str, ...], ...]
     blobs: dict[str, memoryview]
+    shared: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,20 @@ def read_program(path: Path) -> Program:
     opened = open_file(path)
     raw = tuple(payload for backend, payload in opened.delegates if backend == "XnnpackBackend")
     payloads, operators = tuple(map(read_payload, raw)), tuple(map(operator_names, raw))
-    return Program(read_calls(opened), payloads, operators, opened.blobs)
+    return Program(read_calls(opened), payloads, operators, opened.blobs, _shared(opened))
+
+
+def _shared(opened: Opened) -> frozenset[str]:
+    """Names of the blobs that lie within the constants."""
+    owner, entries = opened.root.table(5), opened.root.tables(4)
+    if owner is None or not entries:
+        return frozenset()
+    spans = [(entry.scalar(0, "Q"), entry.scalar(0, "Q") + entry.scalar(1, "Q")) for entry in entries]
+    home = owner.scalar(0, "I")
+    return frozenset(
+        named.string(0) for named in opened.root.tables(7)
+        if named.scalar(1, "I") != home and spans[home][0] <= spans[named.scalar(1, "I")][0] < spans[home][1]
+    )  # fmt: skip
 
 
 def open_file(path: Path) -> Opened:

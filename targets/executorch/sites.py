@@ -170,7 +170,8 @@ def _read_place(program: Program, place: str) -> Realised:
     if kind == "xnnpack" and int(first) < len(program.payloads):
         node = program.payloads[int(first)].get(int(second))
         if node is not None:
-            stored = sum(len(program.blobs.get(key, b"")) for key in (node.filter, node.scale) if key)
+            keys = [key for key in (node.filter, node.scale) if key and key not in program.shared]
+            stored = sum(len(program.blobs.get(key, b"")) for key in keys)
             return Realised(_scheme_of(node), stored)
     if kind == "call":
         return read_call_place(program.calls, int(first), int(second))

@@ -52,18 +52,28 @@ def _read(flat: Any, names: Mapping[str, int], site: Site) -> Realised:
 
 
 def _realised(flat: Any, index: int) -> tuple[str, int]:
-    """Name of the scheme of one weight tensor, and the bytes of its codes, scales and zero points."""
+    """Name of the scheme of one weight tensor, and the bytes of its codes, scales and zero points.
+
+    What a lookup's table holds too is the lookup's.
+    """
     graph = flat.subgraphs[0]
     tensor = graph.tensors[index]
     bits = BITS.get(type_names()[tensor.type])
-    size = len(flat.buffers[tensor.buffer].data) if flat.buffers[tensor.buffer].data is not None else 0
     readers = [(op, position) for op in graph.operators for position, i in enumerate(op.inputs) if int(i) == index]
+    own = index in _tables(flat) or tensor.buffer not in {graph.tensors[table].buffer for table in _tables(flat)}
+    size = len(flat.buffers[tensor.buffer].data) if own and flat.buffers[tensor.buffer].data is not None else 0
     if bits is None or not readers:
         return f"{type_names()[tensor.type].lower()} weight" + ("" if readers else " that nothing reads"), size
     granularity, group, table = _granularity(flat, tensor, builtin_name(flat, _final(flat, readers[0][0])))
     modes = {_activations(flat, op, position) for op, position in readers}
     facts = (bits, "float" if bits >= 16 else "int", granularity, group)
-    return "/".join(sorted(_scheme_name(*facts, mode) for mode in modes)), size + table
+    return "/".join(sorted(_scheme_name(*facts, mode) for mode in modes)), size + (table if own or not group else 0)
+
+
+def _tables(flat: Any) -> set[int]:
+    """Tensors that lookups read rows of."""
+    lookups = (op for op in flat.subgraphs[0].operators if builtin_name(flat, op) == "EMBEDDING_LOOKUP")
+    return {int(op.inputs[WEIGHT_OPERAND["EMBEDDING_LOOKUP"]]) for op in lookups}
 
 
 def _final(flat: Any, op: Any) -> Any:

@@ -88,8 +88,7 @@ def place_price(place: Place, scheme: Scheme, shared: frozenset[int]) -> int:
     """Bytes of one weight with everything that its scheme adds to the file."""
     if scheme.name == "fp32":
         return _float_bytes(place)
-    elements, channels = math.prod(place.shape), _channels(place)
-    size = weight_bytes(place, scheme)
+    channels, size = _channels(place), weight_bytes(place, scheme)
     name = len(place.parameter)
     mode = mode_of(scheme, place.builtin)
     if mode == "dequantize":

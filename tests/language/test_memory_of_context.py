@@ -33,7 +33,7 @@ def test_the_longest_context_is_offered_and_holds(llama: Path) -> None:
             refused = str(error)
             break
     found = re.search(r", or --context (\d+) instead of 256$", refused)
-    assert found is not None and 128 <= int(found[1]) < 256
+    assert found is not None and 32 <= int(found[1]) < 256
     assert _plan(llama, int(found[1]), max_memory=limit).predicted.peak_memory.value <= limit
 
 
