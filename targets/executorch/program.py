@@ -90,15 +90,14 @@ def read_program(path: Path) -> Program:
 
 def _shared(opened: Opened) -> frozenset[str]:
     """Names of the blobs that lie within the constants."""
-    owner, entries = opened.root.table(5), opened.root.tables(4)
-    if owner is None or not entries:
+    where = opened.root.table(5)
+    if where is None or not opened.constants[0]:
         return frozenset()
-    spans = [(entry.scalar(0, "Q"), entry.scalar(0, "Q") + entry.scalar(1, "Q")) for entry in entries]
-    home = owner.scalar(0, "I")
-    return frozenset(
-        named.string(0) for named in opened.root.tables(7)
-        if named.scalar(1, "I") != home and spans[home][0] <= spans[named.scalar(1, "I")][0] < spans[home][1]
-    )  # fmt: skip
+    entries, home = opened.root.tables(4), where.scalar(0, "I")
+    starts = [entry.scalar(0, "Q") for entry in entries]
+    ends = starts[home] + entries[home].scalar(1, "Q")
+    numbers = {named.string(0): named.scalar(1, "I") for named in opened.root.tables(7)}
+    return frozenset(name for name, number in numbers.items() if number != home and starts[home] <= starts[number] < ends)
 
 
 def open_file(path: Path) -> Opened:
