@@ -100,10 +100,12 @@ def _outputs(make: Callable[[], Callable[..., Any]], inputs: Sequence[tuple[Any,
 
     import torch
 
-    gc.collect()  # a graph refers to itself: the one before would stay
     run = make()
     with torch.no_grad():
-        return [tuple(run(*sample)) for sample in inputs]
+        made = [tuple(run(*sample)) for sample in inputs]
+    del run
+    gc.collect()  # a graph refers to itself: it would stay
+    return made
 
 
 class _Distance:
