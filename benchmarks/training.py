@@ -107,8 +107,9 @@ def prose(folder: Path) -> list[str]:
     for file in _files(folder, ".html"):
         for paragraph in PARAGRAPH.findall(file.read_text("utf-8", "replace")):
             found.append(" ".join(html.unescape(re.sub(r"<[^>]+>", " ", paragraph)).split()))
-    for file in _files(folder, ".dat"):
-        found += [" ".join(saying.split()) for saying in file.with_suffix("").read_text("utf-8", "replace").split("\n%\n")]
+    for file in (index.with_suffix("") for index in _files(folder, ".dat")):
+        sayings = file.read_text("utf-8", "replace").split("\n%\n") if file.is_file() else []
+        found += [" ".join(saying.split()) for saying in sayings]
     return found
 
 
