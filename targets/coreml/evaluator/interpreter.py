@@ -96,9 +96,9 @@ def new_states(contents: Contents) -> dict[str, State]:
 
 
 def run_block(block: Any, values: dict[str, Any]) -> list[Any]:
-    """Execute a block; `values` knows its inputs, states and all constants, and receives every result."""
-    known = operators()
-    for op in block.operations:
+    """Execute a block; `values` knows its inputs, states and all constants, and receives results until they are last used."""
+    known, done = operators(), _last_used(block)
+    for index, op in enumerate(block.operations):
         if op.type == "const" or op.type.startswith("constexpr_"):
             continue
         held = {key: _argument(argument, values) for key, argument in op.inputs.items()}
@@ -108,7 +108,26 @@ def run_block(block: Any, values: dict[str, Any]) -> list[Any]:
             raise CheckFailed(f"operation {op.type} has {len(op.outputs)} outputs, {len(several)} were computed")
         for output, result in zip(op.outputs, several, strict=True):
             values[output.name] = result
+        for name in done.get(index, ()):
+            values.pop(name, None)
     return [values[name] for name in block.outputs]
+
+
+def _last_used(block: Any) -> dict[int, list[str]]:
+    """Number of an operation → results of the block that nobody needs after it."""
+    last: dict[str, int] = {}
+    for index, op in enumerate(block.operations):
+        last.update({output.name: index for output in op.outputs})
+        for inner in (op, *(each for part in op.blocks for each in walk(part))):
+            for argument in inner.inputs.values():
+                last.update({b.name: index for b in argument.arguments if b.HasField("name") and b.name in last})
+            for part in inner.blocks:
+                last.update({name: index for name in part.outputs if name in last})
+    found: dict[int, list[str]] = {}
+    for name, index in last.items():
+        if name not in block.outputs:
+            found.setdefault(index, []).append(name)
+    return found
 
 
 def _argument(argument: Any, values: Mapping[str, Any]) -> Any:
