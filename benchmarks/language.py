@@ -215,8 +215,9 @@ def page() -> None:
     write_page(
         "language", "Language models", intro("benchmarks.language", document),
         f"{WINDOWS} windows of 127 tokens of news; bundles are calibrated with other news (llama.cpp's files are not) and "
-        "executed, and compared with the float model token by token. Speed is of writing 64 tokens after a short prompt: a "
-        "ratio. `permuted.gguf` are the weights of `smollm2.gguf` in another order of channels (`benchmarks/permuted.py`): the "
+        "executed, and compared with the float model token by token. Speed is of writing 64 tokens after a short prompt; "
+        "rows are measured one by one, often beside other work: [decode](decode.md) compares speeds. "
+        "`permuted.gguf` are the weights of `smollm2.gguf` in another order of channels (`benchmarks/permuted.py`): the "
         "same function, but off the grid of Q4_1 that these weights were published on, which formats of groups hold exactly.",
         table(document["rows"], COLUMNS),
     )
