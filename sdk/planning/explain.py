@@ -11,6 +11,7 @@ from sdk.planning.options import Choices, Option, Problem
 from sdk.planning.plan import Plan
 from sdk.planning.reasons import beaten_by, loss_text
 from sdk.planning.relax import relax
+from sdk.planning.ties import joined
 from sdk.units import format_size
 
 Status = Literal["chosen", "beaten", "dearer", "lossier", "refused"]
@@ -53,7 +54,7 @@ def explain(problem: Problem, plan: Plan, layer: str) -> Explanation:
     scheme = plan.schemes.get(layer)
     if layer not in names or scheme is None:
         raise BadInput(f"the plan has no layer {layer!r}{did_you_mean(layer, names)}")
-    choices = problem[layer]
+    choices = problem.beside(layer, plan.schemes)
     chosen = choices.option(scheme)
     if chosen is None:
         raise BadInput(f"the plan gives {layer} the scheme {scheme!r}, not allowed there: plan again")
@@ -65,7 +66,7 @@ def explain(problem: Problem, plan: Plan, layer: str) -> Explanation:
 
 def marginal_price(problem: Problem, size: int) -> float:
     """Return the loss that one more byte saves where the file has `size` bytes (0: nothing to save)."""
-    ordered = sorted(problem.choices, key=lambda choices: choices.layer)
+    ordered = sorted(joined(problem).choices, key=lambda choices: choices.layer)
     groups = [[(option.loss, float(option.bytes)) for option in choices.front] for choices in ordered]
     least = sum(choices.front[0].bytes for choices in ordered)
     return relax(groups, float(max(size - problem.base, least))).price

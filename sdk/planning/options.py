@@ -94,6 +94,17 @@ class Problem:
                 return choices
         raise KeyError(layer)
 
+    def beside(self, layer: str, schemes: Mapping[str, str]) -> Choices:
+        """Return the layer's choices with what each costs where a layer of the same weight has its scheme of `schemes`."""
+        choices = self[layer]
+        for tie in self.ties:
+            if layer in (tie.first, tie.later):
+                pairs = {o: (o.scheme, schemes[tie.later]) if layer == tie.first else (schemes[tie.first], o.scheme)
+                         for o in choices.options}
+                options = [replace(option, bytes=option.bytes - tie.saved.get(pair, 0)) for option, pair in pairs.items()]
+                choices = replace(choices, options=tuple(sorted(options, key=lambda o: (o.bytes, o.loss, o.scheme))))
+        return choices
+
     def settled(self, chosen: Mapping[str, Option]) -> dict[str, Option]:
         """Return `chosen` with its bytes as they are together: a weight that two layers store once is the first one's."""
         made = dict(chosen)

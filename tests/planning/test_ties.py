@@ -72,3 +72,11 @@ def test_a_plan_that_parts_them_is_refused() -> None:
     with pytest.raises(BadInput, match="'head': b: it is stored once with 'embed'"):
         check_ties(Problem(0, choices, ties=(tie,)), {"embed": "a", "head": "b"}, "plan.yaml")
     check_ties(Problem(0, choices, ties=(replace(tie, apart=True),)), {"embed": "a", "head": "b"}, "plan.yaml")
+
+
+def test_the_bytes_of_a_choice_are_those_beside_the_other_layers_scheme() -> None:
+    choices = (layer("embed", [10, 20, 30], [3, 2, 1]), layer("head", [10, 20, 30], [3, 2, 1]))
+    problem = Problem(0, choices, ties=(Tie("embed", "head", {("b", "c"): 15}, apart=True),))
+    beside = problem.beside("head", {"embed": "b", "head": "a"})
+    assert {option.scheme: option.bytes for option in beside.options} == {"a": 10, "b": 20, "c": 15}
+    assert problem.beside("embed", {"embed": "a", "head": "c"}).option("b") == Option("b", 5, 2)
