@@ -46,10 +46,12 @@ def reference_module(quantized: Quantized, kernels: Kernels | None = None) -> An
             _simulate(module, node, found, quantized, (kernels or {}).get(found.name, ""))
     _drop_unread(module)
     held = dict(module.named_parameters())
+    made: dict[int, Any] = {}
     for layer in quantized.model.inventory.layers:
         for name, grid in zip(layer.weights, quantized.grids.get(layer.name, ()), strict=False):
             if name in held:
-                held[name].data = grid.dequantize()
+                again = made.get(id(grid.codes)) if grid.codes is not None else None  # a tied weight's codes are shared
+                held[name].data = made[id(grid.codes)] = grid.dequantize() if again is None else again
     module.recompile()
     return module
 

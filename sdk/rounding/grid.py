@@ -7,6 +7,9 @@ from typing import Any
 
 from sdk.schemes import Scheme
 
+CHUNK = 1 << 22
+"""Codes of a palette that are looked up at once: their indices take eight bytes each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -32,13 +35,6 @@ class Grid:
     value: Any = None
     exact: bool = False
 
-    def scaled(self, rows: Any) -> Any:
-        """`rows` [channels, rest] of a palette's values times its scales, if it has any."""
-        if self.scale is None:
-            return rows
-        blocks = rows.reshape(rows.shape[0], self.scale.shape[1], -1)
-        return (blocks * self.scale.unsqueeze(2)).reshape(rows.shape)
-
     def dequantize(self) -> Any:
         """Return the weight (float32, original shape) that the codes stand for."""
         import torch
@@ -48,11 +44,23 @@ class Grid:
         rows = self.codes.movedim(self.channel_axis, 0)
         moved, flat = rows.shape, rows.reshape(rows.shape[0], -1)
         if self.scheme.format == "lut":
-            tables = self.table.repeat_interleave(flat.shape[0] // self.table.shape[0], dim=0)
-            out = torch.gather(tables, 1, flat.long())
-            out = self.scaled(out)
+            out = torch.empty(flat.shape)
+            step = max(1, CHUNK // max(1, flat.shape[1]))
+            for start in range(0, flat.shape[0], step):
+                out[start : start + step] = self._looked_up(flat, start, min(flat.shape[0], start + step))
         else:
             blocks = flat.float().reshape(flat.shape[0], self.scale.shape[1], -1)
             scale = self.scale.expand(flat.shape[0], -1).unsqueeze(-1)
             out = (blocks * scale).reshape(flat.shape)
         return out.reshape(moved).movedim(0, self.channel_axis).contiguous()
+
+    def _looked_up(self, flat: Any, start: int, stop: int) -> Any:
+        """Values of the channels from `start` to `stop` of a palette's codes [channels, rest]."""
+        import torch
+
+        tables = torch.arange(start, stop) // (flat.shape[0] // self.table.shape[0])
+        values = torch.gather(self.table[tables], 1, flat[start:stop].long())
+        if self.scale is None:
+            return values
+        blocks = values.reshape(stop - start, self.scale.shape[1], -1)
+        return (blocks * self.scale[start:stop].unsqueeze(2)).reshape(values.shape)
