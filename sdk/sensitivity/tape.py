@@ -1,14 +1,18 @@
-"""Tensors in a file, written once in a while and read back one by one, so that they take no memory."""
+"""Tensors in a file, written once in a while and read back one by one, so that many take no memory."""
 
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections.abc import Hashable
 from typing import IO, Any
 
 from sdk.cache import cache_folder
 from sdk.errors import BadInput
+
+SHORT = 16 << 20
+"""Bytes up to which all of it stays in memory."""
 
 
 class Tape:
@@ -59,10 +63,10 @@ class Tape:
 
 
 def _open() -> IO[bytes]:
-    """A file where the cache is, or with the system's temporary ones where that cannot be written."""
+    """A file beside the cache, or with the system's temporary ones where that cannot be written; a short one stays in memory."""
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryFile(dir=folder)
     except OSError:
-        return tempfile.TemporaryFile()
+        return tempfile.SpooledTemporaryFile(SHORT)
+    return tempfile.SpooledTemporaryFile(SHORT, dir=str(folder) if os.access(folder, os.W_OK) else None)
