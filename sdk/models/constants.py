@@ -39,11 +39,11 @@ def _is_layer(node: Any) -> bool:
     """Whether a node is a linear or a convolution."""
     import torch
 
-    aten = torch.ops.aten
-    return node.op == "call_function" and node.target in (
-        aten.linear.default, aten.conv1d.default, aten.conv2d.default, aten.conv_transpose1d.default, aten.conv_transpose2d.input,
-        aten.conv1d.padding, aten.conv2d.padding, aten.convolution.default,
-    )
+    from sdk.models.layers import operators
+
+    found = operators().get(node.target) if node.op == "call_function" else None
+    linear = found is not None and found[0] in ("linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
+    return linear or node.target is torch.ops.aten.convolution.default
 
 
 def _constants(module: Any) -> dict[Any, bool]:

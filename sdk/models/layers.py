@@ -26,7 +26,7 @@ def take_inventory(program: Any) -> LayerInventory:
     return LayerInventory(tuple(layers.values()), _uncovered(program, covered))
 
 
-def _operators() -> dict[Any, tuple[Kind, int, int]]:
+def operators() -> dict[Any, tuple[Kind, int, int]]:
     """Operator → (kind, position of its weight, axis of the output channels in it)."""
     import torch
 
@@ -48,7 +48,7 @@ def _operators() -> dict[Any, tuple[Kind, int, int]]:
 
 
 def _layer_at(node: Any, module: Any, meta: dict[str, Any]) -> Layer | None:
-    found = _operators().get(node.target) if node.op == "call_function" else None
+    found = operators().get(node.target) if node.op == "call_function" else None
     if found is None:
         return None
     kind, position, axis = found

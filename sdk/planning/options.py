@@ -102,7 +102,7 @@ class Problem:
                 pairs = {o: (o.scheme, schemes[tie.later]) if layer == tie.first else (schemes[tie.first], o.scheme)
                          for o in choices.options}
                 options = [replace(option, bytes=option.bytes - tie.saved.get(pair, 0)) for option, pair in pairs.items()]
-                choices = replace(choices, options=tuple(sorted(options, key=lambda o: (o.bytes, o.loss, o.scheme))))
+                choices = replace(choices, options=by_size(options))
         return choices
 
     def settled(self, chosen: Mapping[str, Option]) -> dict[str, Option]:
@@ -114,6 +114,11 @@ class Problem:
             if later is not None:
                 made[tie.later] = replace(later, bytes=later.bytes - saved)
         return made
+
+
+def by_size(options: Iterable[Option]) -> tuple[Option, ...]:
+    """Options in the order of `Choices`: by bytes, then loss, then name."""
+    return tuple(sorted(options, key=lambda option: (option.bytes, option.loss, option.scheme)))
 
 
 def allowed(
@@ -173,7 +178,7 @@ def considered(
     return Choices(
         layer=layer.name,
         kind=layer.kind,
-        options=tuple(sorted(options, key=lambda o: (o.bytes, o.loss, o.scheme))),
+        options=by_size(options),
         refused=tuple(sorted(out, key=lambda r: r.scheme)),
     )
 

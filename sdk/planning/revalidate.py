@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from sdk.errors import BadInput, BudgetError
-from sdk.planning.limits import Limits, Solution
+from sdk.planning.limits import Limits, solution_of
 from sdk.planning.names import did_you_mean
 from sdk.planning.options import Choices, Option, Problem
 from sdk.planning.plan import Facts, Line, Plan, corrected, make_plan, significant
@@ -26,18 +24,16 @@ def revalidate(plan: Plan, problem: Problem, facts: Facts, source: str = "the pl
     _check_layers(plan, problem, source)
     check_ties(problem, plan.schemes, source)
     lines = {line.layer: line for line in plan.layers}
-    chosen = problem.settled({c.layer: _option(c, lines[c.layer], source) for c in problem.choices})
-    size = problem.base + sum(option.bytes for option in chosen.values())
-    loss = math.fsum(option.loss for option in chosen.values())
+    solution = solution_of(problem, {c.layer: _option(c, lines[c.layer], source) for c in problem.choices})
     interaction = plan.predicted.interaction
-    _check_budgets(plan, size, loss if interaction is None else interaction * loss, source)
+    _check_budgets(plan, solution.bytes, solution.loss if interaction is None else interaction * solution.loss, source)
     made = make_plan(
         facts,
         problem,
-        Solution(chosen=chosen, bytes=size, loss=loss, price=0.0, gap=0.0),
+        solution,
         limits_in(plan),
         plan.objective,
-        {c.layer: _reason(c, lines[c.layer], chosen[c.layer]) for c in problem.choices},
+        {c.layer: _reason(c, lines[c.layer], solution.chosen[c.layer]) for c in problem.choices},
     )
     return corrected(made, interaction)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sdk.errors import BadInput
 from sdk.planning.limits import Solution, solution_of
-from sdk.planning.options import Choices, Option, Problem, Tie
+from sdk.planning.options import Choices, Option, Problem, Tie, by_size
 
 BETWEEN = " + "
 """Stands between the schemes of two layers that are one choice."""
@@ -59,7 +59,7 @@ def _merged(problem: Problem, tie: Tie) -> Choices:
         for one in first.options for two in problem[tie.later].options
         if (saved := tie.saved.get((one.scheme, two.scheme), 0 if tie.apart else None)) is not None
     ]
-    return replace(first, options=tuple(sorted(options, key=lambda each: (each.bytes, each.loss, each.scheme))))
+    return replace(first, options=by_size(options))
 
 
 def _parted(scheme: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from sdk.lowering import Executable
 from sdk.lowering.types import Arrays
 from targets.coreml.contents import Contents, open_contents
 from targets.coreml.decoding import FORBIDDEN
-from targets.coreml.evaluator.interpreter import Constants, Values, check_operations, new_states, run_block
+from targets.coreml.evaluator.interpreter import Constants, Values, check_operations, last_used, new_states, run_block
 from targets.coreml.program import OUTPUTS, described
 from targets.coreml.toolkit import coremltools, version
 
@@ -26,7 +26,7 @@ class Evaluated:
         check_operations(contents)
         self.runtime = f"MIL reference evaluator (coremltools {version()})"
         self._contents = contents
-        self._constants = Constants(contents)
+        self._constants, self._done = Constants(contents), last_used(contents.block)
 
     def run(self, inputs: Arrays) -> Arrays:
         """Execute once; token ids of any integer type are computed as int32."""
@@ -38,7 +38,7 @@ class Evaluated:
 
         with torch.no_grad():
             try:
-                results = run_block(self._contents.block, Values(self._constants, inputs))
+                results = run_block(self._contents.block, Values(self._constants, inputs), self._done)
             except SdkError:
                 raise
             except Exception as error:

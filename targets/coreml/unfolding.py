@@ -28,12 +28,13 @@ def _blockwise(held: Mapping[str, Any]) -> Any:
     import numpy as np
 
     data, shape = held["data"], held["data"].shape
-    scale, offset = held["scale"].astype("float32"), held.get("offset")
+    scale = held["scale"].astype("float32")
+    offset = held["offset"].astype("float32") if "offset" in held else None
     made = np.empty(shape, np.float32)
     for rows in _rows(shape):
         part = data[rows].astype("float32")
         if offset is not None:
-            part -= _spread(offset.astype("float32"), shape, rows)
+            part -= _spread(offset, shape, rows)
         np.multiply(part, _spread(scale, shape, rows), out=made[rows])
     return made
 

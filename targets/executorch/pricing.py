@@ -69,9 +69,9 @@ def prices(model: Model, choices: Mapping[str, Sequence[Scheme]], size: int, wei
         if layer.name in choices
     }
     tied = {
-        later: {s.name: blob_size(layer.parameters * s.bits // 8) for s in choices[later]}
-        for layer in model.inventory.layers for _, later in tied_layers(model) if later == layer.name and later in choices
-    }  # fmt: skip
+        later: {s.name: blob_size(model.inventory[later].parameters * s.bits // 8) for s in choices[later]}
+        for _, later in tied_layers(model) if later in choices
+    }
     return Prices(size - sum(weights[name] for name in layers), layers, tied)
 
 

@@ -85,10 +85,10 @@ def read_program(path: Path) -> Program:
     opened = open_file(path)
     raw = tuple(payload for backend, payload in opened.delegates if backend == "XnnpackBackend")
     payloads, operators = tuple(map(read_payload, raw)), tuple(map(operator_names, raw))
-    return Program(read_calls(opened), payloads, operators, opened.blobs, _shared(opened))
+    return Program(read_calls(opened), payloads, operators, opened.blobs, shared_blobs(opened))
 
 
-def _shared(opened: Opened) -> frozenset[str]:
+def shared_blobs(opened: Opened) -> frozenset[str]:
     """Names of the blobs that lie within the constants."""
     where = opened.root.table(5)
     if where is None or not opened.constants[0]:

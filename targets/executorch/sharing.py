@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sdk.schemes import Scheme
 from targets.executorch.flatbuffer import Table
-from targets.executorch.program import open_bytes, read_calls
+from targets.executorch.program import open_bytes, read_calls, shared_blobs
 
 LEAST = 1 << 12
 """Bytes of a weight that is worth it."""
@@ -42,10 +42,10 @@ def shared(content: bytes) -> bytes:
     constants = {len(c.data): c.data for call in read_calls(opened).values() for c in call.constants.values()}
     base, home = int.from_bytes(content[24:32], "little"), starts[owner.scalar(0, "I")]
     moved: dict[int, int] = {}
-    for index in (named.scalar(1, "I") for named in opened.root.tables(7)):
+    already = shared_blobs(opened)
+    for name, index in ((named.string(0), named.scalar(1, "I")) for named in opened.root.tables(7)):
         blob, same = opened.segments[index], constants.get(len(opened.segments[index]))
-        apart = starts[index] >= home + len(opened.constants[1])
-        if apart and len(blob) >= LEAST and same is not None and blob == same:
+        if name not in already and len(blob) >= LEAST and same is not None and blob == same:
             moved[index] = home + _within(opened.constants[1], same)
     return _without(content, entries, starts, base, moved) if moved else content
 

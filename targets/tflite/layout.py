@@ -60,7 +60,8 @@ def _realised(flat: Any, index: int) -> tuple[str, int]:
     tensor = graph.tensors[index]
     bits = BITS.get(type_names()[tensor.type])
     readers = [(op, position) for op in graph.operators for position, i in enumerate(op.inputs) if int(i) == index]
-    own = index in _tables(flat) or tensor.buffer not in {graph.tensors[table].buffer for table in _tables(flat)}
+    tables = _tables(flat)
+    own = index in tables or tensor.buffer not in {graph.tensors[each].buffer for each in tables}
     size = len(flat.buffers[tensor.buffer].data) if own and flat.buffers[tensor.buffer].data is not None else 0
     if bits is None or not readers:
         return f"{type_names()[tensor.type].lower()} weight" + ("" if readers else " that nothing reads"), size

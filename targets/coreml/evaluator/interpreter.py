@@ -95,9 +95,16 @@ def new_states(contents: Contents) -> dict[str, State]:
     return {f.name: State(torch.zeros(tuple(f.type.stateType.arrayType.shape))) for f in features}
 
 
-def run_block(block: Any, values: dict[str, Any]) -> list[Any]:
-    """Execute a block; `values` knows its inputs, states and all constants, and receives results until they are last used."""
-    known, done = operators(), _last_used(block)
+Done = Mapping[int, list[str]]
+"""Number of an operation of a block → results that nobody needs after it."""
+
+
+def run_block(block: Any, values: dict[str, Any], done: Done | None = None) -> list[Any]:
+    """Execute a block; `values` knows its inputs, states and all constants, and receives results until they are last used.
+
+    `done` is what `last_used` says of the block; found out if absent.
+    """
+    known, done = operators(), last_used(block) if done is None else done
     for index, op in enumerate(block.operations):
         if op.type == "const" or op.type.startswith("constexpr_"):
             continue
@@ -113,8 +120,8 @@ def run_block(block: Any, values: dict[str, Any]) -> list[Any]:
     return [values[name] for name in block.outputs]
 
 
-def _last_used(block: Any) -> dict[int, list[str]]:
-    """Number of an operation → results of the block that nobody needs after it."""
+def last_used(block: Any) -> Done:
+    """Say when the results of a block are needed last, which takes long enough to be found out once."""
     last: dict[str, int] = {}
     for index, op in enumerate(block.operations):
         last.update({output.name: index for output in op.outputs})
@@ -143,12 +150,13 @@ def _cond(op: Any, held: Mapping[str, Any], values: dict[str, Any]) -> list[Any]
 
 def _while_loop(op: Any, held: Mapping[str, Any], values: dict[str, Any]) -> list[Any]:
     state = held["loop_vars"] if isinstance(held["loop_vars"], list) else [held["loop_vars"]]
+    done = [last_used(block) for block in op.blocks]
     while True:
         values.update({i.name: v for i, v in zip(op.blocks[0].inputs, state, strict=True)})
-        if not bool(run_block(op.blocks[0], values)[0]):
+        if not bool(run_block(op.blocks[0], values, done[0])[0]):
             return list(state)
         values.update({i.name: v for i, v in zip(op.blocks[1].inputs, state, strict=True)})
-        state = run_block(op.blocks[1], values)
+        state = run_block(op.blocks[1], values, done[1])
 
 
 def _read_state(op: Any, held: Mapping[str, Any], values: dict[str, Any]) -> list[Any]:
