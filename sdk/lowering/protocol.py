@@ -57,8 +57,9 @@ class Target(Protocol):
 
     A target that takes language models names their artifact in an attribute `generates`, such as `model.litertlm`; what it
     opens is then a `TokenExecutable`. Where there are such attributes, `generates_from` is the least OS version whose runtime
-    holds them, `cache_width` the bytes of one cached number (else 4). A function `stored_once(embedding, head)` says of two
-    schemes whether a weight that is tied is stored once in them, and `stores_apart` whether it may be stored twice in others.
+    holds them, `cache_width` the bytes of one cached number (else 4), and `unrolls` the kinds of recurrent layers whose steps
+    are written out one by one. A function `stored_once(embedding, head)` says of two schemes whether a weight that is tied is
+    stored once in them, and `stores_apart` whether it may be stored twice in others.
     """
 
     name: str

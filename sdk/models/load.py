@@ -28,6 +28,8 @@ class Exported:
     spill: Spill | None = None
     turned: bool = False
     """Whether a language model got another basis (see `sdk.models.turn`)."""
+    shaped_by_sample: bool = False
+    """Whether nobody gave example inputs, so that the first calibration sample decides the shapes that ship."""
 
     @property
     def digest(self) -> str:
@@ -70,7 +72,8 @@ def export_model(
     _check_weights(program, loaded.source)
     if loaded.language is None:
         _check_finite(program, loaded.source)
-    return Exported(loaded, program, spilt, bool(turned))
+    by_sample = example is None and loaded.example is None and not isinstance(loaded.module, torch.export.ExportedProgram)
+    return Exported(loaded, program, spilt, bool(turned), by_sample and loaded.language is None)
 
 
 def load_model(

@@ -19,6 +19,7 @@ from sdk.pipeline.narrowing import Kept, Refused, narrowed, without_unpriced
 from sdk.pipeline.refining import TRIALS, refine
 from sdk.pipeline.request import Request
 from sdk.pipeline.together import loss_together
+from sdk.pipeline.unrolling import unrolled_notes
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import (
     Calibration,
@@ -237,7 +238,7 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
     device, target, min_os = start(request, report)
     report = Chapter(report)
     bench = workbench if workbench is not None and workbench.serves(request) else Workbench(request, report)
-    for text in (*bench.notes, *accelerator_notes(request, device, target)):
+    for text in (*bench.notes, *accelerator_notes(request, device, target), *unrolled_notes(bench.model, target)):
         report.note(text)
     stated, min_os = min_os, floor_for_language(request, bench.model, target, min_os)
     if min_os != stated:

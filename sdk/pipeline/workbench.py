@@ -55,6 +55,8 @@ class Workbench:
             self.notes.append(
                 "the model's inner basis is turned, so that no channel stands out: the same function, which loses less"
             )
+        if found.exported.shaped_by_sample:
+            self.notes += _batch_notes(self.model)
         if self.samples.origin == "synthetic":
             self.notes.append("no calibration data: losses are estimated on synthetic inputs (data-free) and may be far off")
         self.kept = Kept(self.model, self.samples, self.loss, DRAWS)
@@ -163,6 +165,19 @@ class Workbench:
 
 def _no_loss(wanted: Mapping[str, Sequence[Scheme]]) -> Scores:
     return {name: {scheme.name: 0.0 for scheme in each} for name, each in wanted.items()}
+
+
+def _batch_notes(model: Model) -> list[str]:
+    """A data loader's batches are for training; what ships is meant for one input, unless somebody says otherwise."""
+    batches = {spec.shape[0] if len(spec.shape) > 1 else 1 for spec in model.inputs}
+    batch = min(batches)
+    if len(batches) > 1 or batch == 1:
+        return []
+    shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in model.inputs)
+    return [
+        f"the bundle takes {shapes}, as the first calibration sample has it; where {batch} is the batch of a data loader, give "
+        "example inputs (`inputs:`, or from the factory) of the batch that the app has"
+    ]
 
 
 def _check_outputs(model: Model, samples: Samples) -> tuple[Any, ...]:

@@ -45,6 +45,7 @@ class CoreMLTarget:
     generates_from = 18
     cache_width = 2
     stores_apart = False
+    unrolls = ("gru",)
 
     def __init__(self) -> None:
         self._programs: dict[tuple[str, int], Any] = {}

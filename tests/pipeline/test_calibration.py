@@ -94,3 +94,12 @@ def test_the_module_is_left_as_it_was(tmp_path: Path) -> None:
     sdk.package(module, device="host", target="null", calibration=samples, out=tmp_path / "made")
     assert module.training and module[0].training and not module[2].training
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize(("rows", "example", "said"), [(8, None, 1), (1, None, 0), (8, (torch.randn(8, 4),), 0)])
+def test_a_batch_that_nobody_asked_for_is_said(rows: int, example: Any, said: int) -> None:
+    loader = DataLoader(TensorDataset(torch.randn(16, 4)), batch_size=rows)
+    request = Request(model=nn.Linear(4, 4), device="host", calibration=loader, example=example)
+    found = [note for note in Workbench(request, SilentReporter()).notes if "the batch of a data loader" in note]
+    assert len(found) == said
+    assert all("x [8, 4]" in note or "input [8, 4]" in note for note in found)
