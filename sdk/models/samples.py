@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sdk.errors import BadInput
+from sdk.models.lookups import lookups
 from sdk.models.model import Model
 
 SYNTHETIC = 8
@@ -73,7 +74,7 @@ def take_samples(model: Model, data: Iterable[Any] | None, limit: int | None = N
             break
     if not found:
         raise BadInput("calibration: it yields no sample; give at least one input tuple, or none for synthetic data")
-    inputs = tuple(found[:limit])
+    inputs, tables = tuple(found[:limit]), lookups(model) if model.language is None else {}
     for index, sample in enumerate(inputs):
         if model.language is not None and not 0 <= int(sample[0].min()) <= int(sample[0].max()) < model.language.vocabulary:
             raise BadInput(
@@ -83,6 +84,12 @@ def take_samples(model: Model, data: Iterable[Any] | None, limit: int | None = N
         for spec, tensor in zip(model.inputs, sample, strict=True):
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise BadInput(f"calibration: sample {index}: input {spec.name} holds NaN or infinite values")
+            table = tables.get(spec.name)
+            if table is not None and not 0 <= int(tensor.min()) <= int(tensor.max()) < table.shape[0]:
+                raise BadInput(
+                    f"calibration: sample {index}: input {spec.name} has row numbers from {int(tensor.min()):,} to "
+                    f"{int(tensor.max()):,}; embedding {table.name} has {table.shape[0]:,} rows"
+                )
     return Samples(inputs, "given", _digest(inputs))
 
 
@@ -154,11 +161,12 @@ def _rows(model: Model, sample: tuple[Any, ...], index: int) -> list[tuple[Any, 
 
 
 def _synthetic(model: Model, seed: int) -> tuple[Any, ...]:
-    """Random inputs: normal floats, integers below the example's largest value (at least 2)."""
+    """Random inputs: normal floats, integers that are rows of the embedding that reads them, or of the smallest one."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
     limit = min((layer.shape[0] for layer in model.inventory.layers if layer.kind == "embedding"), default=2)
+    rows = {name: layer.shape[0] for name, layer in lookups(model).items()}
     made = []
     for spec, example in zip(model.inputs, model.example, strict=True):
         if example.is_floating_point():
@@ -168,7 +176,7 @@ def _synthetic(model: Model, seed: int) -> tuple[Any, ...]:
         elif "type" in spec.name or "position" in spec.name:
             made.append(example.clone())
         else:
-            made.append(torch.randint(0, max(2, limit), spec.shape, generator=generator, dtype=example.dtype))
+            made.append(torch.randint(0, rows.get(spec.name, max(2, limit)), spec.shape, generator=generator, dtype=example.dtype))
     return tuple(made)
 
 

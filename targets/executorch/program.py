@@ -42,13 +42,14 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Program:
     """What a .pte holds: kernel calls by instruction, weighted operators and the names of all per XNNPACK delegate,
-    named blobs, and names of those that are constants of the kernels too."""
+    named blobs, names of those that are constants of the kernels too, and by input that is row numbers the rows there are."""
 
     calls: dict[int, Call]
     payloads: tuple[dict[int, Weighted], ...]
     operators: tuple[tuple[str, ...], ...]
     blobs: dict[str, memoryview]
     shared: frozenset[str]
+    lookups: dict[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def read_program(path: Path) -> Program:
     opened = open_file(path)
     raw = tuple(payload for backend, payload in opened.delegates if backend == "XnnpackBackend")
     payloads, operators = tuple(map(read_payload, raw)), tuple(map(operator_names, raw))
-    return Program(read_calls(opened), payloads, operators, opened.blobs, shared_blobs(opened))
+    return Program(read_calls(opened), payloads, operators, opened.blobs, shared_blobs(opened), read_lookups(opened))
 
 
 def shared_blobs(opened: Opened) -> frozenset[str]:
@@ -169,6 +170,39 @@ def read_calls(opened: Opened) -> dict[int, Call]:
                 raise CheckFailed(f"{name} is damaged: instruction {index} calls operator {operator} of {len(operators)}")
             found[index] = Call(operators[operator], constants)
     return found
+
+
+def read_lookups(opened: Opened) -> dict[int, int]:
+    """Return, by the place of an input whose values are row numbers as they are, the fewest rows of a table they are for."""
+    names = [f"{o.string(0)}.{o.string(1)}" for o in opened.plan.tables(6)]
+    values, places = opened.plan.tables(2), {value: place for place, value in enumerate(opened.plan.scalars(3, "i"))}
+    source: dict[int, int] = {}
+    found: dict[int, int] = {}
+    for chain in opened.plan.tables(5):
+        for instruction in chain.tables(2):
+            call = instruction.table(1)
+            if instruction.scalar(0, "B") != _KERNEL or call is None:
+                continue
+            name, args = names[call.scalar(0, "i")], call.scalars(1, "i")
+            if name in _UNCHANGING:
+                source[args[-1]] = source.get(args[0], args[0])
+            table = values[args[0]].table(1) if name.startswith(_LOOKUPS) else None
+            if table is not None:
+                read = args[1 if name.startswith("aten::") else 5]
+                place = places.get(source.get(read, read))
+                if place is not None:
+                    rows = table.scalars(2, "i")[0]
+                    found[place] = min(rows, found.get(place, rows))
+    return found
+
+
+_LOOKUPS = ("aten::embedding.", "quantized_decomposed::embedding_")
+_UNCHANGING = frozenset({
+    "aten::_to_copy.out", "dim_order_ops::_to_dim_order_copy.out", "aten::view_copy.out", "aten::unsqueeze_copy.int_out",
+    "aten::squeeze_copy.dims_out", "aten::permute_copy.out", "aten::expand_copy.out", "aten::clone.out",
+    "dim_order_ops::_clone_dim_order.out",
+})  # fmt: skip
+"""Kernels that cast their first argument or give it another shape."""
 
 
 def _constant(value: Table, offsets: list[int], data: memoryview, name: str) -> Constant | None:

@@ -11,12 +11,12 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdk.errors import CheckFailed, Missing
+from sdk.errors import BadInput, CheckFailed, Missing
 from sdk.lowering.types import Arrays
 from targets.executorch.program import read_program
 
@@ -53,12 +53,18 @@ class PteExecutable:
     runtime: str
     origin: str
     method: Any
+    lookups: Mapping[int, int] = field(default_factory=dict)
+    """Rows of the tables that inputs are row numbers of, by the input's place: the quantized lookups end the process on others."""
 
     def run(self, inputs: Arrays) -> Arrays:
-        """Execute once. The arrays are copied in; CheckFailed when the runtime refuses them."""
+        """Execute once. The arrays are copied in; CheckFailed when the runtime refuses them, BadInput for rows there are not."""
         import numpy as np
         import torch
 
+        for place, rows in self.lookups.items():
+            least, most = int(np.min(inputs[place])), int(np.max(inputs[place]))
+            if not 0 <= least <= most < rows:
+                raise BadInput(f"input {place} has row numbers from {least:,} to {most:,}; the model's table has {rows:,} rows")
         tensors = [torch.from_numpy(np.array(value, order="C")) for value in inputs]
         try:
             outputs = self.method.execute(tensors)
@@ -95,7 +101,7 @@ def open_program(path: Path, version: str | None) -> PteExecutable:
     Header, sizes and offsets are checked first. The runtime can abort on what is left of damage, so a file
     that this process has not loaded before is first loaded in another one.
     """
-    read_program(path)
+    found = read_program(path)
     if version is None:
         raise Missing("executorch is not installed: pip install 'snugfit[executorch]'")
     from executorch.extension.llm.custom_ops import custom_ops  # noqa: F401  (registers attention with a cache)
@@ -116,7 +122,7 @@ def open_program(path: Path, version: str | None) -> PteExecutable:
         raise CheckFailed(f"{path.name}: ExecuTorch refuses to load it: {error}") from error
     _KNOWN.add(digest)
     kind = TokenPte if speaks else PteExecutable
-    return kind(f"XNNPACK (executorch {version})", "host", method)
+    return kind(f"XNNPACK (executorch {version})", "host", method, found.lookups)
 
 
 def _give_back_large_blocks() -> None:

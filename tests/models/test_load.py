@@ -139,3 +139,9 @@ def test_nan_weights_are_refused() -> None:
         broken.weight[1, 1] = float("nan")
     with pytest.raises(BadInput, match="weight has 1 NaN"):
         load_model(broken, (torch.randn(1, 4),))
+
+
+def test_row_numbers_that_an_embedding_has_not_are_refused() -> None:
+    model = load_model(*_zoo())
+    with pytest.raises(BadInput, match=r"sample 1: input ids has row numbers from 0 to 10; embedding table has 10 rows"):
+        take_samples(model, [model.example, (model.example[0], torch.tensor([[0, 10, 1, 1, 1]]))])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdk.errors import CheckFailed, LoweringError
+from sdk.errors import BadInput, CheckFailed, LoweringError
 from sdk.schemes import scheme_named
 from targets.executorch import TARGET
 
@@ -123,6 +123,13 @@ def test_encoder_runs_as_planned(encoder, tmp_path):
     assert placed.delegated["fully_connected"] == 2 and placed.delegated["gelu"] == 1
     assert placed.outside["quantized_decomposed::embedding_4bit.dtype_out"] == 1
     assert placed.outside["aten::native_layer_norm.out"] == 1
+
+
+@pytest.mark.parametrize("scheme", ["fp32", "int8_channel", "int4_g32"])
+def test_a_row_that_the_table_has_not_is_refused_and_ends_no_process(encoder, tmp_path, scheme):
+    _lower(encoder, {"table": scheme}, tmp_path / "model.pte")
+    with pytest.raises(BadInput, match=r"row numbers from -1 to 200; the model's table has 200 rows"):
+        TARGET.open(tmp_path / "model.pte").run([np.array([[0, 1, 2, 3, 4, 5, -1, 200]])])
 
 
 @pytest.mark.parametrize("schemes", [("fp32", "fp32"), ("int8_channel", "int8_channel_dynamic")])
