@@ -23,9 +23,13 @@ def _case(budget: BudgetEntry, result: CheckResult) -> str:
     head = f"  <testcase classname={quoteattr(f'{result.bundle.model}.{result.target}')} name={quoteattr(budget.name)}"
     if budget.verdict == "passed":
         return f"{head}/>\n"
-    said = f"measured {budget.measured.value} ({budget.measured.origin}), limit {budget.limit} {budget.unit}"
+    said = f"measured {_short(budget.measured.value)} ({budget.measured.origin}), limit {_short(budget.limit)} {budget.unit}"
     message = quoteattr(f"{said}{': ' if budget.why else ''}{budget.why}")
     return f"{head}><{'failure' if _failed(budget) else 'skipped'} message={message}/></testcase>\n"
+
+
+def _short(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:.6g}"
 
 
 def _failed(budget: BudgetEntry) -> bool:

@@ -44,9 +44,10 @@ def load_huggingface(reference: str, path: Path, trust: bool, context: int | Non
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise BadInput(f"model {reference!r} cannot be loaded as a Hugging Face model: {first}") from error
     name, missing = Path(place).name.lower(), tuple(sorted(found["missing_keys"]))
+    unexpected = tuple(sorted(found["unexpected_keys"]))
     if language is None:
-        return Loaded(name, reference, _first_output(module.eval()), _example(config), missing=missing)
-    return Loaded(name, reference, as_decoder(module), _tokens(language.window), language, missing)
+        return Loaded(name, reference, _first_output(module.eval()), _example(config), None, missing, unexpected)
+    return Loaded(name, reference, as_decoder(module), _tokens(language.window), language, missing, unexpected)
 
 
 def _tokens(count: int) -> dict[str, Any]:

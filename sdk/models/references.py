@@ -28,6 +28,8 @@ class Loaded:
     language: Language | None = None
     missing: tuple[str, ...] = ()
     """Weights that the checkpoint has not, so that they are random."""
+    unexpected: tuple[str, ...] = ()
+    """Weights of the checkpoint that the model has not, so that they are left out."""
 
 
 _WEIGHTS = "write a factory (`file.py:factory`) that builds the network and loads these weights into it"

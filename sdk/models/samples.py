@@ -176,7 +176,8 @@ def _synthetic(model: Model, seed: int) -> tuple[Any, ...]:
         elif "type" in spec.name or "position" in spec.name:
             made.append(example.clone())
         else:
-            made.append(torch.randint(0, rows.get(spec.name, max(2, limit)), spec.shape, generator=generator, dtype=example.dtype))
+            most = rows.get(spec.name, max(2, limit))
+            made.append(torch.randint(0, most, spec.shape, generator=generator, dtype=example.dtype))
     return tuple(made)
 
 

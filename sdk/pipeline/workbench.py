@@ -55,6 +55,11 @@ class Workbench:
             self.notes.append(
                 "the model's inner basis is turned, so that no channel stands out: the same function, which loses less"
             )
+        unexpected = found.exported.loaded.unexpected
+        if unexpected:
+            self.notes.append(
+                f"the checkpoint holds {len(unexpected)} weights that the model does not know, such as {unexpected[0]}: left out"
+            )
         if found.exported.shaped_by_sample:
             self.notes += _batch_notes(self.model)
         if self.samples.origin == "synthetic":

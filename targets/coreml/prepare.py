@@ -35,12 +35,13 @@ def prepare(model: Model) -> Prepared:
     from targets.coreml.rewriting import rewrite, rewritten
     from targets.coreml.standins import stand_in
 
+    _refuse_sampling(model)
     planned = tuple(dict.fromkeys(w for layer in model.inventory.layers for w in layer.weights))
     standing = planned if model.language is not None else ()
     known = _known_operators(model.program, rewritten()) if model.language is None else model.program
     module = model.module() if standing else copy.deepcopy(known.module(check_guards=False))
     rewrite(module, _values(module, known))
-    example = model.example if model.language is None else with_cache(module, model.language)
+    example = _widened(model, module) if model.language is None else with_cache(module, model.language)
     lookups = fold_constants(module, set(planned))
     stand_in(module, standing)
     _tame_extremes(module)
@@ -56,6 +57,35 @@ def prepare(model: Model) -> Prepared:
     names = {n: p for table in (signature.inputs_to_parameters, signature.inputs_to_buffers) for p, n in table.items()}
     found = {w: tuple((names[f], rows) for f, rows in known) for w, known in lookups.items()}
     return Prepared(program, names, found, standing)
+
+
+def _refuse_sampling(model: Model) -> None:
+    """LoweringError for `grid_sample`, which coremltools converts from TorchScript alone."""
+    node = next((n for n in model.program.graph.nodes if "aten.grid_sampler" in str(n.target)), None)
+    if node is not None:
+        raise LoweringError(
+            f"coreml: {node.name} (grid_sample) cannot be converted from an exported program: resize or crop with fixed sizes, "
+            "or choose another target"
+        )
+
+
+def _widened(model: Model, module: Any) -> tuple[Any, ...]:
+    """The example with inputs of few bits, which ML programs do not take, as int32; LoweringError where they are computed with.
+
+    A cast gives the same of both; arithmetic would wrap around in one alone.
+    """
+    import torch
+
+    aten = torch.ops.aten
+    narrow = (torch.uint8, torch.int8, torch.int16)
+    inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
+    for spec, node, value in zip(model.inputs, inputs, model.example, strict=True):
+        if value.dtype in narrow and any(user.target not in (aten._to_copy.default, aten.to.dtype) for user in node.users):
+            raise LoweringError(
+                f"coreml: input {spec.name} is {spec.dtype}, which Core ML does not take, and is computed with: cast it first "
+                "(`x.float()`)"
+            )
+    return tuple(value.int() if value.dtype in narrow else value for value in model.example)
 
 
 def _values(module: Any, program: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -9,9 +10,10 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,7 @@ class PteExecutable:
     origin: str
     method: Any
     lookups: Mapping[int, int] = field(default_factory=dict)
-    """Rows of the tables that inputs are row numbers of, by the input's place: the quantized lookups end the process on others."""
+    """Rows of the tables that inputs are row numbers of, by the input's place: quantized lookups end the process on others."""
 
     def run(self, inputs: Arrays) -> Arrays:
         """Execute once. The arrays are copied in; CheckFailed when the runtime refuses them, BadInput for rows there are not."""
@@ -70,7 +72,8 @@ class PteExecutable:
             outputs = self.method.execute(tensors)
         except RuntimeError as error:
             shapes = [tuple(t.shape) for t in tensors]
-            raise CheckFailed(f"ExecuTorch failed on inputs of shapes {shapes}: {error}") from error
+            told = _told(lambda: self.method.execute(tensors)) or str(error)
+            raise CheckFailed(f"ExecuTorch failed on inputs of shapes {shapes}: {told}") from error
         return [np.array(value.numpy() if isinstance(value, torch.Tensor) else value) for value in outputs]
 
 
@@ -93,6 +96,34 @@ class TokenPte(PteExecutable):
             return self.method.execute(given)[0][0, -1].numpy().copy()  # a view would hold the whole window's logits
         except RuntimeError as error:
             raise CheckFailed(f"ExecuTorch failed on {len(tokens)} tokens at position {position}: {error}") from error
+
+
+def _told(execute: Callable[[], Any]) -> str:
+    """Execute again what failed, and return which kernel refuses and why, which the runtime writes to stderr alone."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as file:
+            os.dup2(file.fileno(), 2)
+            with contextlib.suppress(RuntimeError):
+                execute()
+            os.dup2(kept, 2)
+            file.seek(0)
+            lines = file.read().decode(errors="replace").splitlines()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+    failed = next((at for at, line in enumerate(lines) if "KernelCall failed" in line), None)
+    if failed is None:
+        return ""
+    kernel = lines[failed].partition("in operator ")[2].partition(":")
+    name = kernel[0] + "".join(kernel[1:]).rpartition(":")[0]
+    why = next((line.partition("] ")[2] for line in lines[:failed] if _REFUSAL.search(line)), "")
+    return f"its kernel {name} refuses{f': {why}' if why else ''}"
+
+
+_REFUSAL = re.compile(r"Check failed|Unhandled|not supported|unsupported", re.IGNORECASE)
+"""How kernels begin to say what they do not take."""
 
 
 def open_program(path: Path, version: str | None) -> PteExecutable:

@@ -62,8 +62,10 @@ class ExecutorchTarget:
     def price(self, model: Model, choices: Mapping[str, Sequence[Scheme]], min_os: float | None) -> Prices:
         """Return the bytes of each choice in the finished .pte: the float program is lowered once per model."""
         from targets.executorch.pricing import float_size, prices
+        from targets.executorch.refused import refuse_operators
 
         self._require()
+        refuse_operators(model)
         if model.artifact_digest not in self._prices:
             self._prices = {model.artifact_digest: float_size(model)}
         return prices(model, choices, *self._prices[model.artifact_digest])

@@ -17,6 +17,7 @@ from targets.tflite.flatbuffer import new_buffer, new_operator, new_tensor, read
 from targets.tflite.lift import Lifted, lift
 from targets.tflite.match import CHANNEL_AXIS, Place, find_places
 from targets.tflite.pointwise import can_be_linear
+from targets.tflite.refused import refuse_operators
 from targets.tflite.silence import silence
 
 TYPES = {
@@ -60,6 +61,7 @@ def convert(model: Model, bare: bool = False) -> FloatModel:
 
     A `bare` file is without its layers' weights, which `fill` puts back: those of a language model fill the memory.
     """
+    refuse_operators(model)
     lifted = lift(model)
     flat = read(_convert_bytes(model, lifted))
     if len(flat.subgraphs) != 1:

@@ -1,0 +1,69 @@
+"""What a target cannot run is said in one sentence that names the layer or operator, before it is lowered where that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sdk.errors import LoweringError
+from sdk.models.load import load_model
+
+
+class Function(nn.Module):
+    """A module of a plain function and one layer."""
+
+    def __init__(self, function: Callable[..., Any], layer: nn.Module) -> None:
+        super().__init__()
+        self.function, self.layer = function, layer
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.function(x, self.layer)
+
+
+def test_executorch_names_a_3d_convolution() -> None:
+    from targets.executorch import TARGET
+
+    model = load_model(Function(lambda x, layer: layer(x), nn.Conv3d(2, 2, 3)).eval(), (torch.randn(1, 2, 4, 4, 4),))
+    with pytest.raises(LoweringError, match=r"layer layer \(conv3d\): ExecuTorch's kernels"):
+        TARGET.price(model, {}, None)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "words"),
+    [
+        (Function(lambda x, up: up(x), nn.ConvTranspose2d(4, 4, 2, groups=2)), (1, 4, 4, 4), "layer layer: LiteRT has no"),
+        (Function(lambda x, fc: fc(torch.fft.rfft(x).abs()), nn.Linear(5, 2)), (1, 8), "is complex, which LiteRT"),
+    ],
+)
+def test_litert_names_what_its_converter_cannot_write(module: nn.Module, shape: tuple[int, ...], words: str) -> None:
+    from targets.tflite.convert import convert
+
+    with pytest.raises(LoweringError, match=words):
+        convert(load_model(module.eval(), (torch.randn(shape),)))
+
+
+def test_core_ml_names_grid_sample() -> None:
+    from targets.coreml.prepare import prepare
+
+    def sampled(x: torch.Tensor, layer: nn.Module) -> torch.Tensor:
+        return functional.grid_sample(x, torch.tanh(layer(x.flatten(1))).view(1, 2, 2, 2), align_corners=False)
+
+    model = load_model(Function(sampled, nn.Linear(16, 8)).eval(), (torch.randn(1, 1, 4, 4),))
+    with pytest.raises(LoweringError, match="grid_sample"):
+        prepare(model)
+
+
+def test_core_ml_takes_bytes_that_are_cast_and_no_others() -> None:
+    from targets.coreml.prepare import prepare
+
+    example = (torch.randint(0, 256, (1, 4), dtype=torch.uint8),)
+    prepared = prepare(load_model(Function(lambda x, layer: layer(x.float() / 255), nn.Linear(4, 2)).eval(), example))
+    (given,) = prepared.program.example_inputs[0]
+    assert given.dtype == torch.int32
+    with pytest.raises(LoweringError, match="is uint8, which Core ML does not take"):
+        prepare(load_model(Function(lambda x, layer: layer((x + x).float()), nn.Linear(4, 2)).eval(), example))
