@@ -19,7 +19,7 @@ SMALL = 96
 BLOCK = 32
 """Columns between two updates of all the columns that are left."""
 
-TOGETHER = 1 << 25
+TOGETHER = 1 << 21
 """Weights times grids that are swept at once."""
 
 
@@ -38,21 +38,26 @@ def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Gri
     flat = flat.reshape(channels, -1)
     groups, k = moments.value.shape[:2]
     factor, order = _factor(moments)
-    columns = order.repeat_interleave(channels // groups, dim=0)
-    whole = _columns_first(flat.gather(1, columns), groups)
+    whole = _columns_first(_ordered(flat, order), groups)
     made: dict[int, Grid] = {}
     for parts in _batches(grids, max(1, TOGETHER // flat.numel())):
         rounders, start = [], 0
         for kind, chosen in parts:
             run = slice(start, start := start + len(chosen))
-            rounders.append((run, kind([grids[n] for n in chosen], columns, groups)))
+            rounders.append((run, kind([grids[n] for n in chosen], order, channels)))
         codes = _sweep(whole.repeat(start, 1, 1, 1), factor, rounders)
         for place, found in zip([n for _, chosen in parts for n in chosen], codes, strict=True):
             grid = grids[place]
-            back = torch.empty(channels, k, dtype=grid.codes.dtype)
-            back.scatter_(1, columns, found.transpose(1, 2).reshape(channels, k).to(grid.codes.dtype))
+            back = torch.empty(groups, channels // groups, k, dtype=grid.codes.dtype)
+            back.scatter_(2, order.unsqueeze(1).expand_as(back), found.transpose(1, 2).to(grid.codes.dtype))
             made[place] = replace(grid, codes=back.reshape(moved).movedim(0, grid.channel_axis).contiguous())
     return tuple(made[n] for n in sorted(made))
+
+
+def _ordered(rows: Any, order: Any) -> Any:
+    """[channels, k] → the same, each group's columns in its `order` ([groups, k])."""
+    grouped = rows.reshape(order.shape[0], -1, order.shape[1])
+    return grouped.gather(2, order.unsqueeze(1).expand_as(grouped)).reshape(rows.shape)
 
 
 def _columns_first(rows: Any, groups: int) -> Any:
@@ -62,43 +67,55 @@ def _columns_first(rows: Any, groups: int) -> Any:
 
 def regularise(moments: Moments) -> Any:
     """Return the moments in float64, drawn towards their diagonal by their noise, and damped."""
+    return _regular(moments.value, _damped(moments), moments.noise)
+
+
+def _damped(moments: Moments) -> Any:
+    """The diagonal of the regularised moments, float64 [groups, k]."""
+    energy = moments.value.diagonal(dim1=1, dim2=2).double()
+    return energy + DAMPING * energy.mean(1, keepdim=True).clamp(min=1e-12)
+
+
+def _regular(value: Any, diagonal: Any, noise: float) -> Any:
     import torch
 
-    dense = moments.value.double()
-    energy = dense.diagonal(dim1=1, dim2=2)
-    added = moments.noise * energy + DAMPING * energy.mean(1, keepdim=True).clamp(min=1e-12)
-    return (1 - moments.noise) * dense + torch.diag_embed(added)
+    dense = value.to(torch.float64, copy=True).mul_(1 - noise)
+    dense.diagonal(dim1=1, dim2=2).copy_(diagonal)
+    return dense
 
 
 def _factor(moments: Moments) -> tuple[Any, Any]:
     """Upper Cholesky factor of the inverse, and the order of its columns, that of falling energy.
 
-    Of moments = R Rᵀ with R upper (their factor read backwards) it is R⁻¹. Computed in float64, of which few copies are held.
+    Of moments = R Rᵀ with R upper it is R⁻¹. Both are had backwards, as lower matrices: of moments in rising order. Computed in
+    float64, of which at most two copies are held.
     """
     import torch
 
-    found = regularise(moments)
-    order = found.diagonal(dim1=1, dim2=2).argsort(dim=1, descending=True, stable=True)
-    found = found.gather(1, order.unsqueeze(2).expand_as(found))
-    found = found.gather(2, order.unsqueeze(1).expand_as(found)).flip(1, 2)
+    diagonal, noise = _damped(moments), moments.noise
+    order = diagonal.argsort(dim=1, descending=True, stable=True)
+    rising = order.flip(1)
+    found = moments.value.gather(1, rising.unsqueeze(2).expand_as(moments.value))
+    found = found.gather(2, rising.unsqueeze(1).expand_as(found))
+    found = _regular(found, diagonal.gather(1, rising), noise)
     found = torch.linalg.cholesky(found)
-    found = found.flip(1, 2)
-    return _inverse(found).float(), order
+    _invert(found)
+    return found.float().flip(1, 2), order
 
 
-def _inverse(upper: Any) -> Any:
-    """Inverse of upper triangular matrices, by halves: products are quicker than a solver that takes them for full."""
+def _invert(lower: Any) -> None:
+    """Invert lower triangular matrices in place, by halves: products are quicker than a solver that takes them for full."""
     import torch
 
-    size = upper.shape[1]
+    size = lower.shape[1]
     if size <= SMALL:
-        return torch.linalg.solve_triangular(upper, torch.eye(size, dtype=upper.dtype).expand_as(upper), upper=True)
+        lower.copy_(torch.linalg.solve_triangular(lower, torch.eye(size, dtype=lower.dtype).expand_as(lower), upper=False))
+        return
     middle = size // 2
-    made = torch.zeros_like(upper)
-    made[:, :middle, :middle] = first = _inverse(upper[:, :middle, :middle])
-    made[:, middle:, middle:] = last = _inverse(upper[:, middle:, middle:])
-    made[:, :middle, middle:] = -(first @ upper[:, :middle, middle:] @ last)
-    return made
+    first, last, below = lower[:, :middle, :middle], lower[:, middle:, middle:], lower[:, middle:, :middle]
+    _invert(first)
+    _invert(last)
+    below.copy_(last @ below @ first).neg_()
 
 
 def _sweep(work: Any, factor: Any, rounders: Sequence[tuple[slice, _Rounder]]) -> Any:
@@ -128,7 +145,7 @@ def _sweep(work: Any, factor: Any, rounders: Sequence[tuple[slice, _Rounder]]) -
 class _Rounder(Protocol):
     """Rounds `value` ([grids, groups, channels], column `column` of the sweep) into `codes` and what these stand for."""
 
-    def __init__(self, grids: Sequence[Grid], columns: Any, groups: int) -> None: ...
+    def __init__(self, grids: Sequence[Grid], order: Any, channels: int) -> None: ...
 
     def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None: ...
 
@@ -147,44 +164,45 @@ def _batches(grids: Sequence[Grid], most: int) -> Iterator[list[tuple[type[_Roun
 class _Integers:
     """Symmetric integers of given scales."""
 
-    def __init__(self, grids: Sequence[Grid], columns: Any, groups: int) -> None:
+    def __init__(self, grids: Sequence[Grid], order: Any, channels: int) -> None:
         import torch
 
-        ordered = [_columns_first(_ordered_scale(grid, columns), groups) for grid in grids]
-        self.scale = torch.stack([scale.expand(-1, columns.shape[1], -1) for scale in ordered])
+        ordered = [_columns_first(_ordered_scale(grid, order, channels), order.shape[0]) for grid in grids]
+        self.wide = any(scale.shape[1] > 1 for scale in ordered)
+        self.scale = torch.stack([scale.expand(-1, order.shape[1] if self.wide else 1, -1) for scale in ordered])
         self.most = torch.tensor([2.0 ** (grid.scheme.bits - 1) - 1 for grid in grids]).reshape(-1, 1, 1)
         self.least = torch.tensor([float(grid.codes.min()) for grid in grids]).reshape(-1, 1, 1).minimum(-self.most)
 
     def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None:
         import torch
 
-        scale = self.scale[:, :, column]
+        scale = self.scale[:, :, column if self.wide else 0]
         torch.div(value, scale, out=rounded)
         codes.copy_(rounded.round_().clamp_(self.least, self.most))
         rounded.mul_(scale)
 
 
-def _ordered_scale(grid: Grid, columns: Any) -> Any:
+def _ordered_scale(grid: Grid, order: Any, channels: int) -> Any:
     """The scale of every weight, columns in the order of the sweep: [channels, k], or [channels, 1] where all are alike."""
-    whole = grid.scale.expand(columns.shape[0], -1)
+    whole = grid.scale.expand(channels, -1)
     if whole.shape[1] == 1:
         return whole
-    return whole.repeat_interleave(columns.shape[1] // whole.shape[1], dim=1).gather(1, columns)
+    return _ordered(whole.repeat_interleave(order.shape[1] // whole.shape[1], dim=1), order)
 
 
 class _Tables:
     """Lookup tables, equally many per grid, times a scale per channel or group of weights where there is one."""
 
-    def __init__(self, grids: Sequence[Grid], columns: Any, groups: int) -> None:
+    def __init__(self, grids: Sequence[Grid], order: Any, channels: int) -> None:
         import torch
 
-        channels, tables, longest = columns.shape[0], grids[0].table.shape[0], max(g.table.shape[1] for g in grids)
+        tables, longest = grids[0].table.shape[0], max(g.table.shape[1] for g in grids)
         filled = [torch.nn.functional.pad(g.table, (0, longest - g.table.shape[1]), value=float("inf")) for g in grids]
         self.table = torch.stack(filled)
         self.middle = ((self.table[..., 1:] + self.table[..., :-1]) / 2).contiguous()
-        scales = [torch.ones(channels, 1) if grid.scale is None else _ordered_scale(grid, columns) for grid in grids]
+        scales = [torch.ones(channels, 1) if grid.scale is None else _ordered_scale(grid, order, channels) for grid in grids]
         wide = any(scale.shape[1] > 1 for scale in scales)
-        ordered = [_columns_first(scale.expand(-1, columns.shape[1] if wide else 1), groups) for scale in scales]
+        ordered = [_columns_first(scale.expand(-1, order.shape[1] if wide else 1), order.shape[0]) for scale in scales]
         self.scale = torch.stack(ordered)
         self.wide = wide
         self.shape = (len(grids), tables, channels // tables)

@@ -21,8 +21,8 @@ def round_layer(
     Scales and tables lose least by the importance of each weight. Where the moments of the input are known its energy counts
     too (see `weigh`), and error feedback then chooses the codes (see `feed_back`).
     """
+    made = round_plain(layer, weights, schemes, statistics)
     moments = statistics.moments(layer.name)
-    made = _plain(layer, weights, schemes, statistics, moments)
     return made if moments is None else feed(layer, weights, made, moments)
 
 
@@ -30,17 +30,12 @@ def round_plain(
     layer: Layer, weights: Mapping[str, Any], schemes: Sequence[Scheme], statistics: Statistics
 ) -> list[tuple[Grid, ...]]:
     """Return the grids of `round_layer` before error feedback."""
-    return _plain(layer, weights, schemes, statistics, statistics.moments(layer.name))
-
-
-def _plain(
-    layer: Layer, weights: Mapping[str, Any], schemes: Sequence[Scheme], statistics: Statistics, moments: Moments | None
-) -> list[tuple[Grid, ...]]:
+    energy = statistics.energy(layer.name)
     rounded = []
     for i, name in enumerate(layer.weights):
         weight, axis, importance = weights[name], layer.channel_axis, statistics.importance.get(name)
-        if i == 0 and moments is not None:
-            importance = weigh(importance, energies(weight, axis, moments))
+        if i == 0 and energy is not None:
+            importance = weigh(importance, energies(weight, axis, energy))
         rounded.append(round_weights(weight, schemes, axis, importance))
     return list(zip(*rounded, strict=True))
 

@@ -36,7 +36,7 @@ class Moments:
 
     def __add__(self, other: Moments) -> Moments:
         samples = self.samples + other.samples
-        value = (self.value * self.samples + other.value * other.samples) / samples
+        value = (self.value * self.samples).add_(other.value, alpha=other.samples).div_(samples)
         return Moments(value, samples, self.rows + other.rows, self.squares + other.squares)
 
 
@@ -49,10 +49,10 @@ ENERGY = 0.2
 """Share that the energy of its input has in a weight's importance, both relative to their means."""
 
 
-def energies(weight: Any, channel_axis: int, moments: Moments) -> Any:
-    """Mean square of the input that each element of `weight` multiplies, of the weight's shape."""
+def energies(weight: Any, channel_axis: int, energy: Any) -> Any:
+    """Mean square of the input that each element of `weight` multiplies, of the weight's shape; `energy`: see `Statistics`."""
     shape = weight.movedim(channel_axis, 0).shape
-    rows = moments.value.diagonal(dim1=1, dim2=2).repeat_interleave(shape[0] // moments.value.shape[0], dim=0)
+    rows = energy.repeat_interleave(shape[0] // energy.shape[0], dim=0)
     return rows.reshape(shape).movedim(0, channel_axis)
 
 
@@ -91,6 +91,16 @@ class Statistics:
         """Return the moments of the layer's input over all samples, or None."""
         found = self.of_parts(layer)
         return sum(found[1:], found[0]) if found else None
+
+    def energy(self, layer: str) -> Any:
+        """Return the mean square of each input of the layer over all samples ([groups, k]), or None."""
+        total, samples = None, 0
+        for part in self.parts:
+            if layer in part:
+                found = part[layer]
+                own = found.value.diagonal(dim1=1, dim2=2) * found.samples
+                total, samples = own if total is None else total + own, samples + found.samples
+        return None if total is None else total / samples
 
     def of_parts(self, layer: str) -> tuple[Moments, ...]:
         """Return the moments of the layer's input over each part of the samples that there is."""

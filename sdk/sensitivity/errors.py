@@ -35,7 +35,7 @@ class WeightErrors:
         keys = [grid_key(scheme) for scheme in distinct]
         self.layer = layer
         self._places = [keys.index(grid_key(s)) if grid_key(s) in keys else len(keys) for s in schemes]
-        self._params, self._halves = params, statistics.of_parts(layer.name)
+        self._params, self._halves = params, [part for part in statistics.parts if layer.name in part]
         self._plain = round_plain(layer, params, distinct, statistics)
         self._rows: list[Any] | None = None
 
@@ -43,7 +43,7 @@ class WeightErrors:
         """Hold the errors for the first (0) or second (1) half of the samples."""
         if len(self._halves) == 2:
             self._rows = None
-            self._rows = self._errors(feed(self.layer, self._params, self._plain, self._halves[1 - half]))
+            self._rows = self._errors(feed(self.layer, self._params, self._plain, self._halves[1 - half][self.layer.name]))
         elif self._rows is None:
             self._rows, self._plain = self._errors(self._plain), []
 

@@ -12,8 +12,9 @@ from sdk.rounding import Statistics
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error
 from sdk.sensitivity.errors import HELD, WeightErrors, grid_key, rounded
+from sdk.sensitivity.heap import give_back
 from sdk.sensitivity.statistics import take_statistics
-from sdk.sensitivity.stream import Stream, room
+from sdk.sensitivity.stream import Stream, passed_on, room
 from sdk.sensitivity.taps import Tap
 
 MEMORY = 2_000_000_000
@@ -96,6 +97,7 @@ class Scoring:
         for half, numbers in enumerate(parts_of(range(len(self._samples)))):
             for each in errors:
                 each.turn_to(half)
+                give_back()
             for _ in self._stream.backward(place, numbers, owners, tap, dots.clear):
                 for each in errors:
                     name = each.layer.name
@@ -105,6 +107,8 @@ class Scoring:
                 for param in params.values():
                     param.grad = None
                 tick()
+        errors.clear()
+        give_back()
         count = self._draws * len(self._samples)
         return {
             name: {s.name: float(v) for s, v in zip(schemes[name], sums[name] / (2 * max(1, count)), strict=True)}
@@ -135,16 +139,18 @@ def _tap(
 
 
 def chunks_of(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[list[dict[str, list[Scheme]]]]:
-    """Part the schemes to score into runs of layers whose gradients and errors take at most `room` bytes together.
+    """Part the schemes to score into runs of layers whose gradients, errors and activations take at most `room` bytes together.
 
     A run is a list of chunks to be scored one after the other: one, or for a layer that takes more by itself several with
     some of its schemes each. Schemes of one grid stay together, as they share its rounding.
     """
     runs: list[list[dict[str, list[Scheme]]]] = []
     held = most = room(model, MEMORY)
+    passing = passed_on(model)
     for layer in model.inventory.layers:
         parts = _parts(layer, schemes.get(layer.name, ()), most)
-        size = sum(_size(layer, part) for part in parts)
+        modes = {scheme.activations for part in parts for scheme in part} - {"float"}
+        size = sum(_size(layer, part) for part in parts) + passing[layer.output] + (1 + len(modes)) * passing[layer.input]
         if len(parts) == 1 and held + size <= most:
             runs[-1][0][layer.name] = parts[0]
             held += size

@@ -26,6 +26,12 @@ def room(model: Model, most: int) -> int:
     return min(most, max(LEAST, 4 * sum(layer.parameters for layer in model.inventory.layers)))
 
 
+def passed_on(model: Model) -> dict[str, int]:
+    """Bytes of every tensor of the model's graph for one sample, by node name."""
+    values = {node.name: node.meta.get("val") for node in model.module().graph.nodes}
+    return {name: v.numel() * v.element_size() if hasattr(v, "element_size") else 0 for name, v in values.items()}
+
+
 class Stream:
     """A model on samples, in one segment for each run of its layers (see `cut`), with gradients of random output directions.
 
