@@ -9,6 +9,7 @@ from typing import Any
 from sdk.errors import BadInput
 from sdk.models import Layer, Model
 from sdk.models.load import finish_model
+from sdk.models.running import run_float
 from sdk.models.samples import Samples, take_samples
 from sdk.models.text import own_text, windows
 from sdk.pipeline.imported import own_grids
@@ -186,12 +187,9 @@ def _batch_notes(model: Model) -> list[str]:
 
 
 def _check_outputs(model: Model, samples: Samples) -> tuple[Any, ...]:
-    import torch
-
-    module = model.module()
-    with torch.no_grad():
-        outputs = tuple(module(*samples.inputs[0]))
+    outputs = run_float(model, model.module(), *samples.inputs[0])
+    model.release()
     for spec, tensor in zip(model.outputs, outputs, strict=True):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise BadInput(f"model {model.source!r}: output {spec.name} of the float model is NaN or infinite on calibration")
     return outputs

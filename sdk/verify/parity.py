@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 from sdk.errors import CheckFailed
 from sdk.lowering import Executable, Quantized
 from sdk.models import Model
+from sdk.models.running import run_float
 from sdk.models.samples import Samples
 from sdk.schemes import Scheme
 from sdk.sensitivity import measure
@@ -72,7 +74,7 @@ def compare(
     inputs = samples.some(LOSS_SAMPLES if model.language is None else WINDOWS)
     compared = inputs[:SAMPLES]
     shaken = compared[:1] if model.language is not None else compared  # one window has many outputs already
-    wanted = _outputs(model.module, inputs)
+    wanted = _outputs(lambda: partial(run_float, model, model.module()), inputs)
     model.release()
     simulated = _outputs(lambda: make_reference(quantized), compared)
     trembling = _outputs(lambda: make_reference(replace(quantized, model=shake(quantized))), shaken)

@@ -10,6 +10,7 @@ import torch
 import transformers
 
 from sdk.models.load import load_model
+from sdk.models.running import run_float
 from sdk.models.spill import Spill
 from sdk.models.turn import FAMILIES, Turn, changes
 from sdk.pipeline.request import Request
@@ -109,6 +110,10 @@ def test_a_big_model_is_turned_on_its_way_into_the_file(tmp_path: Path, monkeypa
         assert torch.equal(spilt.module()(tokens)[0], want)
         spilt.release()
         assert torch.equal(spilt.module()(tokens)[0], want)
+        given_back = []
+        monkeypatch.setattr("sdk.models.running.HELD", 100_000)
+        monkeypatch.setattr(Spill, "release", lambda spill, real=Spill.release: (given_back.append(real(spill))))
+        assert torch.equal(run_float(spilt, spilt.module(), tokens)[0], want) and len(given_back) > 2
         assert float((turned.module()(tokens)[0] - want).abs().max() / want.abs().max()) < 1e-5
 
 
