@@ -16,10 +16,13 @@ GROUPS = (128, 64, 32)
 def recognise(weight: Any, channel_axis: int) -> str | None:
     """Say what grid `weight` lies on by about SAMPLE of its blocks, such as `4 bits in groups of 32 with offsets`; None: on none.
 
-    Two bits are ternary, -1 to 1, or 1 bit where no weight is zero. The coarsest blocks that fit are named.
+    Two bits are ternary, -1 to 1, or 1 bit where no weight is zero. The coarsest blocks that fit are named. Channels of one or
+    two weights are on none: any two numbers lie on a grid of a scale and an offset, and that says nothing about a checkpoint.
     """
     rows = weight.detach().float().movedim(channel_axis, 0)
     flat = rows.reshape(rows.shape[0], -1)
+    if flat.shape[1] <= 2:
+        return None
     sizes = (flat.shape[1], *(size for size in GROUPS if size < flat.shape[1] and flat.shape[1] % size == 0))
     for bits, offsets in WIDTHS:
         for size in sizes:

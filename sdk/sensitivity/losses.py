@@ -18,7 +18,7 @@ LOSSES = {
 def choose_loss(name: str, model: Model, outputs: Any) -> tuple[str, bool]:
     """Return (loss name, whether it was assumed) for `auto`; a given name is checked.
 
-    Assumed from the float model's first output: probabilities, unit vectors, class logits, else mse.
+    Assumed from the float model's outputs: mse, unless all that are floats are probabilities, unit vectors or class logits.
     """
     if name != "auto":
         if name not in LOSSES:
@@ -26,18 +26,23 @@ def choose_loss(name: str, model: Model, outputs: Any) -> tuple[str, bool]:
         return name, False
     if model.language is not None:
         return "kl", True
-    first = outputs[0]
-    if not first.is_floating_point() or first.dim() < 2:
-        return "mse", True
-    rows = first.reshape(-1, first.shape[-1]).double()
+    found = {_suited(model, output) for output in outputs if output.is_floating_point()}
+    return (found.pop() if len(found) == 1 else "mse"), True
+
+
+def _suited(model: Model, output: Any) -> str:
+    """The loss that suits one output of the float model."""
+    if output.dim() < 2:
+        return "mse"
+    rows = output.reshape(-1, output.shape[-1]).double()
     if rows.shape[1] > 1 and bool((rows >= 0).all()) and bool(((rows.sum(1) - 1).abs() < 1e-3).all()):
-        return "kl_probabilities", True
+        return "kl_probabilities"
     if rows.shape[1] > 1 and bool(((rows.norm(dim=1) - 1).abs() < 1e-3).all()):
-        return "cosine", True
+        return "cosine"
     last = model.inventory.layers[-1] if model.inventory.layers else None
     logits = last is not None and last.kind == "linear" and last.shape[0] == rows.shape[1] and rows.shape[1] > 1
-    small = first.dim() == 2 or rows.shape[1] >= 1000
-    return ("kl", True) if logits and small else ("mse", True)
+    small = output.dim() == 2 or rows.shape[1] >= 1000
+    return "kl" if logits and small else "mse"
 
 
 def measure(loss: str, reference: Any, changed: Any) -> float:

@@ -96,6 +96,11 @@ def test_grids_have_names(made: tuple[int, int, int], said: str) -> None:
     assert recognise(weight + 1e-4 * torch.randn(8, 256), 0) is None
 
 
+@pytest.mark.parametrize("width", [1, 2])
+def test_channels_of_one_or_two_weights_lie_on_no_grid_of_a_checkpoint(width: int) -> None:
+    assert recognise(torch.randn(500, width, generator=torch.Generator().manual_seed(8)), 0) is None
+
+
 def test_one_bit_and_offsets_have_names_too() -> None:
     generator = torch.Generator().manual_seed(4)
     signs = torch.randint(0, 2, (8, 2, 128), generator=generator).float() * 2 - 1

@@ -71,3 +71,22 @@ def test_the_loss_is_assumed_from_the_output() -> None:
     for last, wanted in ((nn.Identity(), "kl"), (_Unit(), "cosine"), (nn.Softmax(1), "kl_probabilities")):
         model = load_model(_network(last), data)
         assert choose_loss("auto", model, model.module()(*data)) == (wanted, True)
+
+
+def test_outputs_of_several_sorts_are_judged_by_squared_error() -> None:
+    """A divergence of probabilities sees nothing of boxes: softmax forgets a shift, and negative coordinates count as none."""
+    data = (torch.randn(1, 3, 24, 24),)
+    for last in (nn.Identity(), nn.Softmax(1)):
+        model = load_model(_WithBoxes(_network(last)), data)
+        assert choose_loss("auto", model, model.module()(*data)) == ("mse", True)
+
+
+class _WithBoxes(nn.Module):
+    """Class scores beside corners of boxes."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.network(image), image.mean(1)[:, :6, :4] - 0.5
