@@ -10,6 +10,7 @@ from sdk.lowering.types import Range
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples, parts_of
 from sdk.sensitivity.activations import quantize_static
+from sdk.sensitivity.heap import give_back
 from sdk.sensitivity.tape import Tape
 
 KEPT = 4096
@@ -48,6 +49,7 @@ def calibrate_ranges(model: Model, layers: Iterable[Layer], samples: Samples) ->
     with torch.no_grad():
         for inputs in samples.inputs:
             Observer(module).run(*inputs)
+    give_back()
     found = {name: fitted(name) for name, each in spans.items() if each}
     return {name: found[origin] for name, origin in origins.items() if origin in found}
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sdk.models import Layer
+from sdk.sensitivity.heap import give_back
 from sdk.sensitivity.taps import run_tapped
 
 TRIED = 3
@@ -46,4 +47,5 @@ def _reach(module: Any, owners: Mapping[str, str], inputs: tuple[Any, ...]) -> R
         if outputs:
             generator = torch.Generator().manual_seed(5)
             torch.autograd.backward(outputs, [torch.randn(each.shape, generator=generator) for each in outputs])
+    give_back()  # what is kept is small, and lies behind the activations
     return {name: rows for name, rows in found.items() if bool(rows.any()) and not bool(rows.all())}

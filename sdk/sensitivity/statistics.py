@@ -10,9 +10,10 @@ from sdk.errors import BadInput
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples
 from sdk.rounding import Part, Statistics
+from sdk.sensitivity.heap import give_back
 from sdk.sensitivity.moments import KINDS, streamed_moments
 from sdk.sensitivity.reach import Reach, reaching
-from sdk.sensitivity.stream import Stream, room
+from sdk.sensitivity.stream import Stream, passed_on, room
 
 HELD_STATISTICS = 2_000_000_000
 """Bytes of gradients' squares and moments held at once of a big model; layers beyond it make further portions (see `room`)."""
@@ -51,6 +52,7 @@ class Taking:
     def _reach(self) -> list[Reach]:
         found = reaching(self._model.module(), self._model.inventory.layers, self._samples.inputs)
         self._model.release()
+        give_back()
         return found
 
     def _place(self, portion: Sequence[Layer]) -> int:
@@ -64,6 +66,7 @@ class Taking:
         for part in found:
             for name, each in part.items():
                 _check(name, [each.value])
+        give_back()
         return found
 
     def importance(self, portion: Sequence[Layer]) -> dict[str, Any]:
@@ -83,6 +86,7 @@ class Taking:
             pass
         for hook in hooks:
             hook.remove()
+        give_back()
         found = {name: total.pop(name).bfloat16().contiguous() for name in list(total)}
         for layer in portion:
             _check(layer.name, [found[w] for w in layer.weights if w in found])
@@ -98,13 +102,13 @@ def _check(layer: str, tensors: Iterable[Any]) -> None:
 
 
 def portions(model: Model) -> list[list[Layer]]:
-    """The layers in runs whose statistics take at most `room` bytes."""
+    """The layers in runs whose statistics and activations take at most `room` bytes."""
     made: list[list[Layer]] = [[]]
-    held, inputs, most = 0, set(), room(model, HELD_STATISTICS)
+    held, inputs, most, passing = 0, set(), room(model, HELD_STATISTICS), passed_on(model)
     for layer in model.inventory.layers:
         k = layer.parameters // layer.shape[layer.channel_axis]
         moments = 0 if layer.kind not in KINDS or layer.input in inputs else PARTS * 4 * k * k * layer.groups
-        size = 4 * layer.parameters + moments
+        size = 4 * layer.parameters + moments + passing[layer.output] + passing[layer.input]
         if made[-1] and held + size > most:
             made.append([])
             held = 0
