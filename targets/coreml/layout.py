@@ -34,8 +34,9 @@ class Placement:
     """One constant of the converted program that holds a layer's weight.
 
     `const` is its name there, `change` what the converter did to the weight: `same`, `transposed`, `gates`
-    (LSTM rows reordered) or `rows` (`rows`: the looked-up indices; the result has `shape`). `dtype` is the
-    constant's float type: float16, or float32 where the operator knows no other (an LSTM before iOS 18).
+    (LSTM rows reordered) or `rows` (`rows`: the looked-up indices, which had the shape `looked`; `order` is that of the
+    result's axes, and the constant has `shape`). `dtype` is the constant's float type: float16, or float32 where the operator
+    knows no other (an LSTM before iOS 18).
     """
 
     const: str
@@ -43,6 +44,8 @@ class Placement:
     shape: tuple[int, ...]
     rows: tuple[int, ...] = ()
     dtype: str = "float16"
+    looked: tuple[int, ...] = ()
+    order: tuple[int, ...] = ()
 
 
 HOLDS: dict[tuple[str, str, bool], dict[int, int]] = {
@@ -82,9 +85,14 @@ def refusal(scheme: Scheme, shape: tuple[int, ...], axis: int, placements: tuple
         return None
     if not placements:
         return "the converter merged its weight with others"
+    if math.prod(shape) < SMALLEST:
+        return f"{math.prod(shape)} weights are too few to compress"
+    return _shape_refusal(scheme, shape, axis, placements)
+
+
+def _shape_refusal(scheme: Scheme, shape: tuple[int, ...], axis: int, placements: tuple[Placement, ...]) -> str | None:
+    """Say why groups, tables or scales do not lie in a weight of `shape`, or None."""
     channels, size = shape[axis], math.prod(shape)
-    if size < SMALLEST:
-        return f"{size} weights are too few to compress"
     group = scale_group(scheme)
     if group:
         if size // channels <= group or (size // channels) % group:
@@ -95,6 +103,8 @@ def refusal(scheme: Scheme, shape: tuple[int, ...], axis: int, placements: tuple
         if channels <= scheme.group or channels % scheme.group:
             return f"{channels} output channels do not make groups of {scheme.group}"
         return next(filter(None, (_table_refusal(p, channels, scheme.group) for p in placements)), None)
+    if (scheme.format == "int" or has_scale(scheme)) and any(sum(n > 1 for n in p.looked) > 1 for p in placements):
+        return "its rows are looked up along several axes, and scales lie along one"
     return None
 
 
@@ -190,8 +200,11 @@ def _gates(part: Any, placement: Placement, shape: Any, extra: int) -> Any:
 
 
 def _rows(part: Any, placement: Placement, shape: Any, extra: int) -> Any:
-    """Pick the looked-up rows; leading axes of the result's shape are ones or the rows themselves."""
-    picked = part if part.shape[0] == 1 and shape[0] != 1 else part[list(placement.rows)]
+    """Pick the looked-up rows and bring their axes into order; what the result's shape has in front is ones."""
+    picked = part
+    if part.shape[0] != 1 or shape[0] == 1:
+        picked = part[list(placement.rows)].reshape(*placement.looked, *part.shape[1:])
+        picked = picked.transpose(*placement.order, *range(len(placement.order), picked.ndim))
     lead = len(placement.shape) - (part.ndim - extra)
     return picked.reshape(*(1,) * lead, *picked.shape)
 

@@ -60,12 +60,12 @@ def _places(
     looked_up = prepared.lookups.get(name, ())
     stem = prepared.names.get(name, name)
     places = list(_equal(layer, value, stem, constants, taken))
-    for folded, rows in looked_up:
-        part = value[np.asarray(rows)]
+    for folded, rows, order in looked_up:
+        part = value[np.asarray(rows)].transpose(order)
         for const, array in constants.get(part.size, ()):
             if const not in taken and _mentions(const, folded) and _holds(array, part):
                 flat = tuple(int(r) for r in np.ravel(rows))
-                places.append(Placement(const, "rows", tuple(array.shape), flat, array.dtype.name))
+                places.append(Placement(const, "rows", tuple(array.shape), flat, array.dtype.name, tuple(rows.shape), order))
                 break
         else:
             return ()

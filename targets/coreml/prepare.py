@@ -17,13 +17,13 @@ LARGEST = 3.0e4
 class Prepared:
     """A program for coremltools. `names`: parameter → the name its constant starts with.
 
-    `lookups`: embedding weight → (name of the constant, rows) for every lookup whose indices are constant.
+    `lookups`: embedding weight → (name of the constant, rows, order of its axes) for every lookup whose indices are constant.
     `standing`: weights that the program has stand-ins of, by their number.
     """
 
     program: Any
     names: dict[str, str]
-    lookups: dict[str, tuple[tuple[str, Any], ...]]
+    lookups: dict[str, tuple[tuple[str, Any, tuple[int, ...]], ...]]
     standing: tuple[str, ...] = ()
 
 
@@ -55,7 +55,7 @@ def prepare(model: Model) -> Prepared:
         program = as_stateful(program, model.language)
     signature = program.graph_signature
     names = {n: p for table in (signature.inputs_to_parameters, signature.inputs_to_buffers) for p, n in table.items()}
-    found = {w: tuple((names[f], rows) for f, rows in known) for w, known in lookups.items()}
+    found = {w: tuple((names[f], *how) for f, *how in known) for w, known in lookups.items()}
     return Prepared(program, names, found, standing)
 
 
@@ -98,17 +98,18 @@ def _values(module: Any, program: Any) -> dict[str, Any]:
     return values | dict(zip(inputs, fed, strict=True))
 
 
-def fold_constants(module: Any, planned: set[str]) -> dict[str, list[tuple[str, Any]]]:
+def fold_constants(module: Any, planned: set[str]) -> dict[str, list[tuple[str, Any, tuple[int, ...]]]]:
     """Compute what does not depend on the inputs once, and keep the results as buffers.
 
-    `planned` weights are left alone, but for lookups of constant rows: those are returned, by weight.
+    `planned` weights are left alone, but for lookups of constant rows: those are returned, by weight, with the order that the
+    graph brings their axes into next (a relative position bias), since the converter would make another constant of it.
     """
     import torch
 
     from sdk.models.rewrite import attribute
 
     values: dict[Any, Any] = _shaped_constants(module)
-    lookups: dict[str, list[tuple[str, Any]]] = {}
+    lookups: dict[str, list[tuple[str, Any, tuple[int, ...]]]] = {}
     for node in list(module.graph.nodes):
         if node.op == "get_attr":
             if node.target not in planned:
@@ -116,8 +117,9 @@ def fold_constants(module: Any, planned: set[str]) -> dict[str, list[tuple[str, 
         elif _constant_lookup(node, values, planned):
             table, rows = node.args[0].target, values[node.args[1]]
             name = f"folded_{node.name}"
-            _to_buffer(module, node, name, attribute(module, table)[rows])
-            lookups.setdefault(table, []).append((name, rows))
+            last, order, ones = _reordered(node, rows.dim() + 1)
+            _to_buffer(module, last, name, attribute(module, table)[rows].permute(order)[(None,) * ones])
+            lookups.setdefault(table, []).append((name, rows, order))
         elif node.op == "call_function" and node not in values and _foldable(node, values):
             args = torch.fx.node.map_arg(node.args, lambda n: values[n])
             kwargs = torch.fx.node.map_arg(node.kwargs, lambda n: values[n])
@@ -152,6 +154,26 @@ def _constant_lookup(node: Any, values: dict[Any, Any], planned: set[str]) -> bo
 
     return (node.op == "call_function" and node.target is torch.ops.aten.embedding.default
             and node.args[0].op == "get_attr" and node.args[0].target in planned and node.args[1] in values)
+
+
+def _reordered(node: Any, axes: int) -> tuple[Any, tuple[int, ...], int]:
+    """The last of the nodes that only order the axes of the one before, the order, and how many axes of 1 they put in front."""
+    import torch
+
+    aten, order, ones = torch.ops.aten, list(range(axes)), 0
+    while len(node.users) == 1:
+        user = next(iter(node.users))
+        if user.target is aten.permute.default and not ones:
+            order = [order[axis] for axis in user.args[1]]
+        elif user.target is aten.transpose.int and not ones:
+            first, second = user.args[1:3]
+            order[first], order[second] = order[second], order[first]
+        elif user.target is aten.unsqueeze.default and user.args[1] == 0:
+            ones += 1
+        else:
+            break
+        node = user
+    return node, tuple(order), ones
 
 
 def _to_buffer(module: Any, node: Any, name: str, value: Any, folded: Any = ()) -> None:

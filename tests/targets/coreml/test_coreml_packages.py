@@ -121,6 +121,39 @@ def test_a_shape_that_cannot_hold_a_scheme_has_no_price_and_is_refused(models: d
     assert not (tmp_path / "x.mlpackage").exists()
 
 
+class _Biased(nn.Module):
+    """Attention with a bias by relative position: rows of a table looked up along two axes, heads brought to the front."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias, self.head = nn.Embedding(31, 4), nn.Linear(64, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(16)
+        bias = self.bias(places[None] - places[:, None] + 15).permute(2, 0, 1).unsqueeze(0)
+        heads = x.reshape(1, 16, 4, 16).transpose(1, 2)
+        mixed = (heads @ heads.transpose(2, 3) / 4 + bias).softmax(-1) @ heads
+        return self.head(mixed.transpose(1, 2).reshape(1, 16, 64))
+
+
+@pytest.mark.parametrize("min_os", [17.0, None])
+def test_a_relative_position_bias_is_a_layer_like_others(min_os: float | None, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    model = load_model(_Biased().eval(), (torch.randn(1, 16, 64),))
+    names = ("fp16", "lut4", "lut1", "int8_channel")
+    prices = TARGET.price(model, {n: [scheme_named(s) for s in names] for n in ("bias", "head")}, min_os)
+    assert set(prices.layers["bias"]) == set(names) - {"int8_channel"}
+    for scheme in ("fp16", "lut4", "lut1"):
+        quantized = quantize(model, dict.fromkeys(("bias", "head"), scheme_named(scheme)))
+        path = tmp_path / f"{scheme}.mlpackage"
+        sites = TARGET.lower(quantized, path, min_os, lambda _: None)
+        assert {name: found.scheme for name, found in TARGET.realised(path, sites).items()} == {"bias": scheme, "head": scheme}
+        assert prices.base + sum(prices.layers[n][scheme] for n in ("bias", "head")) == pytest.approx(size_of(path), abs=64)
+        assert error_of(quantized, path) <= 1e-2
+    with pytest.raises(LoweringError, match="looked up along several axes"):
+        TARGET.lower(quantize(model, {"bias": scheme_named("int8_channel")}), tmp_path / "x.mlpackage", min_os, lambda _: None)
+
+
 def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
     class Odd(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
