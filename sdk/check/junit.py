@@ -29,7 +29,8 @@ def _case(budget: BudgetEntry, result: CheckResult) -> str:
 
 
 def _short(value: float | None) -> str:
-    return "nothing" if value is None else f"{value:.6g}"
+    """Whole numbers (bytes) in full, others to six digits."""
+    return "nothing" if value is None else f"{value:,.0f}" if float(value).is_integer() else f"{value:.6g}"
 
 
 def _failed(budget: BudgetEntry) -> bool:

@@ -58,9 +58,9 @@ class Workbench:
             )
         unexpected = found.exported.loaded.unexpected
         if unexpected:
-            self.notes.append(
-                f"the checkpoint holds {len(unexpected)} weights that the model does not know, such as {unexpected[0]}: left out"
-            )
+            held = "a weight" if len(unexpected) == 1 else f"{len(unexpected)} weights"
+            such = "" if len(unexpected) == 1 else "such as "
+            self.notes.append(f"the checkpoint holds {held} that the model does not know, {such}{unexpected[0]}: left out")
         if found.exported.shaped_by_sample:
             self.notes += _batch_notes(self.model)
         if self.samples.origin == "synthetic":

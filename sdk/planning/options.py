@@ -173,7 +173,7 @@ def considered(
         else:
             out.append(Refusal(name, reason))
     if not options:
-        why = "; ".join(f"{r.scheme}: {r.reason}" for r in out[:3]) or "the target offers none"
+        why = _distinct(out) or "the target offers none"
         raise BadInput(f"layer {layer.name!r} ({layer.kind}) has no usable scheme: {why}")
     return Choices(
         layer=layer.name,
@@ -181,6 +181,15 @@ def considered(
         options=by_size(options),
         refused=tuple(sorted(out, key=lambda r: r.scheme)),
     )
+
+
+def _distinct(refused: Sequence[Refusal]) -> str:
+    """Every reason once, the rarest first: what few schemes fail by is nearer to a way out than what most cannot do at all."""
+    schemes: dict[str, list[str]] = {}
+    for each in refused:
+        schemes.setdefault(each.reason, []).append(each.scheme)
+    rarest = sorted(schemes.items(), key=lambda item: len(item[1]))
+    return "; ".join(f"{names[0] if len(names) == 1 else f'{len(names)} schemes'}: {reason}" for reason, names in rarest)
 
 
 def _unusable(size: int | None, loss: float | None) -> str | None:

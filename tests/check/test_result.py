@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -21,6 +22,7 @@ from sdk.check import (
     read_result,
     write_result,
 )
+from sdk.check.junit import junit_text
 from sdk.errors import BadInput
 
 
@@ -56,6 +58,17 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     write_result(result("passed"), tmp_path / "check.json")
     assert read_result(tmp_path / "check.json") == result("passed")
     assert [path.name for path in tmp_path.iterdir()] == ["check.json"]
+
+
+@pytest.mark.parametrize(("unit", "limit", "found", "said"), [
+    ("bytes", 180_000_000, 180_000_001, "measured 180,000,001 (device), limit 180,000,000 bytes"),
+    ("ms", 8.00001, 8.0000234567, "measured 8.00002 (device), limit 8.00001 ms"),
+])  # fmt: skip
+def test_junit_tells_a_figure_from_a_limit_that_it_is_just_above(unit: str, limit: float, found: float, said: str) -> None:
+    tight = BudgetEntry(name="limit", limit=limit, unit=unit, measured=number(found), verdict="failed", asked="flag")
+    suite = ElementTree.fromstring(junit_text(result("passed").model_copy(update={"budgets": (tight,)})))
+    failure = suite.find("testcase/failure")
+    assert failure is not None and failure.get("message") == said
 
 
 @pytest.mark.parametrize(

@@ -108,3 +108,9 @@ def test_losses_that_are_no_numbers_are_refused_with_the_number():
 def test_a_layer_without_any_scheme_is_an_error():
     with pytest.raises(BadInput, match="layer 'fc' \\(linear\\) has no usable scheme: fp16: too new"):
         considered(layer(), [], [Refusal("fp16", "too new")], {}, {})
+
+
+def test_a_layer_without_any_scheme_says_every_reason_once_and_for_how_many():
+    refused = [Refusal(f"lut{bits}", "no palettes") for bits in (1, 2, 3, 4)] + [Refusal("fp16", "too new")]
+    with pytest.raises(BadInput, match=r"no usable scheme: fp16: too new; 4 schemes: no palettes$"):
+        considered(layer(), [], refused, {}, {})
