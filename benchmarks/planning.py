@@ -37,10 +37,10 @@ def one(case: str) -> dict[str, Any]:
     import torch
     import torchao.quantization.quant_primitives  # noqa: F401  (libraries are not the model's memory)
 
+    from sdk.heap import give_back
     from sdk.pipeline import Request, Workbench, make_plan
     from sdk.pipeline.planning import score_together
     from sdk.progress import SilentReporter
-    from sdk.sensitivity.heap import give_back
 
     torch.set_num_threads(1)
     subject, report = CASES[case], SilentReporter()

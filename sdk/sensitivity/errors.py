@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sdk.heap import give_back
 from sdk.models import Layer
 from sdk.rounding import Grid, Statistics, feed, round_plain
 from sdk.schemes import Scheme
-from sdk.sensitivity.heap import give_back
 
 HELD = 3
 """Bytes that are held per weight and grid: the error in bfloat16, and the codes that it was made from."""

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sdk.heap import give_back
 from sdk.lowering.types import Range
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples, parts_of
 from sdk.sensitivity.activations import quantize_static
-from sdk.sensitivity.heap import give_back
 from sdk.sensitivity.tape import Tape
 
 KEPT = 4096

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sdk.heap import give_back
 from sdk.models import Layer
-from sdk.sensitivity.heap import give_back
 from sdk.sensitivity.taps import run_tapped
 
 TRIED = 3

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sdk.heap import give_back
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples, parts_of
 from sdk.rounding import Statistics
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error
 from sdk.sensitivity.errors import HELD, WeightErrors, grid_key, rounded
-from sdk.sensitivity.heap import give_back
 from sdk.sensitivity.statistics import take_statistics
 from sdk.sensitivity.stream import Stream, passed_on, room
 from sdk.sensitivity.taps import Tap

@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import Any
 
 from sdk.errors import BadInput
+from sdk.heap import give_back
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples
 from sdk.rounding import Part, Statistics
-from sdk.sensitivity.heap import give_back
 from sdk.sensitivity.moments import KINDS, streamed_moments
 from sdk.sensitivity.reach import Reach, reaching
 from sdk.sensitivity.stream import Stream, passed_on, room

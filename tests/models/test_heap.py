@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sdk.sensitivity.heap import give_back
+from sdk.heap import give_back
 
 
 def test_freed_tensors_leave_the_process() -> None:
