@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any, Protocol
 
-from sdk.heap import give_back
 from sdk.rounding.grid import Grid
 from sdk.rounding.statistics import Moments
 
@@ -39,7 +38,6 @@ def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Gri
     flat = flat.reshape(channels, -1)
     groups, k = moments.value.shape[:2]
     factor, order = _factor(moments)
-    give_back()
     whole = _columns_first(_ordered(flat, order), groups)
     made: dict[int, Grid] = {}
     for parts in _batches(grids, max(1, TOGETHER // flat.numel())):

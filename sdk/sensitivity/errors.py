@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sdk.heap import give_back
 from sdk.models import Layer
 from sdk.rounding import Grid, Statistics, feed, round_plain
 from sdk.schemes import Scheme
@@ -38,16 +37,13 @@ class WeightErrors:
         self._places = [keys.index(grid_key(s)) if grid_key(s) in keys else len(keys) for s in schemes]
         self._params, self._halves = params, [part for part in statistics.parts if layer.name in part]
         self._plain = round_plain(layer, params, distinct, statistics)
-        give_back()
         self._rows: list[Any] | None = None
 
     def turn_to(self, half: int) -> None:
         """Hold the errors for the first (0) or second (1) half of the samples."""
         if len(self._halves) == 2:
             self._rows = None
-            fed = feed(self.layer, self._params, self._plain, self._halves[1 - half][self.layer.name])
-            give_back()
-            self._rows = self._errors(fed)
+            self._rows = self._errors(feed(self.layer, self._params, self._plain, self._halves[1 - half][self.layer.name]))
         elif self._rows is None:
             self._rows, self._plain = self._errors(self._plain), []
 

@@ -97,7 +97,6 @@ class Scoring:
         for half, numbers in enumerate(parts_of(range(len(self._samples)))):
             for each in errors:
                 each.turn_to(half)
-                give_back()
             for _ in self._stream.backward(place, numbers, owners, tap, dots.clear):
                 for each in errors:
                     name = each.layer.name
