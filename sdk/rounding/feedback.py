@@ -65,23 +65,21 @@ def _columns_first(rows: Any, groups: int) -> Any:
     return rows.reshape(groups, -1, rows.shape[1]).transpose(1, 2).contiguous()
 
 
-def regularise(moments: Moments) -> Any:
-    """Return the moments in float64, drawn towards their diagonal by their noise, and damped."""
-    return _regular(moments.value, _damped(moments), moments.noise)
+def regularise(moments: Moments, order: Any) -> Any:
+    """Return the moments in float64, drawn towards their diagonal by their noise, and damped; inputs in `order` ([groups, k])."""
+    import torch
+
+    found = moments.value.gather(1, order.unsqueeze(2).expand_as(moments.value))
+    found = found.gather(2, order.unsqueeze(1).expand_as(found))
+    dense = found.to(torch.float64, copy=True).mul_(1 - moments.noise)
+    dense.diagonal(dim1=1, dim2=2).copy_(_damped(moments).gather(1, order))
+    return dense
 
 
 def _damped(moments: Moments) -> Any:
     """The diagonal of the regularised moments, float64 [groups, k]."""
     energy = moments.value.diagonal(dim1=1, dim2=2).double()
     return energy + DAMPING * energy.mean(1, keepdim=True).clamp(min=1e-12)
-
-
-def _regular(value: Any, diagonal: Any, noise: float) -> Any:
-    import torch
-
-    dense = value.to(torch.float64, copy=True).mul_(1 - noise)
-    dense.diagonal(dim1=1, dim2=2).copy_(diagonal)
-    return dense
 
 
 def _factor(moments: Moments) -> tuple[Any, Any]:
@@ -92,13 +90,8 @@ def _factor(moments: Moments) -> tuple[Any, Any]:
     """
     import torch
 
-    diagonal, noise = _damped(moments), moments.noise
-    order = diagonal.argsort(dim=1, descending=True, stable=True)
-    rising = order.flip(1)
-    found = moments.value.gather(1, rising.unsqueeze(2).expand_as(moments.value))
-    found = found.gather(2, rising.unsqueeze(1).expand_as(found))
-    found = _regular(found, diagonal.gather(1, rising), noise)
-    found = torch.linalg.cholesky(found)
+    order = _damped(moments).argsort(dim=1, descending=True, stable=True)
+    found = torch.linalg.cholesky(regularise(moments, order.flip(1)))
     _invert(found)
     return found.float().flip(1, 2), order
 

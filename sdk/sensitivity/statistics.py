@@ -52,7 +52,6 @@ class Taking:
     def _reach(self) -> list[Reach]:
         found = reaching(self._model.module(), self._model.inventory.layers, self._samples.inputs)
         self._model.release()
-        give_back()
         return found
 
     def _place(self, portion: Sequence[Layer]) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import BadInput, CheckFailed, Missing
+from sdk.heap import give_back
 from sdk.lowering.types import Arrays
 from targets.executorch.program import read_program
 
@@ -161,12 +162,11 @@ def _give_back_large_blocks() -> None:
 
     glibc else keeps as many as the largest one that it ever freed: of the logits by chance none or six.
     """
-    library = ctypes.CDLL(None)
-    change = getattr(library, "mallopt", None)
+    change = getattr(ctypes.CDLL(None), "mallopt", None)
     if change is not None:
         change(MMAP_THRESHOLD, LARGE)
         change(TRIM_THRESHOLD, LARGE)
-        library.malloc_trim(0)
+        give_back()
 
 
 def _loads_in_copy(path: Path) -> bool:
