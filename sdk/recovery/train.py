@@ -13,10 +13,10 @@ from sdk.models.samples import Samples
 from sdk.recovery.descent import Descent
 from sdk.recovery.distil import TRIED, Distillation
 from sdk.recovery.precision import quick_products
+from sdk.recovery.tied import tied
 from sdk.recovery.trainable import Trainable, trainable
 from sdk.rounding import Grid
 from sdk.schemes import scheme_named
-from sdk.sensitivity.errors import grid_key
 
 STEPS, BATCH = 500, 8
 """Optimizer steps by default, and samples (windows of a language model) in each."""
@@ -112,7 +112,10 @@ class _Course:
             self._pair.wanted(self._inputs[place], place)
         self._fixed, self.quantizes, trained = dict[str, Any](), False, dict[str, Trainable]()
         floats = dict(self._pair.student.named_parameters())
+        self._tied = tied(quantized)
         for name, grid in _stored(quantized, self._pair.student):
+            if name in self._tied:
+                continue
             if (made := trainable(grid, floats[name].detach())) is not None:
                 trained[name] = made
                 self.quantizes = self.quantizes or grid.scheme.format != "float"
@@ -155,18 +158,22 @@ class _Course:
         return total
 
     def _weights(self) -> dict[str, Any]:
-        return self._fixed | {name: made.weight() for name, made in self._trained.items()}
+        return self._with_tied(self._fixed | {name: made.weight() for name, made in self._trained.items()})
+
+    def _with_tied(self, weights: dict[str, Any]) -> dict[str, Any]:
+        return weights | {name: weights[first] for name, first in self._tied.items() if first in weights}
 
     def _gradients(self, step: int) -> float:
         """Let the optimizer observe the gradients of one step's samples; return their mean loss."""
         import torch
 
-        weights = {name: made.weight() for name, made in self._trained.items()}
+        weights = self._with_tied({name: made.weight() for name, made in self._trained.items()})
+        fixed = self._with_tied(self._fixed)
         leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
         total = 0.0
         with quick_products():
             for place in self._places(step):
-                terms = self._pair.terms({**self._fixed, **leaves}, self._inputs[place], place)
+                terms = self._pair.terms({**fixed, **leaves}, self._inputs[place], place)
                 (self._weighed(terms) / BATCH).backward()
                 total += float(terms[0].detach()) / BATCH
         found = [name for name in weights if leaves[name].grad is not None]
@@ -251,7 +258,7 @@ class _Course:
         layers = [layer for layer in self._quantized.model.inventory.layers if layer.name in self._quantized.grids]
         grids = {
             layer.name: tuple(
-                best.get(name, grid)
+                replace(best[first], scheme=grid.scheme) if (first := self._tied.get(name, name)) in best else grid
                 for name, grid in zip(layer.weights, self._quantized.grids[layer.name], strict=True)
             )
             for layer in layers
@@ -264,18 +271,14 @@ class _Course:
 def _stored(quantized: Quantized, module: Any) -> Iterator[tuple[str, Grid]]:
     """Yield everything that the file stores: name and grid.
 
-    Two tied weights on one grid are left alone (exact), as some files store them once. Parameters that no layer of the plan
-    has, biases and norms, are floats; constant ones stay, since a file may hold equal ones once.
+    Parameters that no layer of the plan has, biases and norms, are floats; constant ones stay, since a file may hold equal
+    ones once.
     """
     planned = set()
-    owners = {name: layer.name for layer in quantized.model.inventory.layers for name in layer.weights}
     for layer in quantized.model.inventory.layers:
-        scheme = quantized.schemes.get(layer.name)
-        others = [quantized.schemes.get(owners.get(name, "")) for name in layer.tied]
-        once = scheme is not None and any(other is not None and grid_key(other) == grid_key(scheme) for other in others)
         for name, grid in zip(layer.weights, quantized.grids.get(layer.name, ()), strict=False):
             planned.add(name)
-            yield name, replace(grid, exact=grid.exact or once)
+            yield name, grid
     for name, parameter in module.named_parameters():
         value = parameter.detach()
         if name not in planned and value.is_floating_point() and float(value.min()) < float(value.max()):
