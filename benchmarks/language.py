@@ -15,6 +15,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from benchmarks import litert_lm
 from benchmarks.isolated import measure, work
 from benchmarks.measures import divergence
 from benchmarks.results_file import intro, read, save, table, write_page
@@ -26,6 +27,7 @@ HELD_OUT = 150
 """Documents from which they are taken; bundles are calibrated with those behind."""
 
 CONTEXT = 512
+FLOAT = "transformers, float32"
 DEVICES = {"executorch": "pixel8", "tflite": "pixel8", "coreml": "iphone15pro"}
 ANSWER = 32
 PROMPTS = (
@@ -54,19 +56,22 @@ def main() -> None:
     parser.add_argument("--uniform", nargs="*", default=[], help="presets to compare with")
     parser.add_argument("--target", default="executorch", help="what planned and uniform bundles are for")
     parser.add_argument("--llama", nargs="*", default=[], help="formats of llama.cpp to compare with, such as Q4_K_M")
+    parser.add_argument("--litert", nargs="*", default=[], help="recipes of LiteRT to compare with, or `all`")
     parser.add_argument("--timeout", type=float, default=7200, help="seconds that one may take")
     options = parser.parse_args()
-    wanted = [{"what": "transformers, float32"}]
+    keep, model = Path(options.keep), Path(options.model).name
+    rows = {(row["model"], row.get("target"), row["what"]): row for row in read("language")["rows"]}
+    wanted = [] if (model, None, FLOAT) in rows else [{"what": FLOAT}]
     wanted += [{"what": f"llama.cpp {name}", "llama": name} for name in options.llama]
     wanted += [{"what": f"uniform {name}", "uniform": name, "target": options.target} for name in options.uniform]
     wanted += [{"what": f"planned for {size}", "max_size": size, "target": options.target} for size in options.sizes]
-    keep, model = Path(options.keep), Path(options.model).name
-    rows = {(row["model"], row.get("target"), row["what"]): row for row in read("language")["rows"]}
+    recipes = (*litert_lm.RECIPES, litert_lm.MIXED) if options.litert == ["all"] else options.litert
+    wanted += [{"what": f"LiteRT {name}", "litert": name} for name in recipes]
     for want in wanted:
         job = {**want, "model": options.model, "keep": str(keep)}
         row = measure("benchmarks.language", job, options.timeout, keep / "cache")
         print(json.dumps(row), flush=True)
-        kept = {key: value for key, value in row.items() if key not in ("keep", "llama", "max_size", "uniform")}
+        kept = {key: value for key, value in row.items() if key not in ("keep", "litert", "llama", "max_size", "uniform")}
         rows[model, row.get("target"), row["what"]] = {**kept, "model": model}
         save("language", list(rows.values()))
         page()
@@ -74,12 +79,14 @@ def main() -> None:
 
 def one(
     what: str, model: str, keep: str, uniform: str | None = None, max_size: str | None = None, target: str = "",
-    llama: str | None = None,
+    llama: str | None = None, litert: str | None = None,
 ) -> dict[str, Any]:
     """Package (or reuse) and judge one bundle, one of llama.cpp's files, or the float model itself."""
     warnings.filterwarnings("ignore")
     if llama is not None:
         return _llama(Path(model), llama, Path(keep))
+    if litert is not None:
+        return {"target": "tflite", **_litert(Path(model), litert, Path(keep))}
     if uniform is None and max_size is None:
         return {"what": what, **_float(model)}
     import sdk
@@ -146,6 +153,18 @@ def _llama(model: Path, name: str, keep: Path) -> dict[str, Any]:
     held, logits = _held(str(model))
     found = _judged(held, logits, llama.read(path, held))
     return {"bytes": path.stat().st_size, **found, "speed": llama.speed(path, PROMPT, 64)}
+
+
+def _litert(model: Path, recipe: str, keep: Path) -> dict[str, Any]:
+    """The same weights by a recipe of LiteRT's, in a `.litertlm` with the tokenizer that the bundles have."""
+    from sdk.models.load import load_model
+
+    path = litert_lm.build(model, recipe, keep, CONTEXT)
+    held, logits = _held(str(model))
+    found = _judged(held, logits, litert_lm.read(path, held))
+    language = load_model(str(model), context=CONTEXT).language
+    assert language is not None
+    return {"bytes": path.stat().st_size, **found, "speed": litert_lm.speed(path, language.tokenizer(PROMPT)["input_ids"], 64)}
 
 
 def _held(model: str) -> tuple[list[Any], list[Any]]:
