@@ -28,6 +28,8 @@ HELD_OUT = 150
 
 CONTEXT = 512
 FLOAT = "transformers, float32"
+ORDERS = ("keep", "litert", "llama", "max_size", "spoken", "uniform")
+"""Keys of a job that say what to make: its row has them in `what`."""
 DEVICES = {"executorch": "pixel8", "tflite": "pixel8", "coreml": "iphone15pro"}
 ANSWER = 32
 PROMPTS = (
@@ -57,21 +59,23 @@ def main() -> None:
     parser.add_argument("--target", default="executorch", help="what planned and uniform bundles are for")
     parser.add_argument("--llama", nargs="*", default=[], help="formats of llama.cpp to compare with, such as Q4_K_M")
     parser.add_argument("--litert", nargs="*", default=[], help="recipes of LiteRT to compare with, or `all`")
+    parser.add_argument("--unspoken", action="store_true", help="leave out the comparison with torch on answers to prompts")
     parser.add_argument("--timeout", type=float, default=7200, help="seconds that one may take")
     options = parser.parse_args()
     keep, model = Path(options.keep), Path(options.model).name
     rows = {(row["model"], row.get("target"), row["what"]): row for row in read("language")["rows"]}
     wanted = [] if (model, None, FLOAT) in rows else [{"what": FLOAT}]
     wanted += [{"what": f"llama.cpp {name}", "llama": name} for name in options.llama]
-    wanted += [{"what": f"uniform {name}", "uniform": name, "target": options.target} for name in options.uniform]
-    wanted += [{"what": f"planned for {size}", "max_size": size, "target": options.target} for size in options.sizes]
+    ours = {"target": options.target, "spoken": not options.unspoken}
+    wanted += [{"what": f"uniform {name}", "uniform": name, **ours} for name in options.uniform]
+    wanted += [{"what": f"planned for {size}", "max_size": size, **ours} for size in options.sizes]
     recipes = (*litert_lm.RECIPES, litert_lm.MIXED) if options.litert == ["all"] else options.litert
     wanted += [{"what": f"LiteRT {name}", "litert": name} for name in recipes]
     for want in wanted:
         job = {**want, "model": options.model, "keep": str(keep)}
         row = measure("benchmarks.language", job, options.timeout, keep / "cache")
         print(json.dumps(row), flush=True)
-        kept = {key: value for key, value in row.items() if key not in ("keep", "litert", "llama", "max_size", "uniform")}
+        kept = {key: value for key, value in row.items() if key not in ORDERS}
         rows[model, row.get("target"), row["what"]] = {**kept, "model": model}
         save("language", list(rows.values()))
         page()
@@ -79,7 +83,7 @@ def main() -> None:
 
 def one(
     what: str, model: str, keep: str, uniform: str | None = None, max_size: str | None = None, target: str = "",
-    llama: str | None = None, litert: str | None = None,
+    llama: str | None = None, litert: str | None = None, spoken: bool = True,
 ) -> dict[str, Any]:
     """Package (or reuse) and judge one bundle, one of llama.cpp's files, or the float model itself."""
     warnings.filterwarnings("ignore")
@@ -101,12 +105,12 @@ def one(
     seconds, wall = time.process_time() - began, time.perf_counter() - wall
     held, logits = _held(model)
     got = [bundle.run(tokens)[0] for tokens in held]
-    spoken = generate(bundle, PROMPT, 64)
+    written = generate(bundle, PROMPT, 64)
     manifest = bundle.manifest
     assert manifest.language is not None
     return {
         "what": what, "bytes": manifest.artifact.bytes, "predicted": manifest.predicted.artifact_bytes.value,
-        **_judged(held, logits, got), **_spoken(bundle, model, target), "speed": spoken.decode_speed,
+        **_judged(held, logits, got), **(_spoken(bundle, model, target) if spoken else {}), "speed": written.decode_speed,
         "cpu_seconds": seconds if fresh else None, "build_seconds": wall if fresh else None,
     }  # fmt: skip
 
