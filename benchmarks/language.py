@@ -77,7 +77,7 @@ def main() -> None:
         print(json.dumps(row), flush=True)
         kept = {key: value for key, value in row.items() if key not in ORDERS}
         rows[model, row.get("target"), row["what"]] = {**kept, "model": model}
-        save("language", list(rows.values()))
+        save("language", sorted(rows.values(), key=lambda row: (row["model"], row.get("bytes", 0))))
         page()
 
 
@@ -241,7 +241,8 @@ def page() -> None:
         "executed, and compared with the float model token by token. Speed is of writing 64 tokens after a short prompt; "
         "rows are measured one by one, often beside other work: [decode](decode.md) compares speeds. "
         "`permuted.gguf` are the weights of `smollm2.gguf` in another order of channels (`benchmarks/permuted.py`): the "
-        "same function, but off the grid of Q4_1 that these weights were published on, which formats of groups hold exactly.",
+        "same function, but off the grid of Q4_1 that these weights were published on, which formats of groups hold exactly. "
+        "LiteRT's recipes: AI Edge Quantizer's, on what litert-torch's own exporter writes of the model, in a `.litertlm`.",
         table(document["rows"], COLUMNS),
     )
 
