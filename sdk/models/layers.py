@@ -42,8 +42,6 @@ def operators() -> dict[Any, tuple[Kind, int, int]]:
         aten.embedding.default: ("embedding", 0, 0),
         aten.lstm.input: ("lstm", 2, 0),
         aten.gru.input: ("gru", 2, 0),
-        aten.lstm_cell.default: ("lstm", 2, 0),
-        aten.gru_cell.default: ("gru", 2, 0),
     }
 
 
@@ -81,9 +79,7 @@ def _layer_at(node: Any, module: Any, meta: dict[str, Any]) -> Layer | None:
 def _weight_nodes(node: Any, kind: Kind, position: int) -> list[Any]:
     if kind not in ("lstm", "gru"):
         return [node.args[position]]
-    if isinstance(node.args[position], list | tuple):
-        return [w for w in node.args[position] if w.op == "get_attr" and re.search(r"weight", w.target)]
-    return list(node.args[2:4])
+    return [w for w in node.args[position] if w.op == "get_attr" and re.search(r"weight", w.target)]
 
 
 def _bias(node: Any, kind: Kind, position: int) -> str | None:

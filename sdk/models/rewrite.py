@@ -8,6 +8,7 @@ from typing import Any
 
 from sdk.models.assigned import plain_assignments
 from sdk.models.bags import plain_bags
+from sdk.models.cells import plain_cells
 from sdk.models.constants import fold_constants
 
 
@@ -339,6 +340,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     drop_identities,
     plain_assignments,
     plain_bags,
+    plain_cells,
     linear_from_matmul,
     fold_constants,
     explicit_convolutions,

@@ -18,9 +18,7 @@ def unrolled_notes(model: Model, target: Target) -> list[str]:
 
 
 def _steps(model: Model, layer: Layer) -> int:
-    """Steps in time that a recurrent layer takes over the model's example; 1 for a cell."""
+    """Steps in time that a recurrent layer takes over the model's example."""
     node = next(n for n in model.program.graph.nodes if n.name == layer.fused[0])
-    if len(node.args) <= _BATCH_FIRST:
-        return 1
     shape = node.args[0].meta["val"].shape
     return int(shape[1 if node.args[_BATCH_FIRST] and len(shape) == 3 else 0])

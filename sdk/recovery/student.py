@@ -7,7 +7,7 @@ from typing import Any
 
 from sdk.lowering import Quantized, Range
 from sdk.models import Layer
-from sdk.sensitivity import quantize_dynamic, quantize_static
+from sdk.sensitivity import finite_slopes, quantize_dynamic, quantize_static
 
 
 def student(quantized: Quantized) -> Any:
@@ -15,7 +15,7 @@ def student(quantized: Quantized) -> Any:
 
     Weights are not replaced: whoever calls it hands them in (`torch.func.functional_call`).
     """
-    module = quantized.model.module()
+    module = finite_slopes(quantized.model.module())
     layers = {w: layer for layer in quantized.model.inventory.layers for w in layer.weights[:1]}
     for node in list(module.graph.nodes):
         layer = _layer_of(node, layers)

@@ -10,6 +10,7 @@ from sdk.models import Layer, Model
 from sdk.models.rewrite import attribute
 from sdk.sensitivity.losses import direction
 from sdk.sensitivity.segments import Segment, cut
+from sdk.sensitivity.slopes import finite_slopes
 from sdk.sensitivity.tape import Tape
 from sdk.sensitivity.taps import Tap, run_tapped
 
@@ -49,7 +50,7 @@ class Stream:
         import torch
 
         self._model, self._inputs, self._loss, self._draws = model, inputs, loss, draws
-        self._module = model.module()
+        self._module = finite_slopes(model.module())
         self._module.requires_grad_(False)
         self._segments, self.places = cut(self._module, runs)
         self._finals = list(next(node for node in self._module.graph.nodes if node.op == "output").args[0])

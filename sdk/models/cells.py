@@ -1,0 +1,87 @@
+"""Recurrent cells, which take one step, as what they are: two linear layers and arithmetic."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+
+def plain_cells(module: Any) -> None:
+    """Write `lstm_cell` and `gru_cell` out, so that their two weights are linear layers, which every target can quantize."""
+    import torch
+
+    aten = torch.ops.aten
+    written = {aten.lstm_cell.default: _lstm_cell, aten.gru_cell.default: _gru_cell}
+    for node in list(module.graph.nodes):
+        if node.op == "call_function" and node.target in written:
+            with module.graph.inserting_before(node):
+                results = written[node.target](node)
+            replace_outputs(node, results)
+
+
+def replace_outputs(node: Any, results: tuple[Any, ...]) -> None:
+    """Put `results` where the node's outputs (through getitem, or the node itself) were used, and erase it."""
+    for user in list(node.users):
+        if user.target is operator.getitem:
+            user.replace_all_uses_with(results[user.args[1]])
+            node.graph.erase_node(user)
+    if node.users:
+        node.replace_all_uses_with(results[0])
+    node.graph.erase_node(node)
+
+
+class CellWriter:
+    """Short words for the few operators that cells are made of; it writes where the graph inserts."""
+
+    def __init__(self, graph: Any) -> None:
+        import torch
+
+        self.graph, self.aten = graph, torch.ops.aten
+
+    def linear(self, *args: Any) -> Any:
+        return self.graph.call_function(self.aten.linear.default, args)
+
+    def part(self, x: Any, index: int, size: int) -> Any:
+        return self.graph.call_function(self.aten.slice.Tensor, (x, -1, index * size, (index + 1) * size))
+
+    def add(self, x: Any, y: Any) -> Any:
+        return self.graph.call_function(self.aten.add.Tensor, (x, y))
+
+    def sub(self, x: Any, y: Any) -> Any:
+        return self.graph.call_function(self.aten.sub.Tensor, (x, y))
+
+    def mul(self, x: Any, y: Any) -> Any:
+        return self.graph.call_function(self.aten.mul.Tensor, (x, y))
+
+    def sigmoid(self, x: Any) -> Any:
+        return self.graph.call_function(self.aten.sigmoid.default, (x,))
+
+    def tanh(self, x: Any) -> Any:
+        return self.graph.call_function(self.aten.tanh.default, (x,))
+
+    def gru_step(self, projected: Any, h: Any, weight: Any, bias: Any, size: int) -> Any:
+        """One step: r, z, n gates from the projected input and the state."""
+        state = self.linear(h, weight, bias)
+        r = self.sigmoid(self.add(self.part(projected, 0, size), self.part(state, 0, size)))
+        z = self.sigmoid(self.add(self.part(projected, 1, size), self.part(state, 1, size)))
+        n = self.tanh(self.add(self.part(projected, 2, size), self.mul(r, self.part(state, 2, size))))
+        return self.add(n, self.mul(z, self.sub(h, n)))
+
+
+def _lstm_cell(node: Any) -> tuple[Any, ...]:
+    write = CellWriter(node.graph)
+    x, (h, c), wih, whh, *biases = node.args
+    bih, bhh = (*biases, None, None)[:2]
+    size = node.meta["val"][0].shape[-1]
+    gates = write.add(write.linear(x, wih, bih), write.linear(h, whh, bhh))
+    i, f = write.sigmoid(write.part(gates, 0, size)), write.sigmoid(write.part(gates, 1, size))
+    g, o = write.tanh(write.part(gates, 2, size)), write.sigmoid(write.part(gates, 3, size))
+    cell = write.add(write.mul(f, c), write.mul(i, g))
+    return write.mul(o, write.tanh(cell)), cell
+
+
+def _gru_cell(node: Any) -> tuple[Any, ...]:
+    write = CellWriter(node.graph)
+    x, h, wih, whh, *biases = node.args
+    bih, bhh = (*biases, None, None)[:2]
+    return (write.gru_step(write.linear(x, wih, bih), h, whh, bhh, node.meta["val"].shape[-1]),)
