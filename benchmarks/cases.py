@@ -15,7 +15,7 @@ EXAMPLES = ROOT / "examples"
 
 @dataclass(frozen=True)
 class Case:
-    """One example folder; `loss` names the measure that judges it (`kl` or `cosine`)."""
+    """One example folder; `loss` names the measure that judges it (`kl`, `cosine` or `mse`)."""
 
     name: str
     factory: str
@@ -49,14 +49,14 @@ class Case:
 
     @cached_property
     def float_outputs(self) -> Any:
-        """Outputs of the float model on the held-out inputs, a numpy array `[inputs, width]`."""
+        """The float model's first output on the held-out inputs, a numpy array `[inputs, width]`."""
         import torch
 
         with torch.inference_mode():
             return _stack(self.loaded[0](*inputs) for inputs in self.held_out)
 
     def outputs(self, run: Callable[..., Any]) -> Any:
-        """Return what `run` answers to the held-out inputs, a numpy array `[inputs, width]`."""
+        """Return the first output of `run` on the held-out inputs, a numpy array `[inputs, width]`."""
         return _stack(run(*inputs) for inputs in self.held_out)
 
 
@@ -66,6 +66,7 @@ CASES = {
         Case("photo-classifier", "classifier", "kl"),
         Case("sentence-encoder", "encoder", "cosine"),
         Case("page-orientation", "page", "kl"),
+        Case("voice-activity", "detector", "mse"),
     )
 }
 

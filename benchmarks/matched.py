@@ -69,7 +69,7 @@ def rivals(case: str) -> Iterator[dict[str, Any]]:
 
 
 def _loss(row: dict[str, Any]) -> float:
-    return float(row["kl"]) if "kl" in row else 1 - float(row["cosine"])
+    return 1 - float(row["cosine"]) if "cosine" in row else float(row.get("kl", row.get("mse")))
 
 
 def _key(row: dict[str, Any]) -> tuple[str, str, str]:

@@ -29,7 +29,7 @@ def quality(case: Case, run: Callable[..., Any], metric: bool = True) -> dict[st
 
 
 def distances(loss: str, wanted: Any, got: Any) -> dict[str, float]:
-    """Compare outputs `[inputs, width]`: `kl` (nats) and `agreement` (0..1), or `cosine`."""
+    """Compare outputs `[inputs, width]`: `kl` (nats) and `agreement` (0..1), `cosine`, or `mse` relative to the squared norm."""
     import numpy as np
 
     if not np.isfinite(got).all():
@@ -39,6 +39,8 @@ def distances(loss: str, wanted: Any, got: Any) -> dict[str, float]:
             "kl": float(divergence(wanted, got).mean()),
             "agreement": float((wanted.argmax(1) == got.argmax(1)).mean()),
         }
+    if loss == "mse":
+        return {"mse": float(((wanted - got) ** 2).sum(1).mean() / (wanted**2).sum(1).mean())}
     norms = np.linalg.norm(wanted, axis=1) * np.linalg.norm(got, axis=1)
     return {"cosine": float(((wanted * got).sum(1) / np.maximum(norms, 1e-12)).mean())}
 

@@ -26,14 +26,19 @@ SAMPLES = 32
 
 def modelopt_scores(case: Case) -> dict[str, dict[str, float]]:
     """Layer → bits → score, with the loss that each kind of output stands for: a class drawn from the model's own
-    probabilities for logits, a random direction for embeddings."""
+    probabilities for logits, a random direction for embeddings, and one as long as the outputs' own squares ask for the rest."""
     import modelopt.torch.quantization as mtq
     import torch
+
+    from sdk.sensitivity.losses import direction
 
     model = _plain(copy.deepcopy(case.loaded[0]))
     generator = torch.Generator().manual_seed(0)
 
-    def loss(output: Any, _: Any) -> Any:
+    def loss(outputs: Any, _: Any) -> Any:
+        if case.loss == "mse":
+            return sum((y * pull).sum() for y, pull in zip(outputs, direction("mse", outputs, generator), strict=True))
+        output = _first(outputs)
         rows = output.reshape(-1, output.shape[-1])
         if case.loss == "kl":
             drawn = torch.multinomial(rows.detach().softmax(1), 1, generator=generator).squeeze(1)
@@ -53,7 +58,7 @@ def modelopt_scores(case: Case) -> dict[str, dict[str, float]]:
     data = case.calibration[:SAMPLES]
     _, state = mtq.auto_quantize(
         model, constraints={"effective_bits": 6.0}, quantization_formats=formats, data_loader=data,
-        forward_step=lambda module, batch: _first(module(*batch)), loss_func=loss, num_calib_steps=4, num_score_steps=len(data),
+        forward_step=lambda module, batch: module(*batch), loss_func=loss, num_calib_steps=4, num_score_steps=len(data),
     )  # fmt: skip
     found: dict[str, dict[str, float]] = {}
     for stats in state["candidate_stats"].values():
@@ -66,14 +71,45 @@ def modelopt_scores(case: Case) -> dict[str, dict[str, float]]:
 
 
 def _plain(model: Any) -> Any:
-    """The model with padding convolutions of a class of their own as torch's: ModelOpt knows a layer by its very class."""
+    """The model with padding convolutions of a class of their own as torch's, and cells as the two linears that they are:
+    the tools know a layer by its very class."""
     from torch import nn
 
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.LSTMCell):
+            _put(model, name, _cell(module))
     for module in model.modules():
         if isinstance(module, nn.Conv2d) and hasattr(module, "static_padding"):
             module.__class__ = nn.Conv2d
             module.register_forward_pre_hook(lambda layer, inputs: (layer.static_padding(inputs[0]),))
     return model
+
+
+def _put(model: Any, name: str, part: Any) -> None:
+    owner, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(owner), leaf, part)
+
+
+def _cell(cell: Any) -> Any:
+    """An LSTM cell as two linears, under the names that the SDK has for them."""
+    import torch
+    from torch import nn
+
+    class Cell(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight_ih = nn.Linear(cell.input_size, 4 * cell.hidden_size)
+            self.weight_hh = nn.Linear(cell.hidden_size, 4 * cell.hidden_size)
+            for linear, side in ((self.weight_ih, "ih"), (self.weight_hh, "hh")):
+                linear.weight = getattr(cell, f"weight_{side}")
+                linear.bias = getattr(cell, f"bias_{side}")
+
+        def forward(self, x: Any, state: Any) -> Any:
+            i, f, g, o = (self.weight_ih(x) + self.weight_hh(state[0])).chunk(4, -1)
+            memory = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
+            return o.sigmoid() * torch.tanh(memory), memory
+
+    return Cell()
 
 
 def nncf_assignments(case: Case) -> list[dict[str, int]]:
@@ -100,7 +136,7 @@ def _inside(case: Case) -> Any:
     class Outer(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = copy.deepcopy(case.loaded[0])
+            self.inner = _plain(copy.deepcopy(case.loaded[0]))
 
         def forward(self, *inputs: Any) -> Any:
             return self.inner(*inputs)
