@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks.planners.language_subject import LanguageSubject, Schemes
 
-WINDOWS = 16
-"""Calibration windows of ModelOpt's score, one label drawn for every token."""
-
 
 def uniform(subject: LanguageSubject, size: int) -> Schemes | None:
-    """One scheme for all linear layers, the widest that fits for the embedding and the head; of all schemes the one that
-    loses least on calibration windows."""
-    found = [found[0] for scheme in schemes_of_linears(subject) if (found := subject.solved(size, _alike(subject, scheme)))]
-    return _best(subject, found)
-
-
-def thresholds(subject: LanguageSubject, size: int) -> Schemes | None:
-    """Two schemes: layers whose gradient sensitivity is above a threshold get the wide one, the threshold is the least that
-    fits (mlx-lm's dynamic quantization); of all pairs the one that loses least on calibration windows."""
-    found = []
-    for low, high in _pairs(subject):
-        lows = subject.solved(size, _alike(subject, low))
-        if lows is None:
-            continue
-        scores = {name: _gradient(subject, name, low, high) for name in _linears(subject)}
-        order = sorted(scores, key=lambda name: -scores[name])
-        fits, over, best = 0, len(order) + 1, lows[0]
-        while over - fits > 1:
-            middle = (fits + over) // 2
-            wide = set(order[:middle])
-            made = subject.solved(size, _alike(subject, low, wide, high))
-            fits, over, best = (middle, over, made[0]) if made is not None else (fits, middle, best)
-        found.append(best)
-    return _best(subject, found)
+    """One scheme for all linear layers, the widest that fits for the embedding and the head; of those with the most bits the one
+    that loses least on calibration windows, as it rounds."""
+    made = {scheme: subject.solved(size, _alike(subject, scheme)) for scheme in _schemes_of_linears(subject)}
+    fitting = {scheme: found[0] for scheme, found in made.items() if found is not None}
+    widest = max(map(_bits, fitting), default=0)
+    return min(
+        (schemes for scheme, schemes in fitting.items() if _bits(scheme) == widest),
+        key=lambda schemes: subject.loss(schemes, False, seen=True), default=None,
+    )  # fmt: skip
 
 
 def fisher(subject: LanguageSubject, size: int) -> Schemes | None:
@@ -50,51 +31,33 @@ def fisher(subject: LanguageSubject, size: int) -> Schemes | None:
 def modelopt(subject: LanguageSubject, size: int) -> Schemes | None:
     """The score of NVIDIA ModelOpt's `auto_quantize`, squared output error times squared gradient, packed exactly; it is
     made anew, for ExecuTorch's schemes, and for the embedding too, which ModelOpt does not score."""
-    if ("modelopt", subject.planned.problem.choices[0].layer) not in subject.tables:
+    if ("modelopt", subject.problem.choices[0].layer) not in subject.tables:
         _score_outputs(subject)
     found = subject.solved(size, lambda layer, scheme: subject.tables["modelopt", layer][_weight(scheme)])
     return None if found is None else found[0]
 
 
 METHODS: dict[str, Callable[[LanguageSubject, int], Schemes | None]] = {
-    "uniform": uniform, "gradient threshold": thresholds, "diagonal Fisher, exact": fisher, "NVIDIA ModelOpt": modelopt,
+    "uniform": uniform, "diagonal Fisher, exact": fisher, "NVIDIA ModelOpt": modelopt,
 }  # fmt: skip
 
 
-def schemes_of_linears(subject: LanguageSubject) -> list[str]:
+def _schemes_of_linears(subject: LanguageSubject) -> list[str]:
     """Schemes that every linear layer but the head may take, floats left out."""
-    offered = [{o.scheme for o in each.options} for each in subject.planned.problem.choices if each.layer in _linears(subject)]
+    offered = [{o.scheme for o in each.options} for each in subject.problem.choices if each.layer not in subject.tied]
     return sorted(name for name in set.intersection(*offered) if _bits(name) < 16)
 
 
-def _pairs(subject: LanguageSubject) -> Iterator[tuple[str, str]]:
-    names = schemes_of_linears(subject)
-    return ((low, high) for low in names for high in names if _bits(low) < _bits(high))
-
-
-def _alike(
-    subject: LanguageSubject, low: str, wide: set[str] | None = None, high: str = ""
-) -> Callable[[str, str], float | None]:
-    """A score with which `solved` gives all linears `low`, those in `wide` `high`, and the tied layers as many bytes as fit."""
-    sizes = {(each.layer, o.scheme): o.bytes for each in subject.planned.problem.choices for o in each.options}
+def _alike(subject: LanguageSubject, only: str) -> Callable[[str, str], float | None]:
+    """A score with which `solved` gives all linears the scheme `only`, and the tied layers as many bytes as fit."""
+    sizes = {(each.layer, o.scheme): o.bytes for each in subject.problem.choices for o in each.options}
 
     def score(layer: str, scheme: str) -> float | None:
-        if layer in _linears(subject):
-            return 0.0 if scheme == (high if layer in (wide or ()) else low) else None
-        return 1e6 / sizes[layer, scheme]
+        if layer in subject.tied:
+            return 1e6 / sizes[layer, scheme]
+        return 0.0 if scheme == only else None
 
     return score
-
-
-def _linears(subject: LanguageSubject) -> list[str]:
-    return [each.layer for each in subject.planned.problem.choices if each.layer not in subject.tied]
-
-
-def _best(subject: LanguageSubject, found: list[Schemes]) -> Schemes | None:
-    """The one that loses least on calibration windows, as it rounds."""
-    if len(found) < 2:
-        return found[0] if found else None
-    return min(found, key=lambda made: _memo(subject, tuple(made.values()), lambda: subject.loss(made, False, seen=True)))
 
 
 def _errors(subject: LanguageSubject, layer: str, scheme: str) -> Iterator[tuple[Any, Any]]:
@@ -104,31 +67,23 @@ def _errors(subject: LanguageSubject, layer: str, scheme: str) -> Iterator[tuple
         yield subject.bench.statistics.importance[name].float(), grid.dequantize() - subject._module.get_parameter(name)
 
 
-def _gradient(subject: LanguageSubject, layer: str, low: str, high: str) -> float:
-    """Root of the Fisher-weighted change from the wide to the narrow weights, per weight: a gradient's alignment with it."""
-
-    def make() -> float:
-        pairs = zip(_errors(subject, layer, low), _errors(subject, layer, high), strict=True)
-        amounts = [(float((f * (a - b).square()).sum()), a.numel()) for (f, a), (_, b) in pairs]
-        return math.sqrt(sum(each for each, _ in amounts)) / sum(count for _, count in amounts)
-
-    return float(_memo(subject, ("gradient", layer, low, high), make))
-
-
 def _score_outputs(subject: LanguageSubject) -> None:
-    """Sum over tokens and channels of (output error · gradient of the loss)², for every layer and weight."""
+    """Sum over tokens and channels of (output error · gradient of the loss)², for every layer and weight.
+
+    It takes the windows on which the SDK judges schemes; a label is drawn for every token.
+    """
     import torch
 
-    owners = {subject.bench.model.inventory[each.layer].weights[0]: each.layer for each in subject.planned.problem.choices}
+    owners = {subject.bench.model.inventory[each.layer].weights[0]: each.layer for each in subject.problem.choices}
     taken: dict[str, list[tuple[Any, Any]]] = {layer: [] for layer in owners.values()}
     generator = torch.Generator().manual_seed(0)
-    for inputs in subject.bench.taken.some(WINDOWS):
+    for inputs in subject.bench.samples.inputs:
         with torch.enable_grad():
             logits = _run(subject._module, owners, taken, inputs)[0]
             rows = logits.reshape(-1, logits.shape[-1])
             drawn = torch.multinomial(rows.detach().softmax(1), 1, generator=generator).squeeze(1)
             torch.nn.functional.cross_entropy(rows, drawn, reduction="sum").backward()
-    for each in subject.planned.problem.choices:
+    for each in subject.problem.choices:
         scores = subject.tables["modelopt", each.layer] = {}
         name = subject.bench.model.inventory[each.layer].weights[0]
         for scheme in {_weight(o.scheme): o.scheme for o in each.options}.values():

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.language import CONTEXT, HELD_OUT, _held, _news
@@ -21,11 +23,15 @@ Schemes = dict[str, str]
 
 @dataclass
 class LanguageSubject:
-    """`path`: a GGUF. Everybody chooses among the options of `planned.problem` and has the same grids."""
+    """`path`: a GGUF. Everybody chooses among the options of `problem` and has the same grids, which are in `folder`.
+
+    `turned`: in the basis that the SDK gives the model, else in the one that it came in.
+    """
 
     path: str
-    grids: dict[Any, Any] = field(default_factory=dict, repr=False)
-    tables: dict[str, Any] = field(default_factory=dict, repr=False)
+    turned: bool = True
+    folder: TemporaryDirectory[str] = field(default_factory=TemporaryDirectory, repr=False)
+    tables: dict[Any, Any] = field(default_factory=dict, repr=False)
     """What methods computed once for all sizes."""
 
     @cached_property
@@ -37,16 +43,32 @@ class LanguageSubject:
 
     @cached_property
     def planned(self) -> Any:
-        """The SDK's plan at the largest size; its problem holds every option of every layer."""
+        """The SDK's plan at the largest size."""
         from sdk.pipeline import Workbench, make_plan
         from sdk.progress import SilentReporter
 
         report = SilentReporter()
         return make_plan(self.request, report, Workbench(self.request, report))
 
-    @property
+    @cached_property
+    def problem(self) -> Any:
+        """Every option of every layer; bytes do not depend on the basis, which is one more layer where it is turned."""
+        if self.turned:
+            return self.planned.problem
+        problem = self.planned.problem
+        del self.planned  # its model takes memory
+        held = {layer.name for layer in self.bench.model.inventory.layers}
+        return replace(problem, choices=tuple(each for each in problem.choices if each.layer in held))
+
+    @cached_property
     def bench(self) -> Any:
-        return self.planned.workbench
+        """Model and statistics."""
+        from sdk.pipeline import Workbench
+        from sdk.progress import SilentReporter
+
+        if self.turned:
+            return self.planned.workbench
+        return Workbench(replace(self.request, uniform="fp32", max_size=None), SilentReporter())
 
     def plan(self, size: int) -> Schemes:
         """Return what the SDK chooses within `size`."""
@@ -66,7 +88,7 @@ class LanguageSubject:
         """Least sum of `score` of (layer, scheme) within `size`, and its bytes; None forbids a scheme. None: nothing fits."""
         from sdk.planning import Choices, Infeasible, Limits, Option, Problem, solve
 
-        problem, narrow = self.planned.problem, []
+        problem, narrow = self.problem, []
         for each in problem.choices:
             found = [(o, score(each.layer, o.scheme)) for o in each.options]
             kept = [Option(o.scheme, o.bytes, value) for o, value in found if value is not None]
@@ -79,21 +101,29 @@ class LanguageSubject:
 
     def grid(self, layer: str, scheme: str, fed_back: bool) -> Any:
         """The layer's weight on a scheme: nearest codes, or with the SDK's error feedback. Rounded once for all."""
+        import torch
+
         from sdk.rounding import Statistics, round_layer
         from sdk.schemes import scheme_named
         from sdk.sensitivity.errors import grid_key
 
         chosen = scheme_named(scheme)
-        key = (layer, grid_key(chosen), fed_back)
-        if key not in self.grids:
+        file = Path(self.folder.name) / "-".join(map(str, (layer, *grid_key(chosen), fed_back)))
+        if not file.exists():
             planned, module = self.bench.model.inventory[layer], self._module
             weights = {name: module.get_parameter(name) for name in planned.weights}
             known = self.bench.statistics if fed_back else Statistics()
-            self.grids[key] = round_layer(planned, weights, [chosen], known)[0]
-        return tuple(replace(each, scheme=chosen) for each in self.grids[key])
+            torch.save(round_layer(planned, weights, [chosen], known)[0], file)
+        return tuple(replace(each, scheme=chosen) for each in torch.load(file, weights_only=False))
 
     def loss(self, schemes: Mapping[str, str], fed_back: bool, seen: bool = False) -> float:
-        """KL per token on unseen windows, or on SEEN of the calibration's."""
+        """KL per token on unseen windows, or on SEEN of the calibration's; measured once for all."""
+        key = ("loss", tuple(schemes.items()), fed_back, seen)
+        if key not in self.tables:
+            self.tables[key] = self._loss(schemes, fed_back, seen)
+        return float(self.tables[key])
+
+    def _loss(self, schemes: Mapping[str, str], fed_back: bool, seen: bool) -> float:
         import torch
 
         from sdk.lowering import Quantized
@@ -132,4 +162,4 @@ class LanguageSubject:
     @cached_property
     def tied(self) -> frozenset[str]:
         """The embedding and the head."""
-        return frozenset(name for tie in self.planned.problem.ties for name in (tie.first, tie.later))
+        return frozenset(name for tie in self.problem.ties for name in (tie.first, tie.later))
