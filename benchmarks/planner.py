@@ -50,8 +50,8 @@ WORDS = (
     "activations among them; the loss is KL per token on 12 windows of other news. The others choose and round in the basis that "
     "the model came in and in the SDK's turned one, and the better counts (at 4 bits uniform schemes lose a third in the former; "
     "mixes mostly lose less in the latter); with the SDK's rounding they choose in the latter, and all grids are the same. "
-    "ModelOpt's score is made anew there, with the embedding and the head, which it leaves alone. At 108 MB it has been measured "
-    "in the first basis alone, and at 98 and 88 MB only the SDK's plan has been. "
+    "ModelOpt's score is made anew there, with the embedding and the head, which it leaves alone. At 108 MB it, and "
+    "at 98 and 88 MB all of the others, have been measured in the first basis alone and not with the SDK's rounding. "
     "Greedy PSNR was not run, for it evaluates the model once for every layer and scheme (900 times), nor were thresholds, which "
     "evaluate every pair, nor NNCF, whose formats these are not."
 )
