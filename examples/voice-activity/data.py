@@ -113,8 +113,10 @@ def _streams(voices: tuple[str, ...], part: int, count: int) -> tuple[tuple[list
 
 def _prompts(voice: str, part: int) -> list[Path]:
     """A voice's prompts of a middling length whose names come in even (part 0) or odd places of all names."""
-    names = sorted({file.name for each in (*CALIBRATION, *UNSEEN) for file in sounds().glob(f"{each}/*.wav")})
-    files = [next(sounds().glob(voice)) / name for name in names[part::2]]
+    place = sounds()
+    names = sorted({file.name for each in (*CALIBRATION, *UNSEEN) for file in place.glob(f"{each}/*.wav")})
+    own = next(place.glob(voice))
+    files = [own / name for name in names[part::2]]
     lengths = tuple(44 + seconds * 16000 for seconds in SECONDS)
     return [file for file in files if file.is_file() and lengths[0] <= file.stat().st_size <= lengths[1]]
 

@@ -121,7 +121,7 @@ class _Course:
                 self.quantizes = self.quantizes or grid.scheme.format != "float"
             else:
                 self._fixed[name] = grid.dequantize()
-        self._trained = trained
+        self._trained, self._fixed = trained, self._with_tied(self._fixed)
         self._descent = Descent(
             {f"latent {name}": (made.latent, made.channels) for name, made in trained.items() if made.latent is not None},
             {f"step {index} {name}": each for name, made in trained.items() for index, each in enumerate(made.steps)},
@@ -158,7 +158,11 @@ class _Course:
         return total
 
     def _weights(self) -> dict[str, Any]:
-        return self._with_tied(self._fixed | {name: made.weight() for name, made in self._trained.items()})
+        return self._fixed | self._moved()
+
+    def _moved(self) -> dict[str, Any]:
+        """What is trained, as it is stored."""
+        return self._with_tied({name: made.weight() for name, made in self._trained.items()})
 
     def _with_tied(self, weights: dict[str, Any]) -> dict[str, Any]:
         return weights | {name: weights[first] for name, first in self._tied.items() if first in weights}
@@ -167,13 +171,12 @@ class _Course:
         """Let the optimizer observe the gradients of one step's samples; return their mean loss."""
         import torch
 
-        weights = self._with_tied({name: made.weight() for name, made in self._trained.items()})
-        fixed = self._with_tied(self._fixed)
+        weights = self._moved()
         leaves = {name: w.detach().requires_grad_() for name, w in weights.items()}
         total = 0.0
         with quick_products():
             for place in self._places(step):
-                terms = self._pair.terms({**fixed, **leaves}, self._inputs[place], place)
+                terms = self._pair.terms({**self._fixed, **leaves}, self._inputs[place], place)
                 (self._weighed(terms) / BATCH).backward()
                 total += float(terms[0].detach()) / BATCH
         found = [name for name in weights if leaves[name].grad is not None]
