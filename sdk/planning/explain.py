@@ -59,7 +59,7 @@ def explain(problem: Problem, plan: Plan, layer: str) -> Explanation:
     if chosen is None:
         raise BadInput(f"the plan gives {layer} the scheme {scheme!r}, not allowed there: plan again")
     price = marginal_price(problem, plan.predicted.artifact_bytes)
-    verdicts = [_verdict(choices, option, chosen, price) for option in choices.options]
+    verdicts = [_verdict(choices, option, chosen, price, plan) for option in choices.options]
     refused = [Verdict(r.scheme, "refused", None, None, r.reason) for r in choices.refused]
     return Explanation(layer, choices.kind, scheme, price, (*verdicts, *refused))
 
@@ -72,12 +72,12 @@ def marginal_price(problem: Problem, size: int) -> float:
     return relax(groups, float(max(size - problem.base, least))).price
 
 
-def _verdict(choices: Choices, option: Option, chosen: Option, price: float) -> Verdict:
-    status, why = _judge(choices, option, chosen, price)
+def _verdict(choices: Choices, option: Option, chosen: Option, price: float, plan: Plan) -> Verdict:
+    status, why = _judge(choices, option, chosen, price, plan)
     return Verdict(option.scheme, status, option.bytes, option.loss, why)
 
 
-def _judge(choices: Choices, option: Option, chosen: Option, price: float) -> tuple[Status, str]:
+def _judge(choices: Choices, option: Option, chosen: Option, price: float, plan: Plan) -> tuple[Status, str]:
     if option == chosen:
         return "chosen", "the best exchange of bytes for loss at this size"
     better = beaten_by(choices, option)
@@ -85,21 +85,26 @@ def _judge(choices: Choices, option: Option, chosen: Option, price: float) -> tu
         return "beaten", f"beaten by {better.scheme}: no bigger, no lossier"
     size, loss = option.bytes - chosen.bytes, chosen.loss - option.loss
     if size > 0:
-        return "dearer", _dearer(size, loss, price)
-    return "lossier", _lossier(-size, -loss, price)
+        return "dearer", _dearer(size, loss, price, plan)
+    return "lossier", _lossier(-size, -loss, price, plan)
 
 
-def _dearer(size: int, saved: float, price: float) -> str:
+def _dearer(size: int, saved: float, price: float, plan: Plan) -> str:
     trade = f"{format_size(size)} more would save {loss_text(saved)}"
     worth = price * size
     if saved < worth:
         return f"{trade}; spent elsewhere they save {loss_text(worth)}"
-    return f"{trade}: worth its price, but the limit leaves no room for it"
+    if plan.objective == "smallest":
+        return f"{trade}, which max_loss {plan.budgets.max_loss:g} does not need"
+    limits = [name for name, limit in plan.budgets if limit is not None and name != "max_loss"]
+    return f"{trade}: worth its price" + (f", but {' and '.join(limits)} left no room for it" if limits else "")
 
 
-def _lossier(size: int, added: float, price: float) -> str:
+def _lossier(size: int, added: float, price: float, plan: Plan) -> str:
     trade = f"saves {format_size(size)} and adds {loss_text(added)}"
     worth = price * size
     if added > worth:
         return f"{trade}; those bytes buy back only {loss_text(worth)} elsewhere"
+    if plan.objective == "smallest":
+        return f"{trade}: cheap, but more than max_loss {plan.budgets.max_loss:g} has left"
     return f"{trade}: cheap, but no other layer fits what it frees"

@@ -26,6 +26,23 @@ def test_every_scheme_gets_a_verdict(problem, plan):
     assert words["lut4"] == "not measured for linear layers on this target"
 
 
+@pytest.mark.parametrize(
+    ("max_loss", "layer", "scheme", "why"),
+    [
+        (1.0, "blocks.0.fc", "int8_channel_dynamic", "400 B more would save 0.2, which max_loss 1 does not need"),
+        (
+            0.00837, "blocks.0.fc", "int8_channel_dynamic",
+            "saves 2.30 kB and adds 0.002: cheap, but more than max_loss 0.00837 has left",
+        ),
+    ],
+)
+def test_the_smallest_file_is_explained_by_its_loss(problem, facts, max_loss, layer, scheme, why):
+    limits = Limits(max_loss=max_loss)
+    plan = make_plan(facts, problem, solve(problem, limits, "smallest"), limits, "smallest")
+    verdicts = explain(problem, plan, layer).verdicts
+    assert {v.scheme: v.why for v in verdicts}[scheme] == why
+
+
 def test_the_price_falls_as_the_file_grows(problem):
     prices = [marginal_price(problem, size) for size in range(8500, 50_000, 500)]
     assert prices == sorted(prices, reverse=True)
