@@ -61,11 +61,21 @@ def _wanted(request: Request, bench: Workbench, target: Target, kept: Kept) -> d
 def _exact(layer: Layer, bench: Workbench, target: Target, schemes: list[Scheme]) -> set[str]:
     """The schemes of fewest bits that hold the layer's weights as they are, and floats: the smallest that can be priced is taken.
 
-    Of one grid those that compute in floats, where there are any.
+    Of each format those whose scales are fewest; of one grid those that compute in floats, where there are any.
     """
     held: list[Scheme] = []
-    for scheme in sorted(schemes, key=lambda scheme: scheme.bits):  # to look through all weights takes long
-        if scheme.format != "float" and (not held or held[0].bits == scheme.bits) and bench.holds(layer, scheme):
+    for scheme in sorted(schemes, key=lambda scheme: (scheme.bits, _scales(layer, scheme))):
+        rivals = [each for each in held if each.format == scheme.format]
+        needless = any(_scales(layer, each) < _scales(layer, scheme) for each in rivals) or (held and held[0].bits < scheme.bits)
+        if scheme.format != "float" and not needless and bench.holds(layer, scheme):  # to look through all weights takes long
             held.append(scheme)
     plain = {grid_key(scheme) for scheme in held if scheme.activations == "float"}
     return {s.name for s in held if s.activations == "float" or grid_key(s) not in plain} | {target.lossless}
+
+
+def _scales(layer: Layer, scheme: Scheme) -> float:
+    """Scales, or tables, of one output channel's weights."""
+    inputs = layer.parameters // layer.shape[layer.channel_axis]
+    if scheme.format == "lut":
+        return inputs / scheme.scale_group if scheme.scale_group else 0.0
+    return inputs / scheme.group if scheme.granularity == "group" else 1.0

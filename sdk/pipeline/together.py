@@ -41,7 +41,7 @@ def quantized_by(plan: Plan, bench: Workbench, report: Reporter) -> Quantized:
     """
     schemes, ranges = _schemes(plan), _ranges(plan, bench)
     with report.stage("quantize"):
-        statistics = bench.statistics_for(schemes)
+        statistics = bench.statistics_for({name: [scheme] for name, scheme in schemes.items()})
         alone = quantize(bench.model, schemes, ranges, statistics)
         if not walkable(bench.model, bench.taken):
             return alone

@@ -92,7 +92,9 @@ class Workbench:
     @cached_property
     def own_grids(self) -> dict[str, str]:
         """Layer → the grid that its weights lie on in the checkpoint, in words."""
-        return own_grids(self.model)
+        found = own_grids(self.model)
+        self.model.release()
+        return found
 
     @property
     def statistics(self) -> Statistics:
@@ -113,10 +115,11 @@ class Workbench:
                 self._statistics = Statistics(self.kept.statistics("importance", layers[::-1], importance).importance, parts)
         return self._statistics
 
-    def statistics_for(self, schemes: Mapping[str, Scheme]) -> Statistics:
+    def statistics_for(self, schemes: Mapping[str, Iterable[Scheme]]) -> Statistics:
         """The same, or nothing where every one of `schemes` (by layer) holds its weights as they are."""
-        layers = [layer for layer in self.model.inventory.layers if layer.name in schemes]
-        return Statistics() if all(self.holds(layer, schemes[layer.name]) for layer in layers) else self.statistics
+        layers = self.model.inventory.layers
+        held = all(self.holds(layer, scheme) for layer in layers for scheme in schemes.get(layer.name, ()))
+        return Statistics() if held else self.statistics
 
     def holds(self, layer: Layer, scheme: Scheme) -> bool:
         """Whether `scheme` stores the layer's weights as they came."""
@@ -124,6 +127,7 @@ class Workbench:
         if key not in self._held:
             weights = [self._module.get_parameter(name) for name in layer.weights]
             self._held[key] = all(lies_on(weight, scheme, layer.channel_axis) for weight in weights)
+            self.model.release()
         return self._held[key]
 
     @cached_property
@@ -155,8 +159,8 @@ class Workbench:
     def _score(self, wanted: Mapping[str, Sequence[Scheme]]) -> None:
         """Score `wanted`; each draw of each sample is a step."""
         static = any(scheme.activations == "static" for found in wanted.values() for scheme in found)
-        ranges, statistics, per_chunk = self.ranges if static else {}, self.statistics, DRAWS * len(self.samples)
-        scoring = Scoring(self.model, wanted, self.samples, self.loss, DRAWS, ranges, statistics)
+        ranges, statistics, per_chunk = self.ranges if static else {}, self.statistics_for(wanted), DRAWS * len(self.samples)
+        scoring = Scoring(self.model, wanted, self.samples, self.loss, DRAWS, ranges, statistics, self.holds)
         with self._report.stage("score sensitivity", len(scoring.chunks) * per_chunk) as stage:
             for chunk in scoring.chunks:
                 self.kept.add_scores(chunk, lambda missing: scoring.score(missing, stage.step))

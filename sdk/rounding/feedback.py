@@ -22,6 +22,12 @@ BLOCK = 32
 TOGETHER = 1 << 21
 """Weights times grids that are swept at once."""
 
+PART = 1 << 25
+"""Weights beyond which a matrix is swept in parts: its channels do not depend on each other, and memory is bounded."""
+
+PART_ROWS = 64
+"""Channels that a part has a multiple of, so that no table of several channels is torn."""
+
 
 def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Grid, ...]:
     """Return each of `grids` (of one weight, scales and tables kept) with the codes of least error in the output.
@@ -32,26 +38,54 @@ def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Gri
     """
     import torch
 
-    first = grids[0]
-    flat = weight.detach().float().movedim(first.channel_axis, 0)
-    moved, channels = flat.shape, flat.shape[0]
-    flat = flat.reshape(channels, -1)
-    groups, k = moments.value.shape[:2]
+    flat = weight.detach().float().movedim(grids[0].channel_axis, 0)
+    moved = flat.shape
+    flat = flat.reshape(len(flat), -1)
     factor, order = _factor(moments)
+    least = [float(grid.codes.min()) for grid in grids]
+    step = max(PART_ROWS, PART // flat.shape[1] // PART_ROWS * PART_ROWS) if len(order) == 1 else len(flat)
+    codes: list[list[Any]] = [[] for _ in grids]
+    for start in range(0, len(flat), step):
+        rows = slice(start, min(len(flat), start + step))
+        made = _fed(flat[rows], [_rows_of(grid, rows) for grid in grids], least, factor, order)
+        for found, one in zip(codes, made, strict=True):
+            found.append(one)
+    return tuple(
+        replace(grid, codes=torch.cat(found).reshape(moved).movedim(0, grid.channel_axis).contiguous())
+        for grid, found in zip(grids, codes, strict=True)
+    )
+
+
+def _fed(flat: Any, grids: Sequence[Grid], least: Sequence[float], factor: Any, order: Any) -> list[Any]:
+    """The codes [channels, rest] of some channels `flat` in each of `grids`; `least`: the whole weight's least code there."""
+    import torch
+
+    channels, (groups, k) = len(flat), order.shape
     whole = _columns_first(_ordered(flat, order), groups)
-    made: dict[int, Grid] = {}
+    made: dict[int, Any] = {}
     for parts in _batches(grids, max(1, TOGETHER // flat.numel())):
         rounders, start = [], 0
         for kind, chosen in parts:
             run = slice(start, start := start + len(chosen))
-            rounders.append((run, kind([grids[n] for n in chosen], order, channels)))
+            rounders.append((run, kind([grids[n] for n in chosen], [least[n] for n in chosen], order, channels)))
         codes = _sweep(whole.repeat(start, 1, 1, 1), factor, rounders)
         for place, found in zip([n for _, chosen in parts for n in chosen], codes, strict=True):
-            grid = grids[place]
-            back = torch.empty(groups, channels // groups, k, dtype=grid.codes.dtype)
-            back.scatter_(2, order.unsqueeze(1).expand_as(back), found.transpose(1, 2).to(grid.codes.dtype))
-            made[place] = replace(grid, codes=back.reshape(moved).movedim(0, grid.channel_axis).contiguous())
-    return tuple(made[n] for n in sorted(made))
+            back = torch.empty(groups, channels // groups, k, dtype=grids[place].codes.dtype)
+            back.scatter_(2, order.unsqueeze(1).expand_as(back), found.transpose(1, 2).to(back.dtype))
+            made[place] = back.reshape(flat.shape)
+    return [made[n] for n in sorted(made)]
+
+
+def _rows_of(grid: Grid, rows: slice) -> Grid:
+    """Scales and tables of some of the grid's channels."""
+    channels = grid.shape[grid.channel_axis]
+    scale, table = grid.scale, grid.table
+    if scale is not None and len(scale) == channels:
+        scale = scale[rows]
+    if table is not None and len(table) > 1:
+        each = channels // len(table)
+        table = table[rows.start // each : rows.stop // each]
+    return replace(grid, scale=scale, table=table)
 
 
 def _ordered(rows: Any, order: Any) -> Any:
@@ -138,7 +172,7 @@ def _sweep(work: Any, factor: Any, rounders: Sequence[tuple[slice, _Rounder]]) -
 class _Rounder(Protocol):
     """Rounds `value` ([grids, groups, channels], column `column` of the sweep) into `codes` and what these stand for."""
 
-    def __init__(self, grids: Sequence[Grid], order: Any, channels: int) -> None: ...
+    def __init__(self, grids: Sequence[Grid], least: Sequence[float], order: Any, channels: int) -> None: ...
 
     def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None: ...
 
@@ -157,14 +191,14 @@ def _batches(grids: Sequence[Grid], most: int) -> Iterator[list[tuple[type[_Roun
 class _Integers:
     """Symmetric integers of given scales."""
 
-    def __init__(self, grids: Sequence[Grid], order: Any, channels: int) -> None:
+    def __init__(self, grids: Sequence[Grid], least: Sequence[float], order: Any, channels: int) -> None:
         import torch
 
         ordered = [_columns_first(_ordered_scale(grid, order, channels), order.shape[0]) for grid in grids]
         self.wide = any(scale.shape[1] > 1 for scale in ordered)
         self.scale = torch.stack([scale.expand(-1, order.shape[1] if self.wide else 1, -1) for scale in ordered])
         self.most = torch.tensor([2.0 ** (grid.scheme.bits - 1) - 1 for grid in grids]).reshape(-1, 1, 1)
-        self.least = torch.tensor([float(grid.codes.min()) for grid in grids]).reshape(-1, 1, 1).minimum(-self.most)
+        self.least = torch.tensor(least).reshape(-1, 1, 1).minimum(-self.most)
 
     def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None:
         import torch
@@ -186,7 +220,7 @@ def _ordered_scale(grid: Grid, order: Any, channels: int) -> Any:
 class _Tables:
     """Lookup tables, equally many per grid, times a scale per channel or group of weights where there is one."""
 
-    def __init__(self, grids: Sequence[Grid], order: Any, channels: int) -> None:
+    def __init__(self, grids: Sequence[Grid], least: Sequence[float], order: Any, channels: int) -> None:
         import torch
 
         tables, longest = grids[0].table.shape[0], max(g.table.shape[1] for g in grids)

@@ -9,7 +9,7 @@ from sdk.models import Layer
 from sdk.rounding.feedback import feed_back
 from sdk.rounding.grid import Grid
 from sdk.rounding.round import round_weights
-from sdk.rounding.statistics import Moments, Statistics, energies, weigh
+from sdk.rounding.statistics import Moments, Statistics, weigh
 from sdk.schemes import Scheme
 
 
@@ -35,7 +35,7 @@ def round_plain(
     for i, name in enumerate(layer.weights):
         weight, axis, importance = weights[name], layer.channel_axis, statistics.importance.get(name)
         if i == 0 and energy is not None:
-            importance = weigh(importance, energies(weight, axis, energy))
+            importance = weigh(importance, energy, weight, axis)
         rounded.append(round_weights(weight, schemes, axis, importance))
     return list(zip(*rounded, strict=True))
 

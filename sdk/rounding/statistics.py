@@ -49,28 +49,23 @@ ENERGY = 0.2
 """Share that the energy of its input has in a weight's importance, both relative to their means."""
 
 
-def energies(weight: Any, channel_axis: int, energy: Any) -> Any:
-    """Mean square of the input that each element of `weight` multiplies, of the weight's shape; `energy`: see `Statistics`."""
-    shape = weight.movedim(channel_axis, 0).shape
-    rows = energy.repeat_interleave(shape[0] // energy.shape[0], dim=0)
-    return rows.reshape(shape).movedim(0, channel_axis)
+def weigh(importance: Any, energy: Any, weight: Any, channel_axis: int) -> Any:
+    """Return `importance` (None: all alike) with a share of ENERGY of the input's `energy` (see `Statistics`), like `weight`.
 
-
-def weigh(importance: Any, energy: Any) -> Any:
-    """Return `importance` (None: all alike) with a share of ENERGY of the input's `energy`, in units of its own mean.
-
-    Gradients say what a small change of a weight costs. An outlier that gets no place on the grid changes much, and a norm
-    behind the layer hides that from them; the energy of the input does not.
+    Both are in units of their means. Gradients say what a small change of a weight costs. An outlier that gets no place on the
+    grid changes much, and a norm behind the layer hides that from them; the energy of the input does not.
     """
     import torch
 
-    mean = float(energy.mean())
+    mean, shape = float(energy.mean()), weight.movedim(channel_axis, 0).shape
     relative = energy / mean if mean > 0 else torch.ones_like(energy)
+    rows = relative.unsqueeze(1).expand(-1, shape[0] // len(relative), -1)  # one row for all channels of a group, not copied
+    relative = rows.reshape(shape).movedim(0, channel_axis)
     if importance is None:
         return relative
-    importance = importance.float()
-    average = importance.mean()
-    return relative if float(average) <= 0 else importance / average + ENERGY * relative
+    total = importance.to(torch.float32, copy=True)
+    average = total.mean()
+    return relative if float(average) <= 0 else total.div_(average).add_(relative, alpha=ENERGY)
 
 
 Part = Mapping[str, Moments]

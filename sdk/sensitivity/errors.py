@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sdk.models import Layer
@@ -29,9 +29,12 @@ class WeightErrors:
     Error feedback fits its rounding to samples, so each half of them is scored on weights that the other half rounded.
     """
 
-    def __init__(self, layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], statistics: Statistics) -> None:
-        """Round the layer's weights, which `params` holds by name; the errors are taken by `turn_to`."""
-        distinct = rounded(schemes)
+    def __init__(
+        self, layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], statistics: Statistics,
+        holds: Callable[[Layer, Scheme], bool],
+    ) -> None:
+        """Round the layer's weights, which `params` holds by name, where no scheme `holds` them; `turn_to` takes the errors."""
+        distinct = [scheme for scheme in rounded(schemes) if not holds(layer, scheme)]
         keys = [grid_key(scheme) for scheme in distinct]
         self.layer = layer
         self._places = [keys.index(grid_key(s)) if grid_key(s) in keys else len(keys) for s in schemes]

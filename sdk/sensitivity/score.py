@@ -70,10 +70,11 @@ class Scoring:
 
     def __init__(
         self, model: Model, schemes: Mapping[str, Sequence[Scheme]], samples: Samples, loss: str, draws: int,
-        ranges: Mapping[str, Any], statistics: Statistics,
+        ranges: Mapping[str, Any], statistics: Statistics, holds: Callable[[Layer, Scheme], bool] = lambda layer, scheme: False,
     ) -> None:
+        """`holds` says that a scheme stores a layer's weights as they are, which then are not rounded."""
         self._model, self._samples, self._draws = model, samples, draws
-        self._ranges, self._statistics = ranges, statistics
+        self._ranges, self._statistics, self._holds = ranges, statistics, holds
         runs = chunks_of(model, schemes)
         named = [[layer for layer in model.inventory.layers if layer.name in run[0]] for run in runs]
         self._stream = Stream(model, samples.inputs, named, loss, draws, seed=2)
@@ -88,7 +89,7 @@ class Scoring:
 
         layers = [layer for layer in self._model.inventory.layers if layer.name in schemes]
         params = self._stream.weights(layers)
-        errors = [WeightErrors(layer, schemes[layer.name], params, self._statistics) for layer in layers]
+        errors = [WeightErrors(layer, schemes[layer.name], params, self._statistics, self._holds) for layer in layers]
         owners = {layer.weights[0]: layer.name for layer in layers}
         dots: dict[tuple[str, str], float] = {}
         tap = _tap({layer.name: layer for layer in layers}, schemes, self._ranges, dots)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import sdk.rounding.feedback as feedback
 from sdk.models import Layer
 from sdk.rounding import Grid, Moments, Statistics, off_diagonal, round_plain, round_weight
 from sdk.rounding.feedback import feed_back, regularise
@@ -52,6 +53,15 @@ def test_grids_do_not_depend_on_the_company_they_are_in() -> None:
     together = feed_back(weight, plain, moments)
     for grid, found in zip(plain, together, strict=True):
         assert torch.equal(feed_back(weight, [grid], moments)[0].codes, found.codes)
+
+
+def test_a_big_matrix_is_swept_in_parts_to_the_same_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, moments = _case((192, 64), 1)
+    plain = [round_weight(weight, all_schemes()[n], 0) for n in SCHEMES]
+    whole = feed_back(weight, plain, moments)
+    monkeypatch.setattr(feedback, "PART", 64 * 64)
+    for one, other in zip(whole, feed_back(weight, plain, moments), strict=True):
+        assert torch.equal(one.codes, other.codes), one.scheme.name
 
 
 def test_uncorrelated_inputs_leave_nothing_to_make_up_for() -> None:
