@@ -36,7 +36,7 @@ def as_reference(module: Any) -> Callable[..., tuple[Any, ...]]:
 
 
 def reference_module(quantized: Quantized, kernels: Kernels | None = None) -> Any:
-    """The GraphModule behind `reference`."""
+    """The GraphModule behind `reference`; a big model's weights are unfolded each time that they are read."""
     module = quantized.model.module()
     layers = {w: layer for layer in quantized.model.inventory.layers for w in layer.weights[:1]}
     for node in list(module.graph.nodes):
@@ -44,6 +44,8 @@ def reference_module(quantized: Quantized, kernels: Kernels | None = None) -> An
         scheme = None if found is None else quantized.schemes.get(found.name)
         if found is not None and scheme is not None and scheme.activations != "float":
             _simulate(module, node, found, quantized, (kernels or {}).get(found.name, ""))
+    if quantized.model.spill is not None:
+        _unfold_when_read(module, quantized)
     _drop_unread(module)
     held = dict(module.named_parameters())
     made: dict[int, Any] = {}
@@ -54,6 +56,20 @@ def reference_module(quantized: Quantized, kernels: Kernels | None = None) -> An
                 held[name].data = made[id(grid.codes)] = grid.dequantize() if again is None else again
     module.recompile()
     return module
+
+
+def _unfold_when_read(module: Any, quantized: Quantized) -> None:
+    """Make each planned weight in front of every operator that reads it: the graph forgets it behind that."""
+    graph, layers = module.graph, quantized.model.inventory.layers
+    grids = {w: grid for layer in layers for w, grid in zip(layer.weights, quantized.grids.get(layer.name, ()), strict=False)}
+    for node in [n for n in graph.nodes if n.op == "get_attr" and n.target in grids]:
+        for user in list(node.users):
+            name = f"unfolded_{user.name}_{len(module._modules)}"
+            module.add_submodule(name, as_module(grids[node.target].dequantize))
+            with graph.inserting_before(user):
+                made = graph.call_module(name)
+            made.meta.update(node.meta)
+            user.replace_input_with(node, made)
 
 
 def _drop_unread(module: Any) -> None:

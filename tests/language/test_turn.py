@@ -15,6 +15,8 @@ from sdk.models.spill import Spill
 from sdk.models.turn import FAMILIES, Turn, changes
 from sdk.pipeline.request import Request
 from sdk.pipeline.sources import read_sources
+from sdk.quantize import quantize, reference, reference_module
+from sdk.schemes import scheme_named
 from tests.language.conftest import make_config, save_model
 from tests.language.test_models_in import write_gguf
 
@@ -115,6 +117,21 @@ def test_a_big_model_is_turned_on_its_way_into_the_file(tmp_path: Path, monkeypa
         monkeypatch.setattr(Spill, "release", lambda spill, real=Spill.release: (given_back.append(real(spill))))
         assert torch.equal(run_float(spilt, spilt.module(), tokens)[0], want) and len(given_back) > 2
         assert float((turned.module()(tokens)[0] - want).abs().max() / want.abs().max()) < 1e-5
+
+
+def test_the_reference_of_a_big_model_unfolds_weights_when_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = str(save_model(tmp_path / "model", make_config(tie_word_embeddings=True)))
+    tokens = torch.randint(0, 380, (1, 61))
+    plain = load_model(model, context=64)
+    monkeypatch.setattr("sdk.models.spill.BIG", 1000)
+    monkeypatch.setenv("SDK_CACHE", str(tmp_path / "cache"))
+    spilt = load_model(model, context=64)
+    schemes = {layer.name: scheme_named("int4_channel") for layer in plain.inventory.layers}
+    want = reference(quantize(plain, schemes))(tokens)[0]
+    made = reference_module(quantize(spilt, schemes))
+    assert not {w for layer in plain.inventory.layers for w in layer.weights} & {name for name, _ in made.named_parameters()}
+    with torch.no_grad():
+        assert torch.equal(made(tokens)[0], want)
 
 
 def test_a_gguf_is_turned_too(tmp_path: Path) -> None:
