@@ -13,6 +13,7 @@ import click
 
 from sdk.cli.failure import INTERRUPTED, Failure, Terminated, explain
 from sdk.cli.screen import quiet
+from sdk.errors import BadInput
 
 VERBS = (
     "package", "sweep", "plan", "recover", "diff", "sign", "verify", "report", "check", "generate",
@@ -83,6 +84,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command with `arguments` and return its exit code; nothing is raised."""
     as_json = "--json" in arguments
     try:
+        _refuse_empty(arguments)
         result: Any = cli.main(args=list(arguments), prog_name="sdk", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except BrokenPipeError:
@@ -93,6 +95,16 @@ def run(arguments: Sequence[str]) -> int:
         if failure is None:
             raise
         return _report(failure, error, as_json)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """BadInput for an argument of no letters: a script's variable that is not set asks for no default."""
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        flag, equals, value = argument.partition("=")
+        if argument and not (flag.startswith("--") and equals and not value):
+            continue
+        named = flag or (before if before.startswith("-") else "an argument")
+        raise BadInput(f"{named}: is empty: give a value, or leave it out")
 
 
 def _report(failure: Failure, error: BaseException, as_json: bool) -> int:

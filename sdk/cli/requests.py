@@ -126,8 +126,6 @@ def _placed(requests: list[Request], out: str | None) -> list[Request]:
     """One bundle goes to --out itself, several into folders of it named by device and target."""
     from sdk.bundles import check_writable
 
-    if out == "":
-        raise BadInput("--out: is empty: name the bundle's directory")
     if out is None:
         check_writable(Path("dist") / "bundle")
         return requests
