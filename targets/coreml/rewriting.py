@@ -12,12 +12,14 @@ Rule = Callable[[Any, dict[str, Any]], None]
 
 def rewrite(module: Any, values: dict[str, Any]) -> None:
     """Apply every rule to its operators in a GraphModule; `values` are the fake tensors by node name."""
-    rules = _rules()
-    for node in list(module.graph.nodes):
+    rules, nodes = _rules(), list(module.graph.nodes)
+    fed = {node: [values.get(source.name) for source in node.all_input_nodes] for node in nodes}
+    for node in nodes:
         rule = rules.get(node.target) if node.op == "call_function" else None
         if rule is not None:
+            written = dict(zip((source.name for source in node.all_input_nodes), fed[node], strict=True))
             with module.graph.inserting_before(node):
-                rule(node, values)
+                rule(node, values | written)
 
 
 def rewritten() -> frozenset[Any]:

@@ -224,3 +224,25 @@ def test_an_input_without_axes_is_one_number(tmp_path: Path) -> None:
     TARGET.lower(quantized, path, None, lambda _: None)
     got = torch.from_numpy(TARGET.open(path).run([each.numpy() for each in model.example])[0])
     assert torch.allclose(got, TARGET.reference(quantized)(*model.example)[0], atol=1e-2)
+
+
+class Chained(nn.Module):
+    """A recurrent layer on what another one made, and a pool that rounds up on another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.GRU(5, 8, batch_first=True), nn.GRU(8, 8, batch_first=True)
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        pooled = nn.functional.avg_pool2d(nn.functional.avg_pool2d(frames, 2, ceil_mode=True), 2, ceil_mode=True)
+        outputs, state = self.first(pooled.squeeze(1))
+        made: torch.Tensor = self.second(outputs, state)[0]
+        return made
+
+
+def test_an_operator_that_is_written_out_may_follow_another(tmp_path: Path) -> None:
+    model = load_model(Chained().eval(), (torch.randn(1, 1, 7, 18),))
+    quantized = quantize(model, dict.fromkeys(("first", "second"), scheme_named("fp16")))
+    path = tmp_path / "chained.mlpackage"
+    TARGET.lower(quantized, path, None, lambda _: None)
+    assert error_of(quantized, path) <= 1e-2
