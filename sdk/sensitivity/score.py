@@ -88,8 +88,9 @@ class Scoring:
         import torch
 
         layers = [layer for layer in self._model.inventory.layers if layer.name in schemes]
-        params = self._stream.weights(layers)
-        errors = [WeightErrors(layer, schemes[layer.name], params, self._statistics, self._holds) for layer in layers]
+        changed = [layer for layer in layers if not all(self._holds(layer, scheme) for scheme in schemes[layer.name])]
+        params = self._stream.weights(changed)
+        errors = [WeightErrors(layer, schemes[layer.name], params, self._statistics, self._holds) for layer in changed]
         owners = {layer.weights[0]: layer.name for layer in layers}
         dots: dict[tuple[str, str], float] = {}
         tap = _tap({layer.name: layer for layer in layers}, schemes, self._ranges, dots)
@@ -99,11 +100,10 @@ class Scoring:
             for each in errors:
                 each.turn_to(half)
             for _ in self._stream.backward(place, numbers, owners, tap, dots.clear):
-                for each in errors:
-                    name = each.layer.name
+                along = {each.layer.name: each.along(_gradient(each.layer, params)) for each in errors}
+                for name in sums:
                     inputs_too = [dots.get((name, s.activations), 0.0) for s in schemes[name]]
-                    along = each.along(_gradient(each.layer, params))
-                    sums[name] += (along + torch.tensor(inputs_too, dtype=torch.float64)).square()
+                    sums[name] += (along.get(name, 0) + torch.tensor(inputs_too, dtype=torch.float64)).square()
                 for param in params.values():
                     param.grad = None
                 tick()

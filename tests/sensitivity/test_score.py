@@ -7,13 +7,16 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
+from sdk.models import Layer
 from sdk.models.load import load_model
 from sdk.models.samples import take_samples
 from sdk.quantize import quantize, reference
-from sdk.schemes import all_schemes
-from sdk.sensitivity import choose_loss, measure, score, take_statistics
+from sdk.rounding import lies_on
+from sdk.schemes import Scheme, all_schemes
+from sdk.sensitivity import Scoring, choose_loss, measure, score, take_statistics
 from sdk.sensitivity.losses import direction
 from sdk.sensitivity.ranges import calibrate_ranges
+from tests.rounding.test_lattice import on_grid
 
 SCHEMES = [all_schemes()[n] for n in ("int8_channel", "int4_channel", "int4_channel_dynamic", "int8_channel_static")]
 
@@ -64,6 +67,29 @@ def test_directions_have_the_curvature_of_the_loss() -> None:
     draws = torch.cat([direction("kl", (logits,), generator)[0] for _ in range(20000)])
     fisher = torch.diag(p) - torch.outer(p, p)
     assert torch.allclose(draws.T @ draws / len(draws), fisher, atol=0.01)
+
+
+def test_weights_that_a_scheme_holds_are_not_rounded_and_score_the_same() -> None:
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)).eval()
+    network[0].weight.data = on_grid(1, 32, -7, 7, 128, 64)
+    network[2].weight.data = on_grid(2, 64, -7, 7, 64, 64)
+    data = [(torch.randn(1, 128),) for _ in range(8)]
+    model = load_model(network, data[0])
+    samples = take_samples(model, data)
+    dynamic = all_schemes()["int4_g32_dynamic"]
+    wanted = {layer.name: [dynamic, all_schemes()["int4_channel_dynamic"]] for layer in model.inventory.layers}
+    wanted["0"] = [dynamic]
+
+    def holds(layer: Layer, scheme: Scheme) -> bool:
+        return lies_on(model.module().get_parameter(layer.weights[0]), scheme, layer.channel_axis)
+
+    statistics = take_statistics(model, samples, "mse")
+    plain, spared = (Scoring(model, wanted, samples, "mse", 2, {}, statistics, *more) for more in ((), (holds,)))
+    assert [holds(layer, dynamic) for layer in model.inventory.layers] == [True, True, False]
+    for chunk in plain.chunks:
+        want, found = plain.score(chunk), spared.score(chunk)
+        assert all(abs(found[n][s] - v) <= 1e-5 * v for n, each in want.items() for s, v in each.items())
 
 
 def test_the_loss_is_assumed_from_the_output() -> None:
