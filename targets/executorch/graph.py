@@ -54,10 +54,23 @@ def write_plan(quantized: Quantized) -> Any:
                 _write_layer(module, node, layer, grids[0])
                 if grids[0].scheme.activations == "static":
                     static.append((layer, node))
+    _bound_pads(module.graph)
     _write_borders(module.graph, static, quantized.ranges, nodes)
     module.graph.eliminate_dead_code()
     module.recompile()
     return module
+
+
+def _bound_pads(graph: Any) -> None:
+    """Pad with the lowest float32 instead of minus infinity (before a maximum), which the backend cannot write down."""
+    import torch
+
+    aten, largest = torch.ops.aten, torch.finfo(torch.float32).max
+    values = {aten.constant_pad_nd.default: 2, aten.pad.default: 3}
+    for node in graph.nodes:
+        place = values.get(node.target) if node.op == "call_function" else None
+        if place is not None and len(node.args) > place and node.args[place] is not None:
+            node.update_arg(place, max(-largest, min(largest, node.args[place])))
 
 
 def _write_float(module: Any, layer: Layer, grids: tuple[Grid, ...]) -> None:

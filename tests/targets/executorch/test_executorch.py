@@ -202,6 +202,25 @@ def test_joined_int8_outputs_stay_in_one_part(tmp_path):
     assert max(_errors(model, quantized, path)) < 3e-2
 
 
+@pytest.mark.parametrize("scheme", ["fp32", "int8_channel_static"])
+def test_a_maximum_may_be_padded_with_minus_infinity(tmp_path, scheme):
+    from torch import nn
+
+    class Padded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 1)
+
+        def forward(self, x):
+            wide = nn.functional.pad(self.one(x) - 9, (0, 1, 0, 1), value=float("-inf"))
+            return self.two(nn.functional.max_pool2d(wide, 2, 1) + 9)
+
+    model = _load(Padded(), lambda torch: (torch.randn(1, 3, 8, 8),))
+    path = tmp_path / "model.pte"
+    quantized, _ = _lower(model, dict.fromkeys(("one", "two"), scheme), path)
+    assert max(_errors(model, quantized, path)) < 3e-2
+
+
 def test_static_without_a_range_is_refused(classifier, tmp_path):
     from dataclasses import replace
 
