@@ -135,6 +135,37 @@ def _weight_of(module: Any, right: Any, turned: Any, node: Any) -> Any:
     return None
 
 
+def bias_of_one_axis(module: Any) -> None:
+    """Add the bias of a linear apart where it has not one axis, which `linear` takes in torch alone."""
+    import torch
+
+    aten = torch.ops.aten
+    for node in list(module.graph.nodes):
+        bias = node.args[2] if node.op == "call_function" and node.target is aten.linear.default and len(node.args) > 2 else None
+        if bias is None or bias.op != "get_attr" or attribute(module, bias.target).dim() == 1:
+            continue
+        with module.graph.inserting_before(node):
+            made = module.graph.call_function(aten.linear.default, node.args[:2])
+            total = module.graph.call_function(aten.add.Tensor, (made, bias))
+        made.meta.update(node.meta)
+        total.meta.update(node.meta)
+        node.replace_all_uses_with(total)
+        module.graph.erase_node(node)
+
+
+def numbers_as_exponents(module: Any) -> None:
+    """Write the constant exponent of a power as a number, where it is one: a square then stays one when parameters are moved a
+    little to see what rounding does, and backends have kernels for it."""
+    import torch
+
+    aten = torch.ops.aten
+    for node in module.graph.nodes:
+        if node.op == "call_function" and node.target is aten.pow.Tensor_Tensor and node.args[1].op == "get_attr":
+            exponent, base = attribute(module, node.args[1].target), node.args[0].meta["val"]
+            if exponent.numel() == 1 and exponent.dim() <= base.dim():
+                node.target, node.args = aten.pow.Tensor_Scalar, (node.args[0], exponent.item())
+
+
 def explicit_convolutions(module: Any) -> None:
     """Write `convolution` and string paddings as plain conv1d/conv2d/conv_transpose with numbers."""
     import torch
@@ -342,6 +373,8 @@ RULES: tuple[Callable[[Any], None], ...] = (
     plain_bags,
     plain_cells,
     linear_from_matmul,
+    bias_of_one_axis,
+    numbers_as_exponents,
     fold_constants,
     explicit_convolutions,
     explicit_strides,

@@ -250,6 +250,26 @@ def test_weights_made_of_parameters_are_layers(norm: Any) -> None:
     assert not model.inventory.uncovered
 
 
+class Converted(nn.Module):
+    """As converters write it: a variance by a constant power, a bias of two axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 4)
+        self.layer.bias.data = torch.randn(1, 4)
+        self.register_buffer("two", torch.tensor([2.0]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.layer(x)
+        return y / ((y - y.mean(-1, keepdim=True)) ** self.two).mean(-1, keepdim=True).sqrt()
+
+
+def test_what_converters_write_is_written_plainly() -> None:
+    model = _loaded(Converted(), torch.randn(3, 8))
+    nodes = {str(node.target): node.args for node in model.program.graph.nodes if node.op == "call_function"}
+    assert nodes["aten.pow.Tensor_Scalar"][1] == 2.0 and len(nodes["aten.linear.default"]) == 2
+
+
 class Queries(nn.Module):
     """A decoder of learned queries: its first self-attention sees no input."""
 
