@@ -47,9 +47,10 @@ class Parity:
 
     Over the first SAMPLES of them: `relative_error` ‖a-q‖/‖q‖ against the quantized torch model, `floor` (of a language model
     over one of them) the same of that model against itself with every unquantized parameter moved by 1e-6 (8-bit activations
-    turn float rounding into whole steps, layer after layer), and `quantized_loss` of the torch model against the float one in
-    the plan's loss. Over all of them `loss`, that of the artifact. For language models `agreement` is the share of tokens whose
-    most likely next one is that of the quantized torch model, and `divergence` the KL divergence from it in nats per token.
+    turn float rounding into whole steps, layer after layer; 0 where that leaves the domain of an operator), and
+    `quantized_loss` of the torch model against the float one in the plan's loss. Over all of them `loss`, that of the artifact.
+    For language models `agreement` is the share of tokens whose most likely next one is that of the quantized torch model, and
+    `divergence` the KL divergence from it in nats per token.
     """
 
     relative_error: float
@@ -91,8 +92,9 @@ def compare(
                 same += float((got[0].argmax(-1) == simulated[index][0].argmax(-1)).float().mean()) / len(compared)
                 apart += measure("kl", simulated[index], got) / len(compared)
     said = () if model.language is None else (same, apart)
+    floor = moved.relative if math.isfinite(moved.relative) else 0.0
     return Parity(
-        off.relative, moved.relative, losses, planned, len(inputs), executable.runtime, executable.origin, *said
+        off.relative, floor, losses, planned, len(inputs), executable.runtime, executable.origin, *said
     )
 
 
