@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
+from sdk.rounding.columns import BLOCK, Integers, Rounder, Tables, columns_first, in_order, parts_of, rows_of
 from sdk.rounding.grid import Grid
 from sdk.rounding.statistics import Moments
 
@@ -16,18 +17,8 @@ DAMPING = 0.01
 SMALL = 96
 """Rows of a triangular matrix that is inverted as a whole."""
 
-BLOCK = 32
-"""Columns between two updates of all the columns that are left."""
-
 TOGETHER = 1 << 21
 """Weights times grids that are swept at once."""
-
-PART = 1 << 25
-"""Weights beyond which a matrix is swept in parts: its channels do not depend on each other, and memory is bounded."""
-
-PART_ROWS = 64
-"""Channels that a part has a multiple of, so that no table of several channels is torn."""
-
 
 def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Grid, ...]:
     """Return each of `grids` (of one weight, scales and tables kept) with the codes of least error in the output.
@@ -43,11 +34,9 @@ def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Gri
     flat = flat.reshape(len(flat), -1)
     factor, order = _factor(moments)
     least = [float(grid.codes.min()) for grid in grids]
-    step = max(PART_ROWS, PART // flat.shape[1] // PART_ROWS * PART_ROWS) if len(order) == 1 else len(flat)
     codes: list[list[Any]] = [[] for _ in grids]
-    for start in range(0, len(flat), step):
-        rows = slice(start, min(len(flat), start + step))
-        made = _fed(flat[rows], [_rows_of(grid, rows) for grid in grids], least, factor, order)
+    for rows in parts_of(flat, len(order)):
+        made = _fed(flat[rows], [rows_of(grid, rows) for grid in grids], least, factor, order)
         for found, one in zip(codes, made, strict=True):
             found.append(one)
     return tuple(
@@ -61,7 +50,7 @@ def _fed(flat: Any, grids: Sequence[Grid], least: Sequence[float], factor: Any, 
     import torch
 
     channels, (groups, k) = len(flat), order.shape
-    whole = _columns_first(_ordered(flat, order), groups)
+    whole = columns_first(in_order(flat, order), groups)
     made: dict[int, Any] = {}
     for parts in _batches(grids, max(1, TOGETHER // flat.numel())):
         rounders, start = [], 0
@@ -74,29 +63,6 @@ def _fed(flat: Any, grids: Sequence[Grid], least: Sequence[float], factor: Any, 
             back.scatter_(2, order.unsqueeze(1).expand_as(back), found.transpose(1, 2).to(back.dtype))
             made[place] = back.reshape(flat.shape)
     return [made[n] for n in sorted(made)]
-
-
-def _rows_of(grid: Grid, rows: slice) -> Grid:
-    """Scales and tables of some of the grid's channels."""
-    channels = grid.shape[grid.channel_axis]
-    scale, table = grid.scale, grid.table
-    if scale is not None and len(scale) == channels:
-        scale = scale[rows]
-    if table is not None and len(table) > 1:
-        each = channels // len(table)
-        table = table[rows.start // each : rows.stop // each]
-    return replace(grid, scale=scale, table=table)
-
-
-def _ordered(rows: Any, order: Any) -> Any:
-    """[channels, k] → the same, each group's columns in its `order` ([groups, k])."""
-    grouped = rows.reshape(order.shape[0], -1, order.shape[1])
-    return grouped.gather(2, order.unsqueeze(1).expand_as(grouped)).reshape(rows.shape)
-
-
-def _columns_first(rows: Any, groups: int) -> Any:
-    """[channels, n] → [groups, n, channels / groups], so that what the sweep touches at a time lies together."""
-    return rows.reshape(groups, -1, rows.shape[1]).transpose(1, 2).contiguous()
 
 
 def regularise(moments: Moments, order: Any) -> Any:
@@ -145,7 +111,7 @@ def _invert(lower: Any) -> None:
     below.copy_(last @ below @ first).neg_()
 
 
-def _sweep(work: Any, factor: Any, rounders: Sequence[tuple[slice, _Rounder]]) -> Any:
+def _sweep(work: Any, factor: Any, rounders: Sequence[tuple[slice, Rounder]]) -> Any:
     """Round `work` ([grids, groups, k, channels per group]) column by column; return the codes in its shape (int16)."""
     import torch
 
@@ -169,15 +135,7 @@ def _sweep(work: Any, factor: Any, rounders: Sequence[tuple[slice, _Rounder]]) -
     return codes
 
 
-class _Rounder(Protocol):
-    """Rounds `value` ([grids, groups, channels], column `column` of the sweep) into `codes` and what these stand for."""
-
-    def __init__(self, grids: Sequence[Grid], least: Sequence[float], order: Any, channels: int) -> None: ...
-
-    def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None: ...
-
-
-def _batches(grids: Sequence[Grid], most: int) -> Iterator[list[tuple[type[_Rounder], list[int]]]]:
+def _batches(grids: Sequence[Grid], most: int) -> Iterator[list[tuple[type[Rounder], list[int]]]]:
     """Which grids, at most `most`, share a sweep, and what rounds them: integers, and palettes of equally many tables."""
     def tables(n: int) -> int:
         return 0 if grids[n].table is None else int(grids[n].table.shape[0])
@@ -185,59 +143,4 @@ def _batches(grids: Sequence[Grid], most: int) -> Iterator[list[tuple[type[_Roun
     ordered = sorted(range(len(grids)), key=tables)
     for start in range(0, len(ordered), most):
         kinds = groupby(ordered[start : start + most], tables)
-        yield [(_Tables if count else _Integers, list(chosen)) for count, chosen in kinds]
-
-
-class _Integers:
-    """Symmetric integers of given scales."""
-
-    def __init__(self, grids: Sequence[Grid], least: Sequence[float], order: Any, channels: int) -> None:
-        import torch
-
-        ordered = [_columns_first(_ordered_scale(grid, order, channels), order.shape[0]) for grid in grids]
-        self.wide = any(scale.shape[1] > 1 for scale in ordered)
-        self.scale = torch.stack([scale.expand(-1, order.shape[1] if self.wide else 1, -1) for scale in ordered])
-        self.most = torch.tensor([2.0 ** (grid.scheme.bits - 1) - 1 for grid in grids]).reshape(-1, 1, 1)
-        self.least = torch.tensor(least).reshape(-1, 1, 1).minimum(-self.most)
-
-    def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None:
-        import torch
-
-        scale = self.scale[:, :, column if self.wide else 0]
-        torch.div(value, scale, out=rounded)
-        codes.copy_(rounded.round_().clamp_(self.least, self.most))
-        rounded.mul_(scale)
-
-
-def _ordered_scale(grid: Grid, order: Any, channels: int) -> Any:
-    """The scale of every weight, columns in the order of the sweep: [channels, k], or [channels, 1] where all are alike."""
-    whole = grid.scale.expand(channels, -1)
-    if whole.shape[1] == 1:
-        return whole
-    return _ordered(whole.repeat_interleave(order.shape[1] // whole.shape[1], dim=1), order)
-
-
-class _Tables:
-    """Lookup tables, equally many per grid, times a scale per channel or group of weights where there is one."""
-
-    def __init__(self, grids: Sequence[Grid], least: Sequence[float], order: Any, channels: int) -> None:
-        import torch
-
-        tables, longest = grids[0].table.shape[0], max(g.table.shape[1] for g in grids)
-        filled = [torch.nn.functional.pad(g.table, (0, longest - g.table.shape[1]), value=float("inf")) for g in grids]
-        self.table = torch.stack(filled)
-        self.middle = ((self.table[..., 1:] + self.table[..., :-1]) / 2).contiguous()
-        scales = [torch.ones(channels, 1) if grid.scale is None else _ordered_scale(grid, order, channels) for grid in grids]
-        wide = any(scale.shape[1] > 1 for scale in scales)
-        ordered = [_columns_first(scale.expand(-1, order.shape[1] if wide else 1), order.shape[0]) for scale in scales]
-        self.scale = torch.stack(ordered)
-        self.wide = wide
-        self.shape = (len(grids), tables, channels // tables)
-
-    def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None:
-        import torch
-
-        scale = self.scale[:, :, column if self.wide else 0]
-        found = torch.searchsorted(self.middle, (value / scale).reshape(self.shape))
-        codes.copy_(found.reshape(codes.shape))
-        torch.mul(self.table.gather(2, found).reshape(value.shape), scale, out=rounded)
+        yield [(Tables if count else Integers, list(chosen)) for count, chosen in kinds]

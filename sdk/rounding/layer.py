@@ -9,6 +9,7 @@ from sdk.models import Layer
 from sdk.rounding.feedback import feed_back
 from sdk.rounding.grid import Grid
 from sdk.rounding.round import round_weights
+from sdk.rounding.settle import settle
 from sdk.rounding.statistics import Moments, Statistics, weigh
 from sdk.schemes import Scheme
 
@@ -19,11 +20,19 @@ def round_layer(
     """Return the grids of the layer's weights for each of `schemes`; `weights` by qualified name.
 
     Scales and tables lose least by the importance of each weight. Where the moments of the input are known its energy counts
-    too (see `weigh`), and error feedback then chooses the codes (see `feed_back`).
+    too (see `weigh`), error feedback chooses the codes (see `feed_back`), and both are then decided again (see `settle`).
     """
     made = round_plain(layer, weights, schemes, statistics)
     moments = statistics.moments(layer.name)
-    return made if moments is None else feed(layer, weights, made, moments)
+    if moments is None:
+        return made
+    first = layer.weights[0]
+
+    def settled(grid: Grid) -> Grid:
+        kept = grid.scheme.format == "float" or grid.exact
+        return grid if kept else settle(weights[first], grid, moments, statistics.importance.get(first))
+
+    return [(settled(grid), *others) for grid, *others in feed(layer, weights, made, moments)]
 
 
 def round_plain(

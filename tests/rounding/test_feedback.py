@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-import sdk.rounding.feedback as feedback
+import sdk.rounding.columns as columns
 from sdk.models import Layer
 from sdk.rounding import Grid, Moments, Statistics, off_diagonal, round_plain, round_weight
 from sdk.rounding.feedback import feed_back, regularise
@@ -59,7 +59,7 @@ def test_a_big_matrix_is_swept_in_parts_to_the_same_codes(monkeypatch: pytest.Mo
     weight, moments = _case((192, 64), 1)
     plain = [round_weight(weight, all_schemes()[n], 0) for n in SCHEMES]
     whole = feed_back(weight, plain, moments)
-    monkeypatch.setattr(feedback, "PART", 64 * 64)
+    monkeypatch.setattr(columns, "PART", 64 * 64)
     for one, other in zip(whole, feed_back(weight, plain, moments), strict=True):
         assert torch.equal(one.codes, other.codes), one.scheme.name
 
