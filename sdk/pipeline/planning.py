@@ -38,6 +38,7 @@ from sdk.planning import (
     considered,
     limits_in,
     make_plan,
+    nothing_predicts,
     read_plan,
     revalidate,
     solve,
@@ -209,7 +210,21 @@ def start(request: Request, report: Reporter) -> tuple[DeviceProfile, Target, fl
     device = find_device(request.device)
     target = resolve_target(request, device)
     floor = device.os.floor.value if device.os.floor is not None else newest_os(target)
-    return device, target, request.min_os if request.min_os is not None else floor
+    min_os = request.min_os if request.min_os is not None else floor
+    _refuse_hopeless(request, device, target, min_os)
+    return device, target, min_os
+
+
+def _refuse_hopeless(request: Request, device: DeviceProfile, target: Target, min_os: float | None) -> None:
+    """BadInput for what no plan of the target can keep: an OS before its first, a budget that nothing predicts."""
+    least = min((row.min_os or 0.0 for row in target.capabilities() if row.supported), default=0.0)
+    if min_os is not None and min_os < least:
+        given = f"--min-os {min_os:g}" if request.min_os is not None else f"OS {min_os:g} of {device.name}"
+        raise BadInput(f"{given}: target {target.name!r} writes for OS {least:g} and newer: give --min-os {least:g} or newer")
+    if request.max_memory is not None and target.memory() is None:
+        raise nothing_predicts("max_memory")
+    if request.max_latency is not None and kernels_of(device, target) is None:
+        raise nothing_predicts("max_latency")
 
 
 def floor_for_language(request: Request, model: Model, target: Target, min_os: float | None) -> float | None:

@@ -11,7 +11,7 @@ from sdk.planning.objectives.objective import Cost
 from sdk.planning.offers import NAMES, Limit, RowsOffer
 from sdk.planning.options import Problem
 from sdk.planning.refuse import Infeasible
-from sdk.planning.rows import Row
+from sdk.planning.rows import Budget, Row
 from sdk.planning.several import Weighed, pack_several
 
 _CLOSE = 5e-3
@@ -25,12 +25,19 @@ def solve_rows(problem: Problem, limits: Limits, objective: Objective) -> Soluti
     """
     for budget in limits.rows:
         if not any(row.budget == budget for row in problem.rows):
-            probe = ", or use `sdk devices probe` (LiteRT and ExecuTorch on the CPU)" if budget == "max_latency" else ""
-            raise BadInput(f"{budget}: nothing predicts it for this target: leave it out, choose another target{probe}")
+            raise nothing_predicts(budget)
     found = _packed(problem, limits, objective.minimise)
     if found is None:
         raise Infeasible(_offer(problem, limits))
     return found
+
+
+def nothing_predicts(budget: Budget) -> BadInput:
+    """The refusal of a limit on what no model of device and target predicts."""
+    mends = "leave it out or choose another target"
+    if budget == "max_latency":
+        mends = "leave it out, choose another target, or use `sdk devices probe` (LiteRT and ExecuTorch on the CPU)"
+    return BadInput(f"{budget}: nothing predicts it for this target: {mends}")
 
 
 def _packed(problem: Problem, limits: Limits, minimise: Cost) -> Solution | None:
