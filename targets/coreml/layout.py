@@ -205,7 +205,7 @@ def _rows(part: Any, placement: Placement, shape: Any, extra: int) -> Any:
     if part.shape[0] != 1 or shape[0] == 1:
         picked = part[list(placement.rows)].reshape(*placement.looked, *part.shape[1:])
         picked = picked.transpose(*placement.order, *range(len(placement.order), picked.ndim))
-    lead = len(placement.shape) - (part.ndim - extra)
+    lead = len(placement.shape) - (picked.ndim - extra)
     return picked.reshape(*(1,) * lead, *picked.shape)
 
 

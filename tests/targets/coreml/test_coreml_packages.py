@@ -154,6 +154,28 @@ def test_a_relative_position_bias_is_a_layer_like_others(min_os: float | None, t
         TARGET.lower(quantize(model, {"bias": scheme_named("int8_channel")}), tmp_path / "x.mlpackage", min_os, lambda _: None)
 
 
+class _Placed(nn.Module):
+    """Positions looked up for a batch of one, as in many text encoders."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places, self.head = nn.Embedding(16, 64), nn.Linear(64, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self.head(x + self.places(torch.arange(12)[None]))
+        return made
+
+
+def test_positions_of_a_batch_of_one_may_have_scales(tmp_path: Path) -> None:
+    model = load_model(_Placed().eval(), (torch.randn(1, 12, 64),))
+    for scheme in ("int8_channel", "int4_g32", "lut4_scaled"):
+        quantized = quantize(model, dict.fromkeys(("places", "head"), scheme_named(scheme)))
+        path = tmp_path / f"{scheme}.mlpackage"
+        sites = TARGET.lower(quantized, path, None, lambda _: None)
+        assert {name: found.scheme for name, found in TARGET.realised(path, sites).items()} == dict.fromkeys(sites, scheme)
+        assert error_of(quantized, path) <= 1e-2
+
+
 def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
     class Odd(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
