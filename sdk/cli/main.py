@@ -126,6 +126,8 @@ def main() -> NoReturn:
     if os.environ.get("SDK_DEBUG") != "1":
         quiet()
     code = run(sys.argv[1:])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # all is done: stopping the interpreter's own end would print a traceback
     sys.stdout.flush()
     sys.exit(code)
 
