@@ -116,19 +116,25 @@ def may_lie(blocks: Any, bits: int) -> Any:
 
 
 def _search(blocks: Any, bits: int, dtype: Any, store: Callable[[Any], Any]) -> Any:
-    """`lattice_scale` of some blocks: the largest value of each is tried as every integer that it may be."""
+    """`lattice_scale` of some blocks: the largest value of each is tried as every integer that it may be.
+
+    Of few bits the least one first: ternary weights are found at once. Of many nearly every block reaches the greatest.
+    """
     import torch
 
     ends = least_integer(bits), 2 ** (bits - 1) - 1
     found = torch.zeros(blocks.shape[0], 1)
     largest = blocks.abs().amax(1, keepdim=True)
     left = torch.nonzero(largest[:, 0] > 0)[:, 0]
-    for integer in range(-ends[0], 0, -1):
+    for integer in sorted(range(1, 1 - ends[0]), reverse=bits > 4):
         if not len(left):
             break
-        scale = _stored(blocks[left], largest[left] / integer, ends, dtype, store)
-        found[left] = scale
-        left = left[scale[:, 0] == 0]
+        scale = largest[left] / integer
+        steps = blocks[left] / scale
+        near = torch.nonzero(steps.sub_(steps.round()).abs_().amax(1) < OFF)[:, 0]
+        stored = _stored(blocks[left[near]], scale[near], ends, dtype, store)
+        found[left[near]] = stored
+        left = left[found[left, 0] == 0]
     return found
 
 
