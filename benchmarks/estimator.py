@@ -1,7 +1,7 @@
 """What scores say against measurement, layer by layer and plan by plan: `python -m benchmarks.estimator [CASE …]`.
 
-One layer at a time is rounded, the model is run on calibration inputs and on unseen ones, and its losses are compared with the one
-that was predicted for this layer and scheme from the calibration data; then whole plans.
+One layer at a time is rounded, the model is run on calibration inputs and on unseen ones, and its losses are compared with the
+one that was predicted for this layer and scheme from the calibration data; then whole plans.
 """
 
 from __future__ import annotations
@@ -96,17 +96,18 @@ def page() -> None:
     rows, plans = document["rows"], document.get("plans", [])
     small = [row for row in plans if row["measured"] < MATTERS]
     within = sum(1 / 1.5 <= row["ratio"] <= 1.5 for row in small)
+    seen = [row["seen"] for row in rows]
     said = (
-        f"Down to {LEAST_BITS} bits the rank correlation (Spearman) on calibration inputs is "
-        f"{min(row['seen'] for row in rows):.3f} to {max(row['seen'] for row in rows):.3f}. Of {len(small)} plans that lose less than {MATTERS} the predicted loss is "
-        f"within a factor of 1.5 of the measured one at {within}."
+        f"Down to {LEAST_BITS} bits the rank correlation (Spearman) on calibration inputs is {min(seen):.3f} to {max(seen):.3f}. "
+        f"Of {len(small)} plans that lose less than {MATTERS} the predicted loss is within a factor of 1.5 of the measured one "
+        f"at {within}."
     ) if rows and small else ""  # fmt: skip
     write_page(
         "estimator", "Predicted losses against measured ones", intro("benchmarks.estimator", document),
-        f"Palettes of Core ML; {INPUTS} calibration inputs and as many unseen ones for layers, all unseen ones of the example for "
-        "plans. Predictions come from the calibration data alone. *Measured on one and the other*: the rank correlation of what was "
-        "measured on calibration inputs with what was measured on unseen ones, which a prediction from the former cannot be "
-        "expected to beat.",
+        f"Palettes of Core ML; {INPUTS} calibration inputs and as many unseen ones for layers, all unseen ones of the example "
+        "for plans. Predictions come from the calibration data alone. *Measured on one and the other*: the rank correlation of "
+        "what was measured on calibration inputs with what was measured on unseen ones, which a prediction from the former "
+        "cannot be expected to beat.",
         said, table(rows, COLUMNS), table(plans, PLANS),
     )  # fmt: skip
 
