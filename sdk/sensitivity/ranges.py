@@ -105,9 +105,10 @@ def _best(pairs: Sequence[tuple[Sequence[_Seen], Sequence[_Seen]]]) -> float:
 
 
 def affine_range(low: float, high: float) -> Range:
-    """Asymmetric int8 range that covers [low, high] and zero; the scale is exact in float32."""
+    """Asymmetric int8 range that covers [low, high] and zero; the scale is exact in float32 (1 where all is zero: kernels refuse
+    an output whose scale is nothing beside those of input and weight)."""
     import numpy as np
 
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = float(np.float32(max((high - low) / 255.0, 1e-8)))
+    scale = float(np.float32(max((high - low) / 255.0, 1e-8) if high > low else 1.0))
     return Range(scale, int(max(-128, min(127, round(-128 - low / scale)))))

@@ -221,6 +221,29 @@ def test_a_maximum_may_be_padded_with_minus_infinity(tmp_path, scheme):
     assert max(_errors(model, quantized, path)) < 3e-2
 
 
+@pytest.mark.parametrize(("factor", "level"), [(0.0, 1.0), (0.0, 1e-5), (1e-5, 1.0)])
+def test_a_branch_that_adds_next_to_nothing_runs_in_int8(tmp_path, factor, level):
+    from torch import nn
+
+    class Idle(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.idle, self.last = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 4, 1)
+            self.one.weight.data *= level
+            self.one.bias.data *= level
+            self.idle.weight.data *= factor
+            self.idle.bias.data *= factor
+
+        def forward(self, x):
+            x = self.one(x)
+            return self.last(x + self.idle(x))
+
+    model = _load(Idle(), lambda torch: (torch.randn(1, 3, 8, 8),))
+    path = tmp_path / "model.pte"
+    quantized, _ = _lower(model, dict.fromkeys(("one", "idle", "last"), "int8_channel_static"), path)
+    assert max(_errors(model, quantized, path)) < 3e-2
+
+
 def test_static_without_a_range_is_refused(classifier, tmp_path):
     from dataclasses import replace
 
