@@ -186,16 +186,16 @@ def _fit_integers(flat: Any, cost: Any, scheme: Scheme) -> _Rows:
     )
     full = torch.where(blocks.abs().amax(1, keepdim=True) > 0, full.reshape(-1, 1), torch.ones_like(full.reshape(-1, 1)))
     grouped = scheme.granularity == "group"
+    known = lattice_scale(blocks, scheme.bits, lambda scale: exact_scale(scale, grouped))
+    exact = _whole(blocks, known)
     step = max(1, CHUNK // size)
-    best_scale = torch.cat([
+    best_scale = exact_scale(full, grouped) if exact else torch.cat([
         _search(blocks[i : i + step], costs[i : i + step], full[i : i + step], SEARCH[scheme.bits], most, grouped)
         for i in range(0, blocks.shape[0], step)
     ])
-    known = lattice_scale(blocks, scheme.bits, lambda scale: exact_scale(scale, grouped))
     best_scale = torch.where(known > 0, known, best_scale)
     least = torch.where(known > 0, float(least_integer(scheme.bits)), -float(most))
     codes = torch.round(blocks / best_scale).clamp_(min=least).clamp_(max=most).to(torch.int8).reshape(flat.shape)
-    exact = _whole(blocks, known)
     return _Rows(codes, best_scale.reshape(flat.shape[0], -1), exact=exact)
 
 
