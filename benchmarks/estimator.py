@@ -1,7 +1,7 @@
 """What scores say against measurement, layer by layer and plan by plan: `python -m benchmarks.estimator [CASE …]`.
 
-One layer at a time is rounded, the model is run on calibration inputs and on unseen ones, and its losses are compared with the
-one that was predicted for this layer and scheme from the calibration data; then whole plans.
+One layer at a time is rounded and the model is run: on either half of the calibration inputs with what the other half rounded, as
+scores do, and on unseen inputs. Its losses are compared with the predicted one of this layer and scheme; then whole plans.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import json
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import fmean, median, stdev
 from typing import Any
 
@@ -18,8 +19,8 @@ from benchmarks.planner import POINTS, prepare
 from benchmarks.planners.subject import DEVICE, MIN_OS, TARGET, WIDTHS, Subject
 from benchmarks.results_file import intro, read, save, table, write_page
 
-INPUTS = 32
-"""Inputs of either sort for layers, evenly spread over those of the example."""
+INPUTS = 24
+"""Unseen inputs for layers, evenly spread over those of the example."""
 
 LEAST_BITS = 3
 
@@ -27,7 +28,8 @@ MATTERS = 0.1
 """Loss of a plan below which predictions are to hold."""
 
 COLUMNS = {
-    "case": "example", "bits": "bits", "layers": "layers", "seen": "Spearman, calibration inputs", "unseen": "unseen inputs",
+    "case": "example", "bits": "bits", "layers": "layers", "seen": "Spearman, calibration inputs",
+    "unseen": "unseen inputs",
     "between": "measured on one and the other", "ratio": "predicted / measured (unseen), median", "spread": "within a factor 2",
     "least": "least measured", "most": "most measured",
 }  # fmt: skip
@@ -38,13 +40,18 @@ def layer_rows(subject: Subject, problem: Any) -> Iterator[dict[str, Any]]:
     """A row per width: predicted and measured losses of every layer that has a palette of it."""
     from scipy.stats import spearmanr
 
-    sets = _some(subject.bench.samples.inputs), _some(subject.case.held_out)
+    from sdk.models.samples import parts_of
+
+    halves, unseen_inputs = parts_of(subject.bench.samples.inputs), _some(subject.case.held_out)
     losses = {each.layer: {option.scheme: option.loss for option in each.options} for each in problem.choices}
     for bits, scheme in [each for each in WIDTHS.items() if each[0] >= LEAST_BITS]:
         names = [name for name in subject.layers if scheme in losses[name]]
         predicted = [losses[name][scheme] for name in names]
-        rounded = (subject.rounded({name: scheme}, True) for name in names)
-        seen, unseen = zip(*([fmean(_losses(subject, each, inputs)) for inputs in sets] for each in rounded), strict=True)
+        seen, unseen = [], []
+        for name in names:
+            crossed = [_losses(subject, _rounded(subject, name, scheme, 1 - half), halves[half]) for half in (0, 1)]
+            seen.append(fmean([*crossed[0], *crossed[1]]))
+            unseen.append(fmean(_losses(subject, _rounded(subject, name, scheme, None), unseen_inputs)))
         ratios = [loss / real for loss, real in zip(predicted, unseen, strict=True) if real > 0]
         yield {
             "case": subject.case.name, "bits": bits, "layers": len(names), "seen": float(spearmanr(predicted, seen).statistic),
@@ -71,6 +78,18 @@ def plan_rows(subject: Subject) -> Iterator[dict[str, Any]]:
             "case": case.name, "bytes": size, "predicted": predicted, "measured": measured,
             "error": stdev(losses) / len(losses) ** 0.5, "ratio": predicted / measured,
         }  # fmt: skip
+
+
+def _rounded(subject: Subject, layer: str, scheme: str, half: int | None) -> Any:
+    """The model with one layer rounded, by all calibration samples or by one half of them."""
+    from sdk.quantize import quantize
+    from sdk.schemes import scheme_named
+
+    known = subject.bench.statistics
+    return quantize(
+        subject.bench.model, {layer: scheme_named(scheme)}, {},
+        known if half is None else replace(known, parts=known.parts[half : half + 1]),
+    )  # fmt: skip
 
 
 def _some(inputs: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -104,10 +123,10 @@ def page() -> None:
     ) if rows and small else ""  # fmt: skip
     write_page(
         "estimator", "Predicted losses against measured ones", intro("benchmarks.estimator", document),
-        f"Palettes of Core ML; {INPUTS} calibration inputs and as many unseen ones for layers, all unseen ones of the example "
-        "for plans. Predictions come from the calibration data alone. *Measured on one and the other*: the rank correlation of "
-        "what was measured on calibration inputs with what was measured on unseen ones, which a prediction from the former "
-        "cannot be expected to beat.",
+        f"Palettes of Core ML; the calibration inputs that scores were made from and {INPUTS} unseen ones for layers, all unseen "
+        "ones of the example for plans. On a calibration input a layer is measured as the other half of them rounds it, as it is "
+        "scored. *Measured on one and the other*: the rank correlation of what was measured on calibration inputs with what was "
+        "measured on unseen ones, which a prediction from the former cannot be expected to beat.",
         said, table(rows, COLUMNS), table(plans, PLANS),
     )  # fmt: skip
 
