@@ -8,8 +8,8 @@ from sdk.lowering.types import Quantized, Range
 from sdk.models import Model
 from sdk.models.samples import Samples
 from sdk.quantize.tied import tie
-from sdk.quantize.walk import round_in_order, walkable
-from sdk.rounding import Statistics, round_layer
+from sdk.quantize.walk import round_in_order, small, walkable
+from sdk.rounding import Statistics, round_layer, settle_layer
 from sdk.schemes import Scheme
 
 
@@ -35,6 +35,7 @@ def quantize(
     for layer in model.inventory.layers:
         if layer.name in schemes:
             weights = {w: module.get_parameter(w) for w in layer.weights}
-            grids[layer.name] = round_layer(layer, weights, [schemes[layer.name]], found)[0]
+            made = round_layer(layer, weights, [schemes[layer.name]], found)[0]
+            grids[layer.name] = settle_layer(layer, weights, made, found) if small(model) else made
             model.release()
     return tie(Quantized(model, dict(schemes), grids, dict(known)))

@@ -20,19 +20,21 @@ def round_layer(
     """Return the grids of the layer's weights for each of `schemes`; `weights` by qualified name.
 
     Scales and tables lose least by the importance of each weight. Where the moments of the input are known its energy counts
-    too (see `weigh`), error feedback chooses the codes (see `feed_back`), and both are then decided again (see `settle`).
+    too (see `weigh`), and error feedback then chooses the codes (see `feed_back`).
     """
     made = round_plain(layer, weights, schemes, statistics)
     moments = statistics.moments(layer.name)
-    if moments is None:
-        return made
-    first = layer.weights[0]
+    return made if moments is None else feed(layer, weights, made, moments)
 
-    def settled(grid: Grid) -> Grid:
-        kept = grid.scheme.format == "float" or grid.exact
-        return grid if kept else settle(weights[first], grid, moments, statistics.importance.get(first))
 
-    return [(settled(grid), *others) for grid, *others in feed(layer, weights, made, moments)]
+def settle_layer(
+    layer: Layer, weights: Mapping[str, Any], grids: tuple[Grid, ...], statistics: Statistics
+) -> tuple[Grid, ...]:
+    """Return `grids` of `round_layer`, settled (see `settle`) where the moments of the layer's input are known."""
+    moments, first = statistics.moments(layer.name), layer.weights[0]
+    if moments is None or grids[0].scheme.format == "float" or grids[0].exact:
+        return grids
+    return settle(weights[first], grids[0], moments, statistics.importance.get(first)), *grids[1:]
 
 
 def round_plain(
