@@ -47,7 +47,7 @@ def _recover(plan: Path, data: list[Any], out: Path, **words: Any) -> Any:
 
 def test_the_bundle_loses_less_at_the_same_bytes(plan: Path, data: list[Any], tmp_path: Path) -> None:
     found = _recover(plan, data, tmp_path / "r.safetensors")
-    assert found.after < 0.8 * found.before and found.held_out == 25
+    assert found.after < 0.9 * found.before and found.held_out == 25
     bundles = [
         sdk.package(_net(), plan=plan, calibration=data[:16], recovered=recovered, out=tmp_path / name, **WORDS)
         for name, recovered in (("without", None), ("with", tmp_path / "r.safetensors"))
