@@ -46,5 +46,6 @@ def grid_notes(plan: Plan, grids: Mapping[str, str]) -> list[str]:
         mine = [reasons[name] for name, said in grids.items() if said == grid and name in reasons]
         kept = sum(reason.startswith(KEPT) for reason in mine)
         again = f"; {count - kept} are rounded again, since their scheme does not hold it" if kept < count else ""
-        notes.append(f"{count} layers lie on a grid of {grid} already: {kept} keep it exactly{again}")
+        layers = "1 layer lies" if count == 1 else f"{count} layers lie"
+        notes.append(f"{layers} on a grid of {grid} already: {kept} keep it exactly{again}")
     return notes
