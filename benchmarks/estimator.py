@@ -15,8 +15,8 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from benchmarks.cases import CASES
-from benchmarks.planner import POINTS, prepare
-from benchmarks.planners.subject import DEVICE, MIN_OS, TARGET, WIDTHS, Subject
+from benchmarks.planner import planned_within, prepare, quantized_as, sizes
+from benchmarks.planners.subject import WIDTHS, Subject
 from benchmarks.results_file import intro, read, save, table, write_page
 
 INPUTS = 24
@@ -49,9 +49,9 @@ def layer_rows(subject: Subject, problem: Any) -> Iterator[dict[str, Any]]:
         predicted = [losses[name][scheme] for name in names]
         seen, unseen = [], []
         for name in names:
-            crossed = [_losses(subject, _rounded(subject, name, scheme, 1 - half), halves[half]) for half in (0, 1)]
+            crossed = [subject.losses(_rounded(subject, name, scheme, 1 - half), halves[half]) for half in (0, 1)]
             seen.append(fmean([*crossed[0], *crossed[1]]))
-            unseen.append(fmean(_losses(subject, _rounded(subject, name, scheme, None), unseen_inputs)))
+            unseen.append(fmean(subject.losses(_rounded(subject, name, scheme, None), unseen_inputs)))
         ratios = [loss / real for loss, real in zip(predicted, unseen, strict=True) if real > 0]
         yield {
             "case": subject.case.name, "bits": bits, "layers": len(names), "seen": float(spearmanr(predicted, seen).statistic),
@@ -63,19 +63,12 @@ def layer_rows(subject: Subject, problem: Any) -> Iterator[dict[str, Any]]:
 
 def plan_rows(subject: Subject) -> Iterator[dict[str, Any]]:
     """A row per size: the loss that the plan promises, and the one on all unseen inputs, with its standard error."""
-    from sdk.pipeline import Request, make_plan
-    from sdk.pipeline.together import quantized_by
-    from sdk.progress import SilentReporter
-
-    report, case = SilentReporter(), subject.case
-    for first, second in POINTS:
-        size = sum(subject.size(dict.fromkeys(subject.layers, bits)) for bits in (first, second)) // 2
-        request = Request(model=case.reference, device=DEVICE, target=TARGET, loss=case.loss, max_size=size, min_os=MIN_OS)
-        plan = make_plan(request, report, subject.bench).plan
-        losses = _losses(subject, quantized_by(plan, subject.bench, report), case.held_out)
+    for size in sizes(subject):
+        plan = planned_within(subject, size).plan
+        losses = subject.losses(quantized_as(subject, plan), subject.case.held_out)
         predicted, measured = plan.predicted.loss, fmean(losses)
         yield {
-            "case": case.name, "bytes": size, "predicted": predicted, "measured": measured,
+            "case": subject.case.name, "bytes": size, "predicted": predicted, "measured": measured,
             "error": stdev(losses) / len(losses) ** 0.5, "ratio": predicted / measured,
         }  # fmt: skip
 
@@ -95,18 +88,6 @@ def _rounded(subject: Subject, layer: str, scheme: str, half: int | None) -> Any
 def _some(inputs: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     count = min(INPUTS, len(inputs))
     return [inputs[i * len(inputs) // count] for i in range(count)]
-
-
-def _losses(subject: Subject, quantized: Any, inputs: Any) -> list[float]:
-    from sdk.quantize import reference
-    from sdk.sensitivity import measure
-
-    run = reference(quantized)
-    floats = subject.tables.setdefault(("floats", id(inputs)), [])
-    if not floats:
-        as_float = reference(type(quantized)(quantized.model, {}, {}, {}))
-        floats += [as_float(*each) for each in inputs]
-    return [measure(subject.bench.loss, want, run(*each)) for want, each in zip(floats, inputs, strict=True)]
 
 
 def page() -> None:
@@ -133,20 +114,16 @@ def page() -> None:
 
 def main() -> None:
     """Measure the cases named, or all, and write the page."""
-    from sdk.pipeline import Request, make_plan
-    from sdk.progress import SilentReporter
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("case", nargs="*", help="of benchmarks.cases; default: all")
     parser.add_argument("--page", action="store_true", help="only rewrite the page from the results")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     for name in [] if options.page else options.case or list(CASES):
-        document, case = read("estimator"), CASES[name]
+        document = read("estimator")
         rows, plans = ([row for row in document.get(key, []) if row["case"] != name] for key in ("rows", "plans"))
-        subject = prepare(case)
-        request = Request(model=case.reference, device=DEVICE, target=TARGET, loss=case.loss, max_size=10**9, min_os=MIN_OS)
-        problem = make_plan(request, SilentReporter(), subject.bench).problem
+        subject = prepare(CASES[name])
+        problem = planned_within(subject, max(sizes(subject))).problem
         for found, kept in ((layer_rows(subject, problem), rows), (plan_rows(subject), plans)):
             for row in found:
                 print(json.dumps(row), flush=True)

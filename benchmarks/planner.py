@@ -74,15 +74,19 @@ def prepare(case: Case) -> Subject:
     return Subject(case, Workbench(request, SilentReporter()))
 
 
+def sizes(subject: Subject) -> list[int]:
+    """Bytes of the package at each of POINTS."""
+    return [sum(subject.size(dict.fromkeys(subject.layers, bits)) for bits in pair) // 2 for pair in POINTS]
+
+
 def rows_of(subject: Subject, only: str | None) -> Iterator[dict[str, Any]]:
     """A row per size and method (all, or only one)."""
     unseen = subject.case.held_out[:INPUTS]
-    for first, second in POINTS:
-        size = sum(subject.size(dict.fromkeys(subject.layers, bits)) for bits in (first, second)) // 2
+    for size in sizes(subject):
         for method in [each for each in (OURS, SAME) if only in (None, each)]:
             started = time.perf_counter()
             plan = _plan(subject, size, method == SAME)
-            quantized = _quantized(subject, plan) if method == OURS else subject.rounded(plan.schemes, True)
+            quantized = quantized_as(subject, plan) if method == OURS else subject.rounded(plan.schemes, True)
             yield {
                 "case": subject.case.name, "bytes": size, "method": method, "used_bytes": plan.predicted.artifact_bytes,
                 "fed_loss": subject.loss(quantized, unseen), "seconds": time.perf_counter() - started,
@@ -138,14 +142,11 @@ def _plan(subject: Subject, size: int, same: bool) -> Any:
     """The SDK's plan: among everything that the device runs, or among the palettes that the others have."""
     from dataclasses import replace
 
-    from sdk.pipeline import Request, make_plan
     from sdk.pipeline.planning import choose
     from sdk.planning import Problem
     from sdk.progress import SilentReporter
 
-    report, case = SilentReporter(), subject.case
-    request = Request(model=case.reference, device=DEVICE, target=TARGET, loss=case.loss, max_size=size, min_os=MIN_OS)
-    planned = make_plan(request, report, subject.bench)
+    planned = planned_within(subject, size)
     if not same:
         return planned.plan
     narrow = tuple(
@@ -153,14 +154,34 @@ def _plan(subject: Subject, size: int, same: bool) -> Any:
         for each in planned.problem.choices
     )
     problem = Problem(planned.problem.base, narrow, planned.problem.rows)
-    return choose(request, subject.bench, problem, planned.costs, planned.device, planned.target, planned.min_os, report)
+    return choose(
+        request_within(subject, size), subject.bench, problem, planned.costs, planned.device, planned.target, planned.min_os,
+        SilentReporter(),
+    )  # fmt: skip
+
+
+def request_within(subject: Subject, size: int) -> Any:
+    """What a user asks for who has `size` bytes."""
+    from sdk.pipeline import Request
+
+    case = subject.case
+    return Request(model=case.reference, device=DEVICE, target=TARGET, loss=case.loss, max_size=size, min_os=MIN_OS)
+
+
+def planned_within(subject: Subject, size: int) -> Any:
+    """The SDK's plan within `size` bytes, and what it was chosen from."""
+    from sdk.pipeline import make_plan
+    from sdk.progress import SilentReporter
+
+    return make_plan(request_within(subject, size), SilentReporter(), subject.bench)
 
 
 def _names(subject: Subject, layer: str) -> set[str]:
     return set(WIDTHS.values()) if layer in subject.layers else {"fp16"}
 
 
-def _quantized(subject: Subject, plan: Any) -> Any:
+def quantized_as(subject: Subject, plan: Any) -> Any:
+    """The model as the SDK rounds it to its plan."""
     from sdk.pipeline.together import quantized_by
     from sdk.progress import SilentReporter
 

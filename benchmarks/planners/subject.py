@@ -23,6 +23,8 @@ class Subject:
     bench: Any = field(repr=False)
     tables: dict[Any, Any] = field(default_factory=dict, repr=False)
     """What methods computed once for all sizes."""
+    outputs: dict[int, Any] = field(default_factory=dict, repr=False)
+    """Inputs by identity, each with the float model's outputs."""
 
     @cached_property
     def layers(self) -> list[str]:
@@ -63,6 +65,11 @@ class Subject:
 
     def loss(self, quantized: Any, inputs: Any) -> float:
         """Mean loss against the float model on `inputs`."""
+        losses = self.losses(quantized, inputs)
+        return sum(losses) / len(losses)
+
+    def losses(self, quantized: Any, inputs: Any) -> list[float]:
+        """Loss against the float model on each of `inputs`, whose float outputs are kept."""
         import torch
 
         from sdk.quantize import reference
@@ -70,8 +77,10 @@ class Subject:
 
         run, module = reference(quantized), self.bench.model.module()
         with torch.no_grad():
-            losses = [measure(self.bench.loss, tuple(module(*x)), run(*x)) for x in inputs]
-        return sum(losses) / len(losses)
+            for x in inputs:
+                if id(x) not in self.outputs:
+                    self.outputs[id(x)] = x, tuple(module(*x))
+            return [measure(self.bench.loss, self.outputs[id(x)][1], run(*x)) for x in inputs]
 
     @cached_property
     def seen(self) -> list[tuple[Any, ...]]:

@@ -30,12 +30,12 @@ def quantize(
     known, found = ranges or {}, statistics or Statistics()
     if samples is not None and walkable(model, samples):
         return tie(Quantized(model, dict(schemes), round_in_order(model, schemes, known, found, samples), dict(known)))
-    module = model.module()
+    module, settles = model.module(), small(model)
     grids = {}
     for layer in model.inventory.layers:
         if layer.name in schemes:
             weights = {w: module.get_parameter(w) for w in layer.weights}
             made = round_layer(layer, weights, [schemes[layer.name]], found)[0]
-            grids[layer.name] = settle_layer(layer, weights, made, found) if small(model) else made
+            grids[layer.name] = settle_layer(layer, weights, made, found) if settles else made
             model.release()
     return tie(Quantized(model, dict(schemes), grids, dict(known)))

@@ -26,15 +26,16 @@ def parts_of(flat: Any, groups: int) -> Iterator[slice]:
 
 
 def rows_of(grid: Grid, rows: slice) -> Grid:
-    """Scales and tables of some of the grid's channels."""
+    """Some of the grid's channels, as a matrix of their own ([channels, k])."""
     channels = grid.shape[grid.channel_axis]
+    codes = grid.codes.movedim(grid.channel_axis, 0).reshape(channels, -1)[rows]
     scale, table = grid.scale, grid.table
     if scale is not None and len(scale) == channels:
         scale = scale[rows]
     if table is not None and len(table) > 1:
         each = channels // len(table)
         table = table[rows.start // each : rows.stop // each]
-    return replace(grid, scale=scale, table=table)
+    return replace(grid, shape=tuple(codes.shape), channel_axis=0, codes=codes, scale=scale, table=table)
 
 
 def in_order(rows: Any, order: Any) -> Any:

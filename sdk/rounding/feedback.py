@@ -20,6 +20,7 @@ SMALL = 96
 TOGETHER = 1 << 21
 """Weights times grids that are swept at once."""
 
+
 def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Grid, ...]:
     """Return each of `grids` (of one weight, scales and tables kept) with the codes of least error in the output.
 

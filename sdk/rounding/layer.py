@@ -32,7 +32,7 @@ def settle_layer(
 ) -> tuple[Grid, ...]:
     """Return `grids` of `round_layer`, settled (see `settle`) where the moments of the layer's input are known."""
     moments, first = statistics.moments(layer.name), layer.weights[0]
-    if moments is None or grids[0].scheme.format == "float" or grids[0].exact:
+    if moments is None or not _rounds(grids[0]):
         return grids
     return settle(weights[first], grids[0], moments, statistics.importance.get(first)), *grids[1:]
 
@@ -55,10 +55,15 @@ def feed(
     layer: Layer, weights: Mapping[str, Any], grids: Sequence[tuple[Grid, ...]], moments: Moments
 ) -> list[tuple[Grid, ...]]:
     """Return `grids` with the codes of the layer's (first) weight chosen by error feedback; what is exact stays, and floats."""
-    chosen = [i for i, (grid, *_) in enumerate(grids) if grid.scheme.format != "float" and not grid.exact]
+    chosen = [i for i, (grid, *_) in enumerate(grids) if _rounds(grid)]
     made = list(grids)
     if chosen:
         fed = feed_back(weights[layer.weights[0]], [grids[i][0] for i in chosen], moments)
         for i, grid in zip(chosen, fed, strict=True):
             made[i] = (grid, *grids[i][1:])
     return made
+
+
+def _rounds(grid: Grid) -> bool:
+    """Whether other codes could stand for the weight: not where it is stored in floats, or exactly."""
+    return grid.scheme.format != "float" and not grid.exact

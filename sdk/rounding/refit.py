@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,24 +25,17 @@ def refitted(flat: Any, grid: Grid, products: Any, counts: Any) -> Grid:
     import torch
 
     if grid.scale is not None and len(grid.scale) == len(flat):
-        found = [_scales(flat[rows], one, products) for rows, one in _parts(flat, grid, products)]
+        found = [_scales(flat[rows], rows_of(grid, rows), products) for rows in parts_of(flat, len(products))]
         grid = replace(grid, scale=torch.cat(found))
     if grid.table is None or grid.table.shape[1] > FEW:
         return grid
     weights = torch.ones(len(flat)) if counts is None else counts
-    sums = [_sums(flat[rows], one, products, weights[rows]) for rows, one in _parts(flat, grid, products)]
+    sums = [_sums(flat[rows], rows_of(grid, rows), products, weights[rows]) for rows in parts_of(flat, len(products))]
     if len(grid.table) > 1:
         curved, wanted = (torch.cat(parts) for parts in zip(*sums, strict=True))
     else:
         curved, wanted = (sum(parts[1:], parts[0]) for parts in zip(*sums, strict=True))
     return replace(grid, table=_better(grid.table, curved, wanted, lambda value: value.half().float().sort(dim=1).values))
-
-
-def _parts(flat: Any, grid: Grid, products: Any) -> Iterator[tuple[slice, Grid]]:
-    """Some channels at a time, and the grid of these."""
-    moved = grid.codes.movedim(grid.channel_axis, 0).reshape(flat.shape)
-    for rows in parts_of(flat, len(products)):
-        yield rows, replace(rows_of(grid, rows), codes=moved[rows], shape=tuple(moved[rows].shape), channel_axis=0)
 
 
 def _scales(flat: Any, grid: Grid, products: Any) -> Any:
@@ -59,8 +51,9 @@ def _scales(flat: Any, grid: Grid, products: Any) -> Any:
 
     wanted = by_block(flat.reshape(groups, -1, k) @ products)
     curved = torch.empty(len(flat), blocks, blocks)
-    for block, columns in enumerate(torch.arange(k).split(k // blocks)):
-        part = slice(int(columns[0]), int(columns[-1]) + 1)
+    size = k // blocks
+    for block in range(blocks):
+        part = slice(block * size, block * size + size)
         curved[:, block] = by_block(levels[:, :, part] @ products[:, part])
     grouped = grid.scheme.granularity == "group"
     return _better(grid.scale, curved, wanted, _signed if grid.table is not None else lambda value: exact_scale(value, grouped))

@@ -53,23 +53,20 @@ def _descended(flat: Any, grid: Grid, products: Any) -> Grid:
     import torch
 
     moved = grid.codes.movedim(grid.channel_axis, 0)
-    values = grid.dequantize().movedim(grid.channel_axis, 0).reshape(flat.shape)
     least = [float(grid.codes.min())]
-    codes = [
-        _pass(flat[rows], values[rows], rows_of(grid, rows), least, products) for rows in parts_of(flat, len(products))
-    ]
+    codes = [_pass(flat[rows], rows_of(grid, rows), least, products) for rows in parts_of(flat, len(products))]
     made = torch.cat(codes).to(moved.dtype).reshape(moved.shape)
     return replace(grid, codes=made.movedim(0, grid.channel_axis).contiguous())
 
 
-def _pass(flat: Any, values: Any, grid: Grid, least: Sequence[float], products: Any) -> Any:
-    """Decide the codes ([channels, k]) of some channels again, column by column, from the `values` that they stand for."""
+def _pass(flat: Any, grid: Grid, least: Sequence[float], products: Any) -> Any:
+    """Decide the codes ([channels, k]) of some channels again, column by column."""
     import torch
 
     groups, k = products.shape[:2]
     order = torch.arange(k).expand(groups, k)
     round_ = (Integers if grid.table is None else Tables)([grid], least, order, len(flat))
-    now = columns_first(values, groups)
+    now = columns_first(grid.dequantize(), groups)
     slope = products @ (columns_first(flat, groups) - now)  # half of what the error falls by, per unit of each value
     codes = torch.empty(now.shape, dtype=torch.int16)
     diagonal = products.diagonal(dim1=1, dim2=2).unsqueeze(2)
