@@ -33,7 +33,7 @@ from sdk.bundles.manifest import (
     parse,
     seal,
 )
-from sdk.bundles.read import Bundle, as_arrays, open_bundle, target_of
+from sdk.bundles.read import Bundle, as_arrays, open_bundle, sound_bundle, target_of
 from sdk.bundles.tensors import read_reference, write_reference
 from sdk.bundles.write import Kind, check_writable, is_bundle, write_bundle
 
@@ -43,5 +43,5 @@ __all__ = [
     "LanguageEntry", "LayerEntry", "Manifest", "MetricEntry", "ModelEntry", "Operators", "OutsideEntry",
     "RecoveryEntry", "Tensor", "artifact_bytes", "as_arrays", "bundle_folder", "check_writable", "contents",
     "describe_artifact", "dump", "integrity", "is_bundle", "open_bundle", "parse", "read_reference", "safe_entries",
-    "seal", "sha256_file", "target_of", "write_bundle", "write_reference",
+    "seal", "sha256_file", "sound_bundle", "target_of", "write_bundle", "write_reference",
 ]  # fmt: skip

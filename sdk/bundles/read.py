@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sdk.bundles.check import artifact_finding
+from sdk.bundles.check import artifact_finding, integrity
 from sdk.bundles.manifest import MANIFEST, PLAN, REFERENCE, Manifest, Tensor, parse
 from sdk.bundles.tensors import read_reference
 from sdk.errors import BadInput, CheckFailed
@@ -70,6 +70,15 @@ def open_bundle(path: str | Path) -> Bundle:
     if manifest.is_symlink() or not manifest.is_file():
         raise BadInput(f"{path}: is not a bundle: it has no {MANIFEST}")
     return Bundle(path, parse(manifest.read_bytes(), str(manifest)))
+
+
+def sound_bundle(path: str | Path) -> Bundle:
+    """Read the bundle at `path` as `open_bundle` does; CheckFailed when a file of it is not the one that was written."""
+    bundle = open_bundle(path)
+    for found in integrity(bundle.path, bundle.manifest):
+        if not found.ok:
+            raise CheckFailed(f"{path}: {found.what}: {found.detail}")
+    return bundle
 
 
 def target_of(manifest: Manifest) -> Target:

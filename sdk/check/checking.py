@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sdk.bundles import Bundle, Manifest, integrity, open_bundle
+from sdk.bundles import Bundle, Manifest, sound_bundle
 from sdk.check.baseline import LEAST, comparable, judge_baseline
 from sdk.check.environment import HOT
 from sdk.check.identity import other_device
@@ -27,7 +27,7 @@ from sdk.check.result import (
 from sdk.check.runners.catalogue import find_runner
 from sdk.check.runners.runner import Job, Run, Session
 from sdk.devices import DeviceProfile, find_device
-from sdk.errors import BadInput, CheckFailed, DeviceUnfit, Missing
+from sdk.errors import BadInput, DeviceUnfit, Missing
 from sdk.progress import Reporter
 
 SETUP = 300.0
@@ -63,8 +63,8 @@ def check_bundle(request: CheckRequest, report: Reporter) -> CheckResult:
     """
     protocol = _protocol(request)
     runner, address = find_runner(request.on)
-    bundle = _whole(request.bundle)
-    baseline = _whole(request.baseline) if request.baseline is not None else None
+    bundle = sound_bundle(request.bundle)
+    baseline = sound_bundle(request.baseline) if request.baseline is not None else None
     if baseline is not None:
         comparable(bundle.manifest, baseline.manifest)
     if not runner.beyond_cpu:
@@ -116,15 +116,6 @@ def _compared(found: CheckResult, baseline: Manifest, measured: _Measured) -> Ch
     budgets = judge_baseline(found.repeats, repeats, found.origin)
     entry = BaselineEntry(bundle=_bundle_entry(baseline), repeats=repeats)
     return found.model_copy(update={"baseline": entry, "budgets": (*found.budgets, *budgets)})
-
-
-def _whole(path: Path) -> Bundle:
-    """Open a bundle whose bytes are as written."""
-    bundle = open_bundle(path)
-    for found in integrity(path, bundle.manifest):
-        if not found.ok:
-            raise CheckFailed(f"{path}: {found.what}: {found.detail}")
-    return bundle
 
 
 def _reaches(bundle: Bundle, program: Path | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sdk.bundles import Bundle, Manifest, open_bundle
+from sdk.bundles import Bundle, Manifest, sound_bundle
 from sdk.bundles import Figure as Stated
 from sdk.check import CheckResult, read_result
 from sdk.devices import find_device
@@ -22,9 +22,9 @@ from sdk.verify import parity_limit
 def build_report(bundles: Sequence[Path], checks: Sequence[Path] = ()) -> Report:
     """Return the report of `bundles` with the `checks` that were made of their artifacts.
 
-    BadInput when a path holds no bundle, or a check is of none of them; CheckFailed when a manifest was edited.
+    BadInput when a path holds no bundle, or a check is of none of them; CheckFailed when one of its files was changed.
     """
-    opened = [open_bundle(path) for path in bundles]
+    opened = [sound_bundle(path) for path in bundles]
     results = [(path, read_result(path)) for path in checks]
     known = {bundle.manifest.artifact.sha256 for bundle in opened}
     for path, result in results:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import sdk
-from sdk.bundles import Bundle, dump, open_bundle
+from sdk.bundles import Bundle, describe_artifact, dump, open_bundle
 from sdk.bundles.hashing import sha256_file
 from sdk.check import CheckResult
 from sdk.check.profile import FIRST, parse_profile
@@ -46,7 +47,10 @@ def deep(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         entries.append(entry.model_copy(update={"name": name, **sizes}))
         lines.append(line.model_copy(update={"layer": name, "loss": rng.random() ** 6, "reason": f"{name}: " + line.reason}))
     (path / "plan.yaml").write_text(plan_text(plan.model_copy(update={"layers": tuple(lines)})), encoding="utf-8")
-    artifact = bundle.manifest.artifact.model_copy(update={"bytes": sum(entry.bytes for entry in entries) + 4000})
+    file = path / bundle.manifest.artifact.path
+    file.write_bytes(bytes(sum(entry.bytes for entry in entries) + 4000))
+    shutil.copy(bundle.path / "reference.safetensors", path)
+    artifact = describe_artifact(file)
     changes = {"layers": tuple(entries), "artifact": artifact, "plan_sha256": sha256_file(path / "plan.yaml")}
     (path / "manifest.json").write_text(dump(bundle.manifest.model_copy(update=changes)), encoding="utf-8")
     return open_bundle(path)

@@ -6,6 +6,7 @@ import csv
 import html.parser
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,15 @@ def test_bad_places_are_refused(
     assert run(["report", str(bundle.path), *words]) == 2
     assert message in capsys.readouterr().err
     assert Path("mine.html").read_text() == "somebody's" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_damaged_bundle_is_no_report(bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(bundle.path, damaged)
+    artifact = damaged / bundle.manifest.artifact.path
+    artifact.write_bytes(artifact.read_bytes()[:-1])
+    assert run(["report", str(damaged), "--out", str(tmp_path / "report.md")]) == 1
+    assert "were written" in capsys.readouterr().err and not (tmp_path / "report.md").exists()
 
 
 def test_without_the_drawing_library_the_mend_is_named(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdk.bundles import Bundle, Manifest, integrity, open_bundle
+from sdk.bundles import Bundle, Manifest, sound_bundle
 from sdk.check.result import CheckResult, read_result
 from sdk.config import Gate
-from sdk.errors import BadInput, CheckFailed
+from sdk.errors import BadInput
 from sdk.planning import Plan, parse_plan
 
 
@@ -36,10 +36,7 @@ def read_side(path: Path, check: Path | None) -> Side:
 
     BadInput when the check result is of another bundle.
     """
-    bundle = open_bundle(path)
-    for found in integrity(path, bundle.manifest):
-        if not found.ok:
-            raise CheckFailed(f"{path}: {found.what}: {found.detail}")
+    bundle = sound_bundle(path)
     return Side(str(path), bundle.manifest, parse_plan(bundle.plan, f"{path}/plan.yaml"), _check(bundle, check))
 
 
