@@ -13,6 +13,7 @@ from sdk.models.load import finish_model
 from sdk.models.running import run_float
 from sdk.models.samples import Samples, take_samples
 from sdk.models.text import own_text, windows
+from sdk.pipeline.blaming import blaming
 from sdk.pipeline.imported import own_grids
 from sdk.pipeline.kept import Kept, Scores
 from sdk.pipeline.request import EVALUATED, EVALUATED_WINDOWS, TAKEN, TAKEN_WINDOWS, Request
@@ -51,7 +52,9 @@ class Workbench:
             self.taken = take_samples(self.model, self.windowed(found.data), taken)
             self.samples: Samples = self.taken.spread(judged, FOLDS)
         self._report = report
-        self.loss, assumed = choose_loss(request.loss, self.model, _check_outputs(self.model, self.samples))
+        with blaming(self.model, self.samples):
+            outputs = _check_outputs(self.model, self.samples)
+        self.loss, assumed = choose_loss(request.loss, self.model, outputs)
         if assumed:
             self.notes.append(f"loss: {self.loss} (assumed from the model's output; set `loss` to choose)")
         if found.exported.turned:
@@ -104,7 +107,8 @@ class Workbench:
         if self._statistics is None:
             taking = Taking(self.model, self.taken, self.loss)
             layers = taking.portions
-            with self._report.stage("take statistics", 2 * len(layers) if len(layers) > 1 else None) as stage:
+            steps = 2 * len(layers) if len(layers) > 1 else None
+            with blaming(self.model, self.taken), self._report.stage("take statistics", steps) as stage:
                 def moments(portion: Sequence[Layer]) -> Statistics:
                     stage.step(f"inputs of {portion[0].name}")
                     return Statistics(parts=taking.moments(portion))
@@ -147,7 +151,8 @@ class Workbench:
         """Static ranges of every layer's input and output, by tensor name."""
         if self._ranges is None:
             planned = [layer for layer in self.model.inventory.layers if layer.kind not in ("embedding", "lstm", "gru")]
-            self._ranges = self.kept.ranges(lambda: calibrate_ranges(self.model, planned, self.samples))
+            with blaming(self.model, self.samples):
+                self._ranges = self.kept.ranges(lambda: calibrate_ranges(self.model, planned, self.samples))
         return self._ranges
 
     def losses(self, schemes: Mapping[str, Sequence[Scheme]]) -> dict[str, dict[str, float]]:

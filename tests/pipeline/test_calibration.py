@@ -103,3 +103,23 @@ def test_a_batch_that_nobody_asked_for_is_said(rows: int, example: Any, said: in
     found = [note for note in Workbench(request, SilentReporter()).notes if "the batch of a data loader" in note]
     assert len(found) == said
     assert all("x [8, 4]" in note or "input [8, 4]" in note for note in found)
+
+
+class Folded(nn.Module):
+    """Looks rows up at numbers that it computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(6, 4))
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, number: torch.Tensor) -> torch.Tensor:
+        return self.linear(torch.index_select(self.table, 0, number.round().long()))
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_sample_that_the_model_fails_on_is_named(place: int) -> None:
+    samples = [(torch.tensor([99.0 if i == place else 1.0]),) for i in range(4)]
+    request = Request(model=Folded(), example=(torch.tensor([1.0]),), device="host", calibration=samples)
+    with pytest.raises(BadInput, match=f"calibration: sample {place}: the float model fails on it"):
+        _ = Workbench(request, SilentReporter()).statistics
