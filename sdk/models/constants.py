@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from sdk.models.row_major import reshape_views
+from sdk.models.row_major import in_rows, reshape_views
 from sdk.models.stateless import CHANCE
 
 
@@ -98,7 +98,7 @@ def _store(module: Any, node: Any, name: str, value: Any, sources: tuple[str, ..
     """Put a parameter in the place of a node."""
     from sdk.models.rewrite import new_get_attr
 
-    value = value.detach().contiguous()
+    value = in_rows(value.detach())
     key = (sources, tuple(value.shape), sha256(value.numpy()).digest())
     if key not in stored:
         taken = {*dict(module.named_parameters(remove_duplicate=False)), *dict(module.named_buffers(remove_duplicate=False))}
@@ -107,6 +107,6 @@ def _store(module: Any, node: Any, name: str, value: Any, sources: tuple[str, ..
             count += 1
             name = f"{stem}_{count}"
         stored[key] = new_get_attr(module, name, value, node)
-        stored[key].meta["val"] = node.meta["val"]
+        stored[key].meta["val"] = in_rows(node.meta["val"])
     node.replace_all_uses_with(stored[key])
     module.graph.erase_node(node)

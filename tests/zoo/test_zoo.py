@@ -105,6 +105,20 @@ class Biased(nn.Module):
         return result
 
 
+class Pooled(nn.Module):
+    """Attention of a learned query, as SigLIP pools, and a table kept with its axes swapped: strides that an extent of one hides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.pool = nn.Parameter(torch.randn(1, 1, 64)), nn.MultiheadAttention(64, 4, batch_first=True)
+        self.out = nn.Linear(64, 64)
+        self.register_buffer("keys", torch.randn(1, 4, 16).transpose(0, 1))
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        found = self.out(self.pool(self.query.repeat(hidden.shape[0], 1, 1), hidden, hidden)[0])
+        return torch.bmm(self.keys, found.view(1, 4, 16).permute(1, 2, 0))
+
+
 def _images(*shape: int) -> Callable[[], Inputs]:
     return lambda: (torch.randn(shape),)
 
@@ -116,6 +130,7 @@ CASES: list[tuple[type[nn.Module], Callable[[], Inputs], tuple[str, ...]]] = [
     (Twins, lambda: (torch.randn(1, 1, 16, 16), torch.randn(1, 1, 16, 16)), ("coreml",)),
     (Grouped, _images(1, 3, 16, 16), ("executorch",)),
     (Biased, _images(1, 8, 64), ("tflite", "coreml")),
+    (Pooled, _images(1, 8, 64), ("executorch",)),
 ]
 
 
