@@ -106,7 +106,7 @@ class Biased(nn.Module):
 
 
 class Pooled(nn.Module):
-    """Attention of a learned query, as SigLIP pools, and a table kept with its axes swapped: strides that an extent of one hides."""
+    """Attention of a learned query, as SigLIP pools, and a table whose axes are swapped: strides that extents of one hide."""
 
     def __init__(self) -> None:
         super().__init__()
