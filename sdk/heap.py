@@ -5,6 +5,10 @@ from __future__ import annotations
 import ctypes
 import sys
 
+MMAP_THRESHOLD, TRIM_THRESHOLD, LARGE = -3, -1, 4 << 20
+"""glibc's options (`malloc.h`) for the size of a block from which on it is mapped for itself, and for the free end of the heap
+that is given back; the bytes that both are set to."""
+
 
 def give_back() -> None:
     """Return free pages of the C library's heap, where it can (`malloc_trim` of glibc): it keeps them, and grows beside them."""
@@ -12,3 +16,15 @@ def give_back() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+
+
+def give_back_large_blocks() -> None:
+    """From now on have freed blocks of tens of MB given back at once: bytes of a file that were checked, logits of a window.
+
+    glibc else keeps as many as the largest one that it ever freed: of the logits by chance none or six.
+    """
+    change = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if change is not None:
+        change(MMAP_THRESHOLD, LARGE)
+        change(TRIM_THRESHOLD, LARGE)
+        give_back()

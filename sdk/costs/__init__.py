@@ -2,6 +2,6 @@
 
 from sdk.costs.costs import Budget, Costs, Prediction, Sum
 from sdk.costs.latency import LatencyModel
-from sdk.costs.memory import MemoryModel, Parts
+from sdk.costs.memory import MemoryModel, Parts, Shared
 
-__all__ = ["Budget", "Costs", "LatencyModel", "MemoryModel", "Parts", "Prediction", "Sum"]
+__all__ = ["Budget", "Costs", "LatencyModel", "MemoryModel", "Parts", "Prediction", "Shared", "Sum"]

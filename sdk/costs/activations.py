@@ -142,6 +142,27 @@ def computed(model: Model) -> list[Any]:
     return [node for node in reading.live if node.op == "call_function" and node.name in fed]
 
 
+def attended(model: Model) -> dict[int, tuple[str, ...]]:
+    """Return the tensors that each attention reads as queries, keys and values, by its step."""
+    reading = _Reading(model)
+    reading.result()
+    found = [(step, node) for step, node in enumerate(computed(model)) if _kind(node) == "scaled_dot_product_attention"]
+    return {step: tuple(reading._root(each.name) for each in node.args[:3]) for step, node in found}
+
+
+def positions(model: Model, count: int) -> int:
+    """Return the bytes of what is computed of `count` positions alone and read beside the inputs: sines and cosines."""
+    reading = _Reading(model)
+    fed, made = reading._depends(), dict[str, int]()
+    for node in reading.live:
+        counted = node.name not in fed and count in getattr(node.meta.get("val"), "shape", ())
+        if counted and any(user.name in fed for user in node.users):
+            while is_view(node):
+                node = node.all_input_nodes[0]
+            made[node.name] = _bytes(node)
+    return sum(made.values())
+
+
 def is_view(node: Any) -> bool:
     """Whether a node moves nothing: a view, or a copy that runtimes leave out."""
     kind = _kind(node)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sdk.costs.latency import LatencyModel
-from sdk.costs.memory import MemoryModel
+from sdk.costs.memory import MemoryModel, Shared
 
 Budget = Literal["max_memory", "max_latency"]
 
@@ -24,12 +24,16 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """What a budget limits, as a sum over layers: `base` plus `amounts[layer][scheme]`; `moment` says which in words."""
+    """What a budget limits, as a sum over layers: `base` plus `amounts[layer][scheme]`; `moment` says which in words.
+
+    Two layers in `shared` need less together, by the bytes that it says of their schemes.
+    """
 
     budget: Budget
     moment: str
     base: float
     amounts: Mapping[str, Mapping[str, float]] = field(repr=False)
+    shared: Shared = field(default_factory=dict, repr=False)
 
 
 class Costs:
@@ -45,7 +49,7 @@ class Costs:
         """
         found: list[Sum] = []
         if self.memory is not None:
-            found += [Sum("max_memory", *moment) for moment in self.memory.moments(choices)]
+            found += [Sum("max_memory", *moment, self.memory.shared) for moment in self.memory.moments(choices)]
         if self.latency is not None:
             found.append(Sum("max_latency", "one inference", *self.latency.amounts(choices)))
         return tuple(found)

@@ -7,14 +7,18 @@ table. The figure is the one that `sdk check` measures: what was resident at mos
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from sdk.costs.activations import Activations, activations, outside_steps
 from sdk.costs.arenas import arenas, worst
+from sdk.costs.caching import UPDATE, cached, held_for
 from sdk.costs.scratch import scratch
 from sdk.lowering import Copies, MemoryTable, Prices
 from sdk.models import Layer, Model
+from sdk.models.language import LEAST, Language
 from sdk.schemes import Scheme, scheme_named
 
 WINDOW = 2 << 20
@@ -23,6 +27,8 @@ Amounts = dict[str, dict[str, float]]
 """Layer → scheme → bytes."""
 Weights = Mapping[str, Mapping[str, tuple[int, int, int]]]
 """Layer → scheme → bytes that are packed, read of the file, and kept of these."""
+Shared = Mapping[tuple[str, str], Mapping[tuple[str, str], int]]
+"""Two layers of one weight → their schemes → bytes that a file stores once for both."""
 STEPS = 12
 """Steps of an inference that the solver weighs: the worst ones."""
 LEFT = 600_000
@@ -71,16 +77,24 @@ class Parts:
 class MemoryModel:
     """The memory of one model on one target, for any plan: `schemes` maps every layer to the name of its scheme."""
 
-    def __init__(self, model: Model, table: MemoryTable, prices: Prices) -> None:
-        self.table, self.prices = table, prices
+    def __init__(self, model: Model, table: MemoryTable, prices: Prices, shared: Shared = MappingProxyType({})) -> None:
+        """`shared`: what the file stores once; it counts twice where an accelerated part's pages are given back anyway."""
+        self._model, self.table, self.prices = model, table, prices
+        self.shared: Shared = {} if table.freed else shared
         self.layers = {layer.name: layer for layer in model.inventory.layers}
         spoken = table.language if model.language is not None else None
         if spoken is not None:
-            outside = tuple(kind for kind in table.operators.outside if kind not in spoken.inside)
+            outside = (*(kind for kind in table.operators.outside if kind not in spoken.inside), UPDATE)
             self.table = replace(table, returned=spoken.returned, operators=replace(table.operators, outside=outside))
         self.found: Activations = activations(model, spoken.working if spoken is not None else {})
-        self._spoken = spoken.code if spoken is not None else 0
-        self._copies = {(kind, row.scheme): row for row in table.copies for kind in row.kinds}
+        self._prefilled: frozenset[str | None] = frozenset()
+        if spoken is not None and spoken.prefill and model.language is not None:
+            self.found = cached(model, spoken, model.language)
+            self._prefilled = frozenset(self.found.layers)
+        self._spoken, self._fixed = (spoken.code, spoken.fixed) if spoken is not None else (0, 0)
+        self._mapped = spoken is None or spoken.mapped
+        rows = (*table.copies, *(spoken.copies if spoken is not None else ()))
+        self._copies = {(kind, row.scheme): row for row in rows for kind in row.kinds}
         self._lookups = {layer.name: _lookups(model, layer) for layer in model.inventory.layers if layer.kind == "embedding"}
         self._steps = {layer.name: time_steps(model, layer) for layer in model.inventory.layers if layer.kind in ("lstm", "gru")}
         convolutions = [layer for layer in model.inventory.layers if layer.kind in ("conv1d", "conv2d")]
@@ -90,7 +104,7 @@ class MemoryModel:
             for layer, count in zip(self.found.layers, self.found.indirect, strict=True)
             if layer is not None and count
         }
-        self._cache = model.language.cache_bytes() if model.language is not None else 0
+        self._cache = held_for(model.language, spoken) if model.language is not None and spoken is not None else 0
         self._convolves = any(layer.kind.startswith(("conv", "depthwise")) for layer in model.inventory.layers)
 
     def parts(self, schemes: Mapping[str, str]) -> Parts:
@@ -107,13 +121,31 @@ class MemoryModel:
         spared = sum(self._spared(name, scheme) for name, scheme in named.items())
         operators = self.table.operator * self.found.conversions(*self._eight_bit(named))
         return Parts(
-            file=self._loaded(named), kept=self.prices.base + sum(self.kept(layer, scheme) for layer, scheme in layers),
+            file=self._loaded(named), kept=self._kept(named),
             packed=self._with_slack(sum(self.packed(layer, scheme) for layer, scheme in layers)), passing=self._rise(inside),
             activations=self._with_slack(
                 self.arena(named) + left + max(working, self._rise(outside)) + self.table.returned * self.found.outputs
             ),
             runtime=code + self._private() + operators - spared, code=code, running=running, cache=self._cache,
         )  # fmt: skip
+
+    def context(self, spare: float) -> int | None:
+        """Return the longest context of a language model that takes `spare` bytes less than its own; None where none does."""
+        language = self._model.language
+        assert language is not None
+        shorter, now = range(LEAST, language.context), self._of_context(language)
+        found = bisect_right(shorter, -spare, key=lambda tokens: self._of_context(replace(language, context=tokens)) - now)
+        return shorter[found - 1] if found else None
+
+    def _of_context(self, language: Language) -> float:
+        """Bytes that grow with the context, in a plan of floats."""
+        spoken = self.table.language
+        assert spoken is not None
+        if not spoken.prefill:
+            return held_for(language, spoken)
+        found = cached(self._model, spoken, language)
+        rooms = arenas(found, (), (), outside_steps(found, (), self.table.operators.outside), self.table.operators)
+        return held_for(language, spoken) + self._with_slack(sum(rooms))
 
     def _rise(self, layers: Sequence[tuple[Layer, Scheme]]) -> int:
         """Bytes that preparing `layers` one after the other needs at most, beyond what all of them keep."""
@@ -125,13 +157,19 @@ class MemoryModel:
 
     def _loaded(self, schemes: Mapping[str, Scheme]) -> int:
         """File pages that loading needs at most, beyond all packed weights: of the whole file, or of one part after the other."""
-        kept = self.prices.base + sum(self.kept(self.layers[name], scheme) for name, scheme in schemes.items())
+        kept = self._kept(schemes)
         total = most = 0
         for part in self._delegates(schemes):
             pages = sum(self.file(self.layers[name], schemes[name]) for name in part)
             total += sum(self.packed(self.layers[name], schemes[name]) for name in part)
             most = max(most, total + pages)
         return kept + max(0, most - total)
+
+    def _kept(self, schemes: Mapping[str, Scheme]) -> int:
+        """File pages that stay resident once everything is loaded."""
+        kept = self.prices.base + sum(self.kept(self.layers[name], scheme) for name, scheme in schemes.items())
+        pairs = {pair: (schemes[pair[0]].name, schemes[pair[1]].name) for pair in self.shared if schemes.keys() >= set(pair)}
+        return kept - sum(self.shared[pair].get(names, 0) for pair, names in pairs.items())
 
     def _delegates(self, schemes: Mapping[str, Scheme]) -> list[list[str]]:
         """The layers whose pages of the file are given back, by the accelerated part that they are in."""
@@ -147,7 +185,7 @@ class MemoryModel:
     def file(self, layer: Layer, scheme: Scheme) -> int:
         """Bytes of the layer in the file that are ever read: all, or the rows that the example looks up."""
         stored = self.prices.layers[layer.name][scheme.name]
-        if not self._row(layer, scheme).rows:
+        if not self._row(layer, scheme).rows or not self._mapped:
             return stored
         rows = layer.shape[0]
         windows = {int(row * stored / rows) // WINDOW for row in self._lookups[layer.name]}
@@ -166,7 +204,7 @@ class MemoryModel:
         scales = layer.shape[layer.channel_axis] * (inputs // scheme.group if scheme.granularity == "group" else 1)
         stepped = row.stepped * unrolled(layer, self._steps[layer.name] - row.folded) if row.stepped else 0.0
         stepped += row.step * self._steps.get(layer.name, 0)
-        readers = 1 if layer.kind == "embedding" else layer.uses
+        readers = 1 if layer.kind == "embedding" else layer.uses + (layer.name in self._prefilled)
         spared = TURNED if row.scratch == "contraction" and layer.name in self._dilated else 0
         channels = row.channel * layer.shape[layer.channel_axis]
         return readers * round((row.packed - spared) * layer.parameters + stepped + row.scale * scales + channels)
@@ -245,7 +283,8 @@ class MemoryModel:
         return self._spoken + sum(size for kind, size in self.table.code.operators.items() if kind in kinds)
 
     def _private(self) -> int:
-        return self.table.fixed + self.table.operator * self.found.operators + round(self.table.indirection * self.found.pointers)
+        pointers = round(self.table.indirection * self.found.pointers)
+        return self.table.fixed + self._fixed + self.table.operator * self.found.operators + pointers
 
     def _spared(self, name: str, scheme: Scheme) -> int:
         """Bytes of the layer's table of inputs if it runs outside, where it needs none."""

@@ -15,11 +15,12 @@ from sdk.lowering.types import (
     Realised,
     ReferenceKernels,
     Site,
+    Speaking,
     Toolchain,
 )
 
 __all__ = [
     "Accelerated", "Accelerator", "Capability", "Code", "Copies", "Coverage", "Executable", "MemoryTable", "Operators",
-    "Outside", "Placement", "Prices", "Progress", "Quantized", "Range", "Realised", "ReferenceKernels", "Site", "Target",
-    "TokenExecutable", "Toolchain", "accelerate", "accelerator_of", "artifact_of", "variant_of",
+    "Outside", "Placement", "Prices", "Progress", "Quantized", "Range", "Realised", "ReferenceKernels", "Site", "Speaking",
+    "Target", "TokenExecutable", "Toolchain", "accelerate", "accelerator_of", "artifact_of", "variant_of",
 ]  # fmt: skip

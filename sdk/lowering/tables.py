@@ -32,11 +32,18 @@ def memory_table(package: str) -> MemoryTable | None:
     if not file.is_file():
         return None
     data: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
-    copies = tuple(Copies(kinds=tuple(row.pop("kinds")), **row) for row in data.pop("copies"))
+    copies = _copies(data.pop("copies"))
     kinds: dict[str, Any] = data.pop("operators")
     plain: dict[str, Any] = {name: found if isinstance(found, bool) else tuple(found) for name, found in kinds.items()}
     operators = Operators(**plain)
     code, error = Code(**data.pop("code")), tuple(data.pop("error"))
     spoken: dict[str, Any] | None = data.pop("language", None)
-    language = Speaking(inside=tuple(spoken.pop("inside")), **spoken) if spoken is not None else None
+    language = None
+    if spoken is not None:
+        inside, rows = tuple(spoken.pop("inside")), _copies(spoken.pop("copies", []))
+        language = Speaking(inside=inside, copies=rows, **spoken)
     return MemoryTable(code=code, operators=operators, error=error, copies=copies, language=language, **data)
+
+
+def _copies(rows: list[dict[str, Any]]) -> tuple[Copies, ...]:
+    return tuple(Copies(kinds=tuple(row.pop("kinds")), **row) for row in rows)

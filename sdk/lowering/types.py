@@ -105,13 +105,22 @@ class Speaking:
 
     `returned`: copies of its logits that the caller holds; `inside`: operators that are written as others, which accelerated
     parts take; `working`: operator → further tensors of its output's size that live while it runs; `code`: bytes of code that
-    attention over a cache touches.
+    attention over a cache touches; `fixed`: further private bytes of every artifact; `copies`: rows in the place of others.
+
+    A runtime with a prefill of its own, of at most `prefill` tokens, has two graphs, each of which packs the weights that it
+    reads; its cache has room for whole prefills. `caches`: how often keys and values are held; `mapped`: the file is, or else it
+    is read into memory, all of it.
     """
 
     returned: int
     inside: tuple[str, ...]
     working: Mapping[str, float]
     code: int
+    fixed: int = 0
+    prefill: int = 0
+    caches: int = 1
+    mapped: bool = True
+    copies: tuple[Copies, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -12,8 +11,8 @@ from sdk.devices import DeviceProfile, Kernels
 from sdk.errors import BadInput, BudgetError
 from sdk.lowering import Prices, Target, accelerator_of
 from sdk.models import Model
-from sdk.models.language import LEAST, Language
-from sdk.planning import Choices, Expected, Infeasible, Limits, Plan, Problem, Row, Solution, need, significant
+from sdk.models.language import Language
+from sdk.planning import Choices, Expected, Infeasible, Limits, Plan, Problem, Row, Solution, Tie, need, significant
 from sdk.planning.offers import RowsOffer, raised, shown
 
 ROUNDS = 8
@@ -24,14 +23,15 @@ FIELDS: dict[Budget, str] = {"max_memory": "peak_memory", "max_latency": "latenc
 """Budget → what a plan calls the prediction that it limits."""
 
 
-def costs_of(model: Model, target: Target, priced: Prices, kernels: Kernels | None) -> Costs:
+def costs_of(model: Model, target: Target, priced: Prices, kernels: Kernels | None, ties: Sequence[Tie] = ()) -> Costs:
     """Return the cost models of a model on a target, with the device's `kernels` where a probe measured them.
 
     A language model has none of latency, and of memory where its runtime was measured with one.
     """
     table = target.memory()
     if model.language is not None:
-        return Costs(MemoryModel(model, table, priced) if table is not None and table.language is not None else None)
+        shared = {(tie.first, tie.later): tie.saved for tie in ties}
+        return Costs(MemoryModel(model, table, priced, shared) if table is not None and table.language is not None else None)
     memory = MemoryModel(model, table, priced) if table is not None else None
     return Costs(memory, LatencyModel(model, kernels) if kernels is not None else None)
 
@@ -55,7 +55,7 @@ def kernels_of(device: DeviceProfile, target: Target) -> Kernels | None:
 def rows_of(costs: Costs, choices: Sequence[Choices]) -> tuple[Row, ...]:
     """Return the sums of the cost models over what may be chosen."""
     names = {each.layer: [option.scheme for option in each.options] for each in choices}
-    return tuple(Row(found.budget, found.moment, found.base, found.amounts) for found in costs.sums(names))
+    return tuple(Row(found.budget, found.moment, found.base, found.amounts, found.shared) for found in costs.sums(names))
 
 
 def solve_kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> Solution:
@@ -96,13 +96,13 @@ class NotKept(BudgetError):
         self.least = least
 
 
-def with_context(error: NotKept | Infeasible, limits: Limits, language: Language | None) -> BudgetError:
+def with_context(error: NotKept | Infeasible, limits: Limits, language: Language | None, costs: Costs) -> BudgetError:
     """Return `error`; of a language model that lacks memory, with the most tokens of context that would fit instead."""
     needed = _memory_needed(error)
-    if language is None or limits.max_memory is None or needed is None or needed <= limits.max_memory:
+    if language is None or costs.memory is None or limits.max_memory is None or needed is None:
         return error
-    tokens = language.context - math.ceil((needed - limits.max_memory) * language.context / language.cache_bytes())
-    if tokens < LEAST:
+    tokens = costs.memory.context(needed - limits.max_memory) if needed > limits.max_memory else None
+    if tokens is None:
         return error
     instead = f"--context {tokens} instead of {language.context}"
     if isinstance(error, Infeasible) and isinstance(error.offer, RowsOffer):

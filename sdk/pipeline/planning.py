@@ -105,8 +105,9 @@ def problem_and_costs(
         considered(layer, kept[layer.name], refused[layer.name], priced.layers[layer.name], losses[layer.name])
         for layer in workbench.model.inventory.layers
     )
-    costs = costs_of(workbench.model, target, priced, kernels)
-    return Problem(priced.base, choices, rows_of(costs, choices), ties_of(workbench.model, target, kept, priced)), costs
+    ties = ties_of(workbench.model, target, kept, priced)
+    costs = costs_of(workbench.model, target, priced, kernels, ties)
+    return Problem(priced.base, choices, rows_of(costs, choices), ties), costs
 
 
 def ties_of(model: Model, target: Target, kept: Mapping[str, Sequence[Scheme]], priced: Prices) -> tuple[Tie, ...]:
@@ -334,7 +335,7 @@ def _chosen(
         try:
             solution = solve_kept(problem, aimed, costs, lambda narrow: solve_within(problem, narrow, objective, spare))
         except (Infeasible, NotKept) as error:
-            raise with_context(error, limits, bench.model.language) from error
+            raise with_context(error, limits, bench.model.language, costs) from error
     return foreseen(make_plan(facts, problem, solution, limits, objective), costs)
 
 

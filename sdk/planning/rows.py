@@ -15,12 +15,14 @@ class Row:
 
     A budget may have several rows, of which the largest counts: the memory while loading, and that of each moment of
     running. `unit` amounts are bytes (max_memory) or ms (max_latency); `moment` says in words which sum it is.
+    `shared`: two layers → their schemes → what they need less together than apart.
     """
 
     budget: Budget
     moment: str
     base: float
     amounts: Mapping[str, Mapping[str, float]] = field(repr=False)
+    shared: Mapping[tuple[str, str], Mapping[tuple[str, str], int]] = field(default_factory=dict, repr=False)
 
     def amount(self, layer: str, scheme: str) -> float:
         """Return what the layer adds in the scheme."""
@@ -28,7 +30,8 @@ class Row:
 
     def total(self, schemes: Mapping[str, str]) -> float:
         """Return the sum for a plan (layer → scheme)."""
-        return self.base + sum(self.amount(layer, scheme) for layer, scheme in sorted(schemes.items()))
+        saved = sum(found.get((schemes[one], schemes[two]), 0) for (one, two), found in self.shared.items())
+        return self.base + sum(self.amount(layer, scheme) for layer, scheme in sorted(schemes.items())) - saved
 
 
 def need(rows: tuple[Row, ...], budget: Budget, schemes: Mapping[str, str]) -> float | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from sdk.errors import BadInput
 from sdk.planning.limits import Solution, solution_of
 from sdk.planning.options import Choices, Option, Problem, Tie, by_size
+from sdk.planning.rows import Row
 
 BETWEEN = " + "
 """Stands between the schemes of two layers that are one choice."""
@@ -24,7 +25,7 @@ def joined(problem: Problem) -> Problem:
     dropped = {tie.later for tie in problem.ties}
     choices = tuple(merged.get(each.layer, each) for each in problem.choices if each.layer not in dropped)
     pairs = {name: [_parted(option.scheme) for option in each.options] for name, each in merged.items()}
-    rows = tuple(replace(row, amounts=_summed(row.amounts, problem.ties, pairs)) for row in problem.rows)
+    rows = tuple(replace(row, amounts=_summed(row, problem.ties, pairs), shared={}) for row in problem.rows)
     return Problem(problem.base, choices, rows)
 
 
@@ -68,11 +69,13 @@ def _parted(scheme: str) -> tuple[str, str]:
 
 
 def _summed(
-    amounts: Mapping[str, Mapping[str, float]], ties: Sequence[Tie], pairs: Mapping[str, Sequence[tuple[str, str]]]
+    row: Row, ties: Sequence[Tie], pairs: Mapping[str, Sequence[tuple[str, str]]]
 ) -> dict[str, Mapping[str, float]]:
     """Amounts by layer and scheme, those of tied layers under the first's name and by the pair of their schemes."""
-    made = dict(amounts)
+    made = dict(row.amounts)
     for tie in ties:
-        first, later = made.pop(tie.first, {}), made.pop(tie.later, {})
-        made[tie.first] = {f"{a}{BETWEEN}{b}": first.get(a, 0.0) + later.get(b, 0.0) for a, b in pairs[tie.first]}
+        first, later, saved = made.pop(tie.first, {}), made.pop(tie.later, {}), row.shared.get((tie.first, tie.later), {})
+        made[tie.first] = {
+            f"{a}{BETWEEN}{b}": first.get(a, 0.0) + later.get(b, 0.0) - saved.get((a, b), 0) for a, b in pairs[tie.first]
+        }
     return made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import os
 import re
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import BadInput, CheckFailed, Missing
-from sdk.heap import give_back
+from sdk.heap import give_back_large_blocks
 from sdk.lowering.types import Arrays
 from targets.executorch.program import read_program
 
@@ -40,10 +39,6 @@ TRIAL_SECONDS = 20
 
 CONTEXT_METHOD = "get_max_context_len"
 """A method that the programs of language models have."""
-
-MMAP_THRESHOLD, TRIM_THRESHOLD, LARGE = -3, -1, 4 << 20
-"""glibc's options (`malloc.h`) for the size of a block from which on it is mapped for itself, and for the free end of the heap
-that is given back; the bytes that both are set to."""
 
 _KNOWN: set[str] = set()
 """Digests of files that have been loaded without harm in this process."""
@@ -148,25 +143,13 @@ def open_program(path: Path, version: str | None) -> PteExecutable:
         program = Runtime.get().load_program(str(path))
         speaks = CONTEXT_METHOD in program.method_names
         if speaks:
-            _give_back_large_blocks()
+            give_back_large_blocks()
         method = program.load_method("forward")
     except (RuntimeError, ValueError, OSError) as error:
         raise CheckFailed(f"{path.name}: ExecuTorch refuses to load it: {error}") from error
     _KNOWN.add(digest)
     kind = TokenPte if speaks else PteExecutable
     return kind(f"XNNPACK (executorch {version})", "host", method, found.lookups)
-
-
-def _give_back_large_blocks() -> None:
-    """Have freed blocks of tens of MB given back to the system: the bytes of the file that were checked, the logits of a window.
-
-    glibc else keeps as many as the largest one that it ever freed: of the logits by chance none or six.
-    """
-    change = getattr(ctypes.CDLL(None), "mallopt", None)
-    if change is not None:
-        change(MMAP_THRESHOLD, LARGE)
-        change(TRIM_THRESHOLD, LARGE)
-        give_back()
 
 
 def _loads_in_copy(path: Path) -> bool:

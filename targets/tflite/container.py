@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 from sdk.errors import CheckFailed, Missing
 from sdk.models.language import Language
@@ -61,21 +61,30 @@ def pack(model: bytes, language: Language) -> bytes:
 def unpack(path: Path) -> bytes:
     """Return the `.tflite` model in the file at `path`; CheckFailed says what is wrong with it."""
     try:
-        data = path.read_bytes()
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            begin, end = _place(file, size, path)
+            file.seek(begin)
+            return file.read(end - begin)
     except OSError as error:
         raise CheckFailed(f"{path}: cannot be read: {error.strerror or error}") from error
-    end = int.from_bytes(data[HEADER - 8 : HEADER], "little")
-    if data[: len(MAGIC)] != MAGIC or not HEADER < end <= len(data):
+
+
+def _place(file: BinaryIO, size: int, path: Path) -> tuple[int, int]:
+    """First byte and end of the only model in a file of `size` bytes."""
+    head = file.read(HEADER)
+    end = int.from_bytes(head[HEADER - 8 :], "little")
+    if head[: len(MAGIC)] != MAGIC or not HEADER < end <= size:
         raise CheckFailed(f"{path}: is not a .litertlm file (no {MAGIC.decode()} mark, or a header beyond its end)")
     try:
-        places = _models(data[HEADER:end])
+        places = _models(file.read(end - HEADER))
     except Missing:
         raise
     except Exception as error:
         raise CheckFailed(f"{path}: is corrupt ({type(error).__name__} while reading its header)") from error
-    if len(places) != 1 or not end <= places[0][0] < places[0][1] <= len(data):
+    if len(places) != 1 or not end <= places[0][0] < places[0][1] <= size:
         raise CheckFailed(f"{path}: is corrupt: its header gives no place of a model in the file")
-    return data[places[0][0] : places[0][1]]
+    return places[0]
 
 
 def _models(table: bytes) -> list[tuple[int, int]]:

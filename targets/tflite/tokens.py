@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import CheckFailed, Missing
+from sdk.heap import give_back_large_blocks
 from sdk.lowering.types import Arrays
 from targets.tflite.checks import checked_bytes
 from targets.tflite.container import unpack
@@ -39,8 +40,10 @@ class TokenFile:
         if not 0 < len(tokens) <= session.count:
             raise CheckFailed(f"{len(tokens)} tokens were given; the file takes 1 to {session.count} at once")
         session.prefill(tokens, 0)
-        logits = [session.decode(token, place, keep=False) for place, token in enumerate(tokens)]
-        return [np.stack(logits)[None]]
+        logits = np.empty((1, len(tokens), session.vocabulary), np.float32)
+        for place, token in enumerate(tokens):
+            logits[0, place] = session.decode(token, place, keep=False)
+        return [logits]
 
     def step(self, tokens: Sequence[int], position: int) -> Any:
         """Return the logits behind the last of `tokens`, which stand at `position` and after; all but the last are prefilled.
@@ -61,7 +64,7 @@ class TokenFile:
 
 
 class Session:
-    """Both signatures of a loaded model with their buffers: two caches that take turns, and one for what is forgotten."""
+    """Both signatures of a loaded model with their buffers: two caches, of which one is read and the other written whole."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -70,11 +73,9 @@ class Session:
         self._shapes = {name: model.get_input_tensor_details(name) for name in signatures}
         self.count = int(self._shapes[self._prefill]["tokens"]["shape"][1])
         self.length = int(self._shapes[DECODE]["mask"]["shape"][3])
-        self._vocabulary = int(model.get_output_tensor_details(DECODE)["logits"]["shape"][-1])
+        self.vocabulary = int(model.get_output_tensor_details(DECODE)["logits"]["shape"][-1])
         caches = [name for name in self._shapes[DECODE] if name.startswith(CACHE)]
-        self._past, self._next, self._spare = (
-            {name: model.create_input_buffer_by_name(DECODE, name) for name in caches} for _ in range(3)
-        )
+        self._past, self._next = ({name: model.create_input_buffer_by_name(DECODE, name) for name in caches} for _ in range(2))
         self._inputs = {
             name: {each: model.create_input_buffer_by_name(name, each) for each in shapes if each not in caches}
             for name, shapes in self._shapes.items()
@@ -93,19 +94,19 @@ class Session:
 
     def prefill(self, tokens: Sequence[int], position: int) -> None:
         """Read at most `count` tokens at `position`: their keys and values go into the cache."""
-        self._run(self._prefill, tokens, position, self._next, {})
+        self._run(self._prefill, tokens, position, {})
         self._past, self._next = self._next, self._past
 
     def decode(self, token: int, position: int, keep: bool) -> Any:
         """Return the logits behind one token (float32 [vocabulary]); with `keep` its keys and values go into the cache."""
         import numpy as np
 
-        self._run(DECODE, [token], position, self._next if keep else self._spare, {"logits": self._logits})
+        self._run(DECODE, [token], position, {"logits": self._logits})
         if keep:
             self._past, self._next = self._next, self._past
-        return self._logits.read(self._vocabulary, np.float32)
+        return self._logits.read(self.vocabulary, np.float32)
 
-    def _run(self, name: str, tokens: Sequence[int], position: int, cache: dict[str, Any], outputs: dict[str, Any]) -> None:
+    def _run(self, name: str, tokens: Sequence[int], position: int, outputs: dict[str, Any]) -> None:
         import numpy as np
 
         count = 1 if name == DECODE else self.count
@@ -113,11 +114,11 @@ class Session:
         padded[0, : len(tokens)] = tokens
         places = np.arange(position, position + count, dtype=np.int32)
         seen = np.arange(self.length)[None, :] <= places[:, None]
-        given = {"tokens": padded, "input_pos": places, "mask": np.where(seen, 0, HIDDEN).astype(np.float32)[None, None]}
+        given = {"tokens": padded, "input_pos": places, "mask": np.where(seen, np.float32(0), np.float32(HIDDEN))[None, None]}
         for each, buffer in self._inputs[name].items():
             buffer.write(given[each])
         try:
-            self._model.run_by_name(name, self._inputs[name] | self._past, cache | outputs)
+            self._model.run_by_name(name, self._inputs[name] | self._past, self._next | outputs)
         except RuntimeError as error:
             raise CheckFailed(f"LiteRT failed on {len(tokens)} tokens at position {position}: {error}") from error
 
@@ -126,6 +127,7 @@ def open_tokens(path: Path) -> TokenFile:
     """Load the model in the file at `path`; CheckFailed when it is corrupt or refused, Missing without LiteRT."""
     if importlib.util.find_spec("ai_edge_litert") is None:
         raise Missing("a .litertlm file needs ai-edge-litert: pip install 'snugfit[tflite]'")
+    give_back_large_blocks()
     data = unpack(path)
     checked_bytes(data, str(path))
     from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, HardwareAccelerator, Options

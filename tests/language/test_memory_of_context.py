@@ -12,8 +12,8 @@ import sdk
 from sdk.errors import BudgetError
 
 
-def _plan(model: Path, context: int, **limits: Any) -> Any:
-    return sdk.plan(str(model), device="pixel8", target="executorch", context=context, **limits)
+def _plan(model: Path, context: int, target: str = "executorch", **limits: Any) -> Any:
+    return sdk.plan(str(model), device="pixel8", target=target, context=context, **limits)
 
 
 def test_every_token_of_context_costs_its_keys_and_values(llama: Path) -> None:
@@ -22,22 +22,23 @@ def test_every_token_of_context_costs_its_keys_and_values(llama: Path) -> None:
     assert long - short == pytest.approx(2 * layers * kv_heads * head_dim * 4 * 128, abs=1e-5 * long)  # both have six digits
 
 
-def test_the_longest_context_is_offered_and_holds(llama: Path) -> None:
-    least = _plan(llama, 256, max_memory="50MB")
-    limit = round(least.predicted.peak_memory.value)
+@pytest.mark.parametrize("target", ["executorch", "tflite"])
+def test_the_longest_context_is_offered_and_holds(llama: Path, target: str) -> None:
+    limit = round(_plan(llama, 256, target, max_memory="50MB").predicted.peak_memory.value)
     for _ in range(40):  # down to where no plan fits any more
         limit -= 20_000
         try:
-            _plan(llama, 256, max_memory=limit)
+            _plan(llama, 256, target, max_memory=limit)
         except BudgetError as error:
             refused = str(error)
             break
     found = re.search(r", or --context (\d+) instead of 256$", refused)
     assert found is not None and 32 <= int(found[1]) < 256
-    assert _plan(llama, int(found[1]), max_memory=limit).predicted.peak_memory.value <= limit
+    assert _plan(llama, int(found[1]), target, max_memory=limit).predicted.peak_memory.value <= limit
 
 
-def test_no_context_is_offered_where_none_fits(llama: Path) -> None:
-    with pytest.raises(BudgetError, match="cannot be met") as error:
-        _plan(llama, 256, max_memory="1MB")
+@pytest.mark.parametrize("target", ["executorch", "tflite"])
+def test_no_context_is_offered_where_none_fits(llama: Path, target: str) -> None:
+    with pytest.raises(BudgetError, match=r"max_memory 1\.00 MB cannot be met: no plan needs less than") as error:
+        _plan(llama, 256, target, max_memory="1MB")
     assert "--context" not in str(error.value)

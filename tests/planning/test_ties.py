@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sdk.errors import BadInput
 from sdk.planning import Choices, Limits, Option, Problem, Tie, front, solve
+from sdk.planning.rows import Row
 from sdk.planning.ties import check_ties
 
 SCHEMES = ("a", "b", "c")
@@ -64,6 +65,16 @@ def test_what_may_be_stored_apart_is_stored_once_where_that_is_better(
     found = solve(problem, Limits(max_size=room))
     assert found.loss == pytest.approx(min(within)) and found.bytes <= room
     assert found.bytes == sum(option.bytes for option in found.chosen.values())
+
+
+def test_what_is_stored_once_is_in_memory_once() -> None:
+    choices = (layer("embed", [10, 20, 30], [3, 2, 1]), layer("head", [10, 20, 30], [3, 2, 1]))
+    amounts = {name: {"a": 10.0, "b": 20.0, "c": 30.0} for name in ("embed", "head")}
+    row = Row("max_memory", "loading", 5.0, amounts, {("embed", "head"): {("b", "b"): 15}})
+    problem = Problem(0, choices, (row,), (Tie("embed", "head", {("b", "b"): 15}, apart=True),))
+    assert [row.total({"embed": one, "head": two}) for one, two in ("aa", "bb", "bc")] == [25, 30, 55]
+    found = solve(problem, Limits(max_memory=30))
+    assert {name: option.scheme for name, option in found.chosen.items()} == {"embed": "b", "head": "b"}
 
 
 def test_a_plan_that_parts_them_is_refused() -> None:
