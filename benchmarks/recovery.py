@@ -22,8 +22,6 @@ from benchmarks.isolated import measure, work
 from benchmarks.results_file import intro, read, save, table, write_page
 from benchmarks.training import FIRST, documents, news, photographs, texts
 
-INPUTS, WINDOWS = 100, 12
-"""Unseen inputs that are judged on; windows of a language model."""
 COLUMNS = {
     "case": "model", "target": "target", "bytes": "MB", "recovered_bytes": "MB, recovered", "loss": "loss",
     "before": "before, unseen", "after": "after, unseen", "won": "won back", "held_before": "before, held out",
@@ -99,10 +97,12 @@ def _data(case: str, model: Any, folder: Path, count: int) -> tuple[Any, list[An
 
     if model.language is not None:
         found = windows(model.language, documents(folder, 2 * count))[:count]
-        return take_samples(model, found), windows(model.language, news()[:FIRST])[:WINDOWS]
-    found = photographs(folder, count) if case == "photo-classifier" else texts(folder, count)
-    judged = CASES[case].held_out
-    return take_samples(model, found), list(judged[:: max(1, len(judged) // INPUTS)])
+        return take_samples(model, found), windows(model.language, news()[:FIRST])
+    judged = list(CASES[case].held_out)
+    if case == "photo-classifier":
+        found, others = photographs(folder, count)
+        return take_samples(model, found), judged + others
+    return take_samples(model, texts(folder, count)), judged
 
 
 def _loss(quantized: Any, bench: Any, inputs: list[Any]) -> float:

@@ -14,6 +14,8 @@ from benchmarks.cases import CASES
 
 LEAST_SIDE, LARGEST_SIDE = 300, 640
 LEAST_CUT = 120
+SHARE, HELD, CROPS = 8, 64, 3
+"""Of how many photographs one is held out and one judged on; crops to choose by; crops of each that is judged."""
 SNIPPETS = "hutto_ICWSM_2014.tar.gz"
 """Inside `vaderSentiment`'s source distribution: reviews, editorials and short messages."""
 PARAGRAPH = re.compile(r"(?is)<(?:p|li|blockquote)[^>]*>(.*?)(?=</p>|</li>|<p|<li|</blockquote>|</body>)")
@@ -21,28 +23,40 @@ FIRST = 60
 """News documents before this one are for judging."""
 
 
-def photographs(folder: Path, count: int) -> list[tuple[Any, ...]]:
-    """Return `count` random crops of the calibration's photographs and of the JPEG files under `folder`, taken in turn.
+def photographs(folder: Path, count: int) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Return `count` random crops to train on, then HELD of other photographs to choose by; crops to judge on, of yet others.
 
-    On half of them lies a cut-out, a PNG file with transparency, so that few photographs show many things.
+    The photographs are the calibration's and the JPEG files under `folder`, taken in turn: of every SHARE files one is held
+    out and one judged on. On half of what is trained lies a cut-out, a PNG file with transparency, so that few photographs
+    show many things.
     """
     import numpy as np
 
     data = CASES["photo-classifier"].data
-    pictures = [data._open(data._folder(package) / name) for package, names in data.CALIBRATION.items() for name in names]
+    calibrated = [data._open(data._folder(package) / name) for package, names in data.CALIBRATION.items() for name in names]
+    random = np.random.default_rng(123)
+    files = list(_photographs(folder))
+    files = [files[i] for i in random.permutation(len(files))]
+    held, judged = files[::SHARE], files[1::SHARE]
+    trained = calibrated + [each for i, each in enumerate(files) if i % SHARE > 1]
+    cut_outs, made = list(_cut_outs(folder)), []
+    for i in range(count):
+        crop = data._random_crop(trained[i % len(trained)], random)
+        if i % 2 and cut_outs:
+            crop = _pasted(crop, cut_outs[int(random.integers(len(cut_outs)))], random)
+        made.append((data._tensor(crop),))
+    made += [(data._tensor(data._random_crop(held[i % len(held)], random)),) for i in range(HELD if held else 0)]
+    return made, [(data._tensor(data._random_crop(picture, random)),) for picture in judged for _ in range(CROPS)]
+
+
+def _photographs(folder: Path) -> Iterator[Any]:
     for file in _files(folder, ".jpg", ".jpeg"):
-        picture = data._open(file)
+        picture = CASES["photo-classifier"].data._open(file)
         side = min(picture.size)
         if side >= LEAST_SIDE:
             if side > LARGEST_SIDE:
                 picture.thumbnail(tuple(extent * LARGEST_SIDE // side for extent in picture.size))
-            pictures.append(picture)
-    random, made = np.random.default_rng(123), []
-    cut_outs = list(_cut_outs(folder))
-    for i in range(count):
-        crop = data._random_crop(pictures[i % len(pictures)], random)
-        made.append((data._tensor(_pasted(crop, cut_outs[i % len(cut_outs)], random) if i % 2 and cut_outs else crop),))
-    return made
+            yield picture
 
 
 def _cut_outs(folder: Path) -> Iterator[Any]:

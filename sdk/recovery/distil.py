@@ -34,13 +34,13 @@ class Distillation:
     def terms(self, weights: Mapping[str, Any], inputs: tuple[Any, ...], place: int) -> Terms:
         """Return the terms of one sample, which gradients of `weights` (in place of the parameters so named) flow through.
 
-        `place` tells one sample from another.
+        `place` tells one sample from another. The loss is exact where gradients are off.
         """
         import torch
 
         want, rows = self.wanted(inputs, place)
         got = tuple(torch.func.functional_call(self.student, {**self._floats, **weights}, inputs))
-        first = divergence(self._loss, want[: self._outputs], got[: self._outputs])
+        first = divergence(self._loss, want[: self._outputs], got[: self._outputs], exact=not torch.is_grad_enabled())
         pairs = zip(want[self._outputs :], got[self._outputs :], rows, strict=True)
         return (first, *(_relative(a, b, chosen) for a, b, chosen in pairs))
 

@@ -29,7 +29,8 @@ PACE, TRAVEL = 0.02, 1.0
 
 In deep models so many parameters move together that no rate suits all; this is what a trust region holds (Schulman et al. 2015).
 Small ones hardly notice a step. In them the second holds: the quantization steps that codes may go in the whole training at the
-full pace (1 in Cheng et al. 2023, SignRound), so that a longer training is a finer one.
+full pace (1 in Cheng et al. 2023, SignRound). Where that would be slower than pace 1, a longer training goes farther instead:
+codes that are to change have to get there.
 """
 
 HARM, SLOWER = 1.5, 3.0
@@ -148,7 +149,7 @@ class _Course:
                 tensor.copy_(old)
             moved = sum(self._pair.apart(before, after, self._inputs[i]) for i in places) / len(places)
             lost = sum(float(self._pair.terms(before, self._inputs[i], i)[0]) for i in places) / len(places)
-        self._pace = min(TRAVEL / (RATES[0] * self._steps), math.sqrt(PACE * lost / max(moved, 1e-30)))
+        self._pace = min(max(1.0, TRAVEL / (RATES[0] * self._steps)), math.sqrt(PACE * lost / max(moved, 1e-30)))
 
     def advance(self) -> float:
         """Take one step; return the batch's mean loss."""

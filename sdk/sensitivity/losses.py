@@ -50,12 +50,17 @@ def measure(loss: str, reference: Any, changed: Any) -> float:
     return float(divergence(loss, reference, changed))
 
 
-def divergence(loss: str, reference: Any, changed: Any) -> Any:
-    """`measure` as a float64 scalar tensor that gradients of `changed` flow through."""
+def divergence(loss: str, reference: Any, changed: Any, *, exact: bool = True) -> Any:
+    """`measure` as a float64 scalar tensor that gradients of `changed` flow through.
+
+    Where only the gradients count, `exact` may be False: then it is computed in float32, which is 6 times faster over a
+    vocabulary.
+    """
     import torch
 
     pairs = [(a, b) for a, b in zip(reference, changed, strict=True) if a.is_floating_point()]
-    values = [_divergence(loss, _rows(want.double()), _rows(got.double())) for want, got in pairs]
+    kind = torch.float64 if exact else torch.float32
+    values = [_divergence(loss, _rows(want.to(kind)), _rows(got.to(kind))).double() for want, got in pairs]
     return torch.stack(values).mean() if values else torch.zeros((), dtype=torch.float64)
 
 

@@ -121,6 +121,23 @@ def test_a_pace_that_does_harm_is_given_up(
     assert paces[-1] < 1500 / 2 and found.after < found.before
 
 
+@pytest.mark.parametrize(("steps", "pace"), [(500, 2.0), (1000, 1.0), (5000, 1.0)])
+def test_a_longer_training_is_finer_and_then_goes_farther(
+    plan: Path, data: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, pace: float
+) -> None:
+    monkeypatch.setattr(train, "PACE", 1e9)
+    paces = []
+
+    def stop(course: Any) -> float:
+        paces.append(course._pace)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train._Course, "advance", stop)
+    with pytest.raises(KeyboardInterrupt):
+        sdk.recover(_net(), plan=plan, calibration=data[:16], data=data, steps=steps, out=tmp_path / "r.safetensors", **WORDS)
+    assert paces == [pytest.approx(pace)]
+
+
 def test_what_does_not_fit_is_refused_in_one_sentence(plan: Path, data: list[Any], tmp_path: Path) -> None:
     file = tmp_path / "r.safetensors"
     _recover(plan, data, file)
