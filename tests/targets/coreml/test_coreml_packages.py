@@ -268,3 +268,22 @@ def test_an_operator_that_is_written_out_may_follow_another(tmp_path: Path) -> N
     path = tmp_path / "chained.mlpackage"
     TARGET.lower(quantized, path, None, lambda _: None)
     assert error_of(quantized, path) <= 1e-2
+
+
+class Patched(nn.Module):
+    """Windows of a series, overlapping and not, as forecasters cut it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Linear(16, 8), nn.Linear(4, 8)
+
+    def forward(self, series: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.wide(series.unfold(1, 16, 8)), self.narrow(series.unfold(-1, 4, 4))
+
+
+def test_windows_of_an_axis_are_picked(tmp_path: Path) -> None:
+    model = load_model(Patched().eval(), (torch.randn(1, 37, 9),))
+    quantized = quantize(model, dict.fromkeys(("wide", "narrow"), scheme_named("fp16")))
+    path = tmp_path / "patched.mlpackage"
+    TARGET.lower(quantized, path, None, lambda _: None)
+    assert error_of(quantized, path) <= 1e-2
