@@ -16,7 +16,7 @@ from benchmarks.measures import quality
 DEVICES = {"executorch": "pixel8", "tflite": "pixel8", "coreml": "iphone15pro"}
 
 
-def package(case: str, target: str, max_size: int) -> dict[str, Any]:
+def package(case: str, target: str, max_size: int, min_os: float | None = None) -> dict[str, Any]:
     """Package a case for a target within `max_size` bytes; the row of the bundle, or `error`."""
     import sdk
     from sdk.errors import SdkError
@@ -27,7 +27,7 @@ def package(case: str, target: str, max_size: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             bundle = sdk.package(
-                chosen.reference, device=DEVICES[target], target=target, max_size=max_size,
+                chosen.reference, device=DEVICES[target], target=target, max_size=max_size, min_os=min_os,
                 calibration=chosen.calibration, metric=chosen.metric, out=Path(folder) / "bundle",
             )
         except SdkError as error:
