@@ -119,7 +119,7 @@ def _newer(row: dict[str, Any]) -> str:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    shown = row | {"max_bytes": row["max_size"], "min_os": row["min_os"] or "–", "metric": row.get("metric_artifact")}
+    shown = row | {"max_bytes": row["max_size"], "metric": row.get("metric_artifact")}
     if "bytes" in row:
         shown["size_error"] = f"{row['predicted_bytes'] / row['bytes'] - 1:+.3%}"
         shown["static"] = "yes" if row["static"] else "no"
