@@ -17,6 +17,12 @@ CODES = "sdk_codes"
 RESCALING = {"add", "mul", "sub"}
 """Operators whose int8 kernels take a scale of its own for each input and the output."""
 
+ORDERED = {
+    "pixel_shuffle", "pixel_unshuffle", "upsample_bicubic2d", "_upsample_nearest_exact2d", "pad", "reflection_pad2d",
+    "replication_pad2d",
+}  # fmt: skip
+"""Operators that are decomposed into a copy in the order of their input, of which ExecuTorch has the plain one alone."""
+
 FLOAT_ONLY = {
     "gelu", "silu", "hardswish", "sigmoid", "tanh", "softmax", "layer_norm", "exp", "div", "leaky_relu", "avg_pool2d",
 }  # fmt: skip
@@ -55,10 +61,24 @@ def write_plan(quantized: Quantized) -> Any:
                 if grids[0].scheme.activations == "static":
                     static.append((layer, node))
     _bound_pads(module.graph)
+    _copy_in_order(module.graph)
     _write_borders(module.graph, static, quantized.ranges, nodes)
     module.graph.eliminate_dead_code()
     module.recompile()
     return module
+
+
+def _copy_in_order(graph: Any) -> None:
+    """Copy what ORDERED operators read where its channels are last: an image made of tokens, and convolutions of one."""
+    import torch
+
+    for node in list(graph.nodes):
+        if node.op != "call_function" or getattr(node.target, "__name__", "").split(".")[0] not in ORDERED:
+            continue
+        if not node.args[0].meta["val"].is_contiguous():
+            with graph.inserting_before(node):
+                kwargs = {"memory_format": torch.contiguous_format}
+                node.update_arg(0, graph.call_function(torch.ops.aten.clone.default, (node.args[0],), kwargs))
 
 
 def _bound_pads(graph: Any) -> None:

@@ -119,6 +119,18 @@ class Pooled(nn.Module):
         return torch.bmm(self.keys, found.view(1, 4, 16).permute(1, 2, 0))
 
 
+class Enlarged(nn.Module):
+    """Tokens that become an image, padded by its mirror image and enlarged by its channels, as super-resolution does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix, self.conv = nn.Linear(32, 32), nn.Conv2d(32, 16, 3)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        image = self.mix(tokens).transpose(1, 2).view(1, 32, 8, 8)
+        return functional.pixel_shuffle(self.conv(functional.pad(image, (1, 1, 1, 1), mode="reflect")), 2)
+
+
 def _images(*shape: int) -> Callable[[], Inputs]:
     return lambda: (torch.randn(shape),)
 
@@ -131,6 +143,7 @@ CASES: list[tuple[type[nn.Module], Callable[[], Inputs], tuple[str, ...]]] = [
     (Grouped, _images(1, 3, 16, 16), ("executorch",)),
     (Biased, _images(1, 8, 64), ("tflite", "coreml")),
     (Pooled, _images(1, 8, 64), ("executorch",)),
+    (Enlarged, _images(1, 64, 32), ("executorch",)),
 ]
 
 
