@@ -35,7 +35,7 @@ BUDGETS = (
 """Case, target, bytes that the finished file may have, OS where it is newer than the one that the device is sold with."""
 
 COLUMNS = {
-    "target": "target", "min_os": "OS", "max_bytes": "budget MB", "float_bytes": "float32 weights MB", "bytes": "bundle MB",
+    "target": "target", "os": "OS", "max_bytes": "budget MB", "float_bytes": "float32 weights MB", "bytes": "bundle MB",
     "predicted_bytes": "predicted MB", "size_error": "predicted / real − 1", "kl": "KL", "cosine": "cosine",
     "agreement": "top-1 as float", "loss_predicted": "predicted loss", "loss_measured": "measured loss",
     "metric_float": "task metric, float", "metric_artifact": "task metric, bundle",
@@ -119,7 +119,7 @@ def _newer(row: dict[str, Any]) -> str:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    shown = row | {"max_bytes": row["max_size"], "metric": row.get("metric_artifact")}
+    shown = row | {"os": None if row["min_os"] is None else f"{row['min_os']:g}", "max_bytes": row["max_size"], "metric": row.get("metric_artifact")}
     if "bytes" in row:
         shown["size_error"] = f"{row['predicted_bytes'] / row['bytes'] - 1:+.3%}"
         shown["static"] = "yes" if row["static"] else "no"
