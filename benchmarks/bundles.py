@@ -119,7 +119,10 @@ def _newer(row: dict[str, Any]) -> str:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    shown = row | {"os": None if row["min_os"] is None else f"{row['min_os']:g}", "max_bytes": row["max_size"], "metric": row.get("metric_artifact")}
+    newer = row["min_os"]
+    shown = row | {
+        "os": None if newer is None else f"{newer:g}", "max_bytes": row["max_size"], "metric": row.get("metric_artifact"),
+    }  # fmt: skip
     if "bytes" in row:
         shown["size_error"] = f"{row['predicted_bytes'] / row['bytes'] - 1:+.3%}"
         shown["static"] = "yes" if row["static"] else "no"
