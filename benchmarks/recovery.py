@@ -24,9 +24,9 @@ from benchmarks.training import FIRST, documents, news, photographs, texts
 
 COLUMNS = {
     "case": "model", "target": "target", "bytes": "MB", "recovered_bytes": "MB, recovered", "loss": "loss",
-    "before": "before, unseen", "after": "after, unseen", "won": "won back", "held_before": "before, held out",
-    "held_after": "after, held out", "samples": "training inputs", "steps": "steps", "wall_minutes": "minutes",
-    "cpu_minutes": "processor minutes", "error": "failure",
+    "before": "before, unseen", "after": "after, unseen", "won": "won back", "unseen": "unseen inputs",
+    "held_before": "before, held out", "held_after": "after, held out", "samples": "training inputs", "steps": "steps",
+    "wall_minutes": "minutes", "cpu_minutes": "processor minutes", "error": "failure",
 }  # fmt: skip
 
 
