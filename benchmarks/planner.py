@@ -142,7 +142,6 @@ def _plan(subject: Subject, size: int, same: bool) -> Any:
     """The SDK's plan: among everything that the device runs, or among the palettes that the others have."""
     from dataclasses import replace
 
-    from sdk.pipeline.planning import choose
     from sdk.planning import Problem
     from sdk.progress import SilentReporter
 
@@ -154,10 +153,7 @@ def _plan(subject: Subject, size: int, same: bool) -> Any:
         for each in planned.problem.choices
     )
     problem = Problem(planned.problem.base, narrow, planned.problem.rows)
-    return choose(
-        request_within(subject, size), subject.bench, problem, planned.costs, planned.device, planned.target, planned.min_os,
-        SilentReporter(),
-    )  # fmt: skip
+    return replace(planned.chooser, problem=problem).choose(SilentReporter())
 
 
 def request_within(subject: Subject, size: int) -> Any:

@@ -72,11 +72,10 @@ class LanguageSubject:
 
     def plan(self, size: int) -> Schemes:
         """Return what the SDK chooses within `size`."""
-        from sdk.pipeline.planning import choose
         from sdk.progress import SilentReporter
 
-        p, wanted = self.planned, replace(self.request, max_size=size)
-        return dict(choose(wanted, p.workbench, p.problem, p.costs, p.device, p.target, p.min_os, SilentReporter()).schemes)
+        chooser = replace(self.planned.chooser, request=replace(self.request, max_size=size))
+        return dict(chooser.choose(SilentReporter()).schemes)
 
     def size(self, schemes: Mapping[str, str]) -> int:
         """Bytes of the finished file."""

@@ -36,12 +36,13 @@ from sdk.bundles import (
 from sdk.errors import BudgetError
 from sdk.lowering import Realised, variant_of
 from sdk.pipeline.accelerating import accelerator_entry
+from sdk.pipeline.choosing import limits_of
 from sdk.pipeline.finished import recall, remember
 from sdk.pipeline.kept import toolchain_versions
 from sdk.pipeline.lowered import Lowered, lower, remark, verify
 from sdk.pipeline.metrics import measure_metric
 from sdk.pipeline.placing import operators
-from sdk.pipeline.planning import Planned, choose, limits_of, plan_request
+from sdk.pipeline.planning import Planned, plan_request
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import Expected, Infeasible, Plan, corrected, front, plan_text, significant, summed
@@ -122,10 +123,7 @@ def _lower_within(
             break
         report.note(said)
         try:
-            plan = corrected(choose(
-                request, planned.workbench, planned.problem, planned.costs, planned.device, planned.target, planned.min_os,
-                report, spare, share,
-            ), interaction)  # fmt: skip
+            plan = corrected(planned.chooser.choose(report, spare, share), interaction)
         except Infeasible:
             if share == planned.share:
                 raise

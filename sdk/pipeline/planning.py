@@ -1,19 +1,20 @@
-"""Request → plan: allowed schemes, their bytes and losses, the exact solution under the budgets."""
+"""Request → plan: allowed schemes, their bytes and losses, and the plan that is chosen of them under the budgets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sdk.costs import Costs
 from sdk.devices import DeviceProfile, Kernels, family, find_device
-from sdk.errors import BadInput, BudgetError
+from sdk.errors import BadInput
 from sdk.lowering import Prices, Target, accelerator_of
 from sdk.models import Layer, LayerInventory, Model
 from sdk.pipeline.accelerating import accelerator_notes, resolve_target
-from sdk.pipeline.foreseeing import NotKept, costs_of, foreseen, keep, kernels_of, rows_of, solve_kept, with_context
-from sdk.pipeline.imported import grid_notes, with_own_grids
+from sdk.pipeline.choosing import Chooser
+from sdk.pipeline.foreseeing import costs_of, kernels_of, rows_of
+from sdk.pipeline.imported import grid_notes
 from sdk.pipeline.kept import prices
 from sdk.pipeline.narrowing import Kept, Refused, narrowed, without_unpriced
 from sdk.pipeline.refining import TRIALS, refine
@@ -22,27 +23,16 @@ from sdk.pipeline.together import loss_together
 from sdk.pipeline.unrolling import unrolled_notes
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import (
-    Calibration,
     Choices,
-    Facts,
-    Infeasible,
-    Limits,
     Plan,
     Problem,
     Refusal,
     Restriction,
-    Solution,
     Tie,
-    Uniform,
     allowed,
     considered,
-    limits_in,
-    make_plan,
     nothing_predicts,
     read_plan,
-    revalidate,
-    solve,
-    uniform,
 )
 from sdk.progress import Chapter, Reporter, SilentReporter
 from sdk.quantize.tied import tied_layers
@@ -55,18 +45,45 @@ class Planned:
     """A plan and everything that it was chosen from."""
 
     plan: Plan
-    problem: Problem
-    model: Model
-    device: DeviceProfile
-    target: Target
-    min_os: float | None
-    workbench: Workbench = field(repr=False)
+    chooser: Chooser = field(repr=False)
     notes: tuple[str, ...] = ()
-    recovered: Path | None = None
-    """File of grids that `sdk recover` trained for this plan."""
-    costs: Costs = field(default_factory=Costs, repr=False)
     share: float = 1.0
     """Share of max_loss that the sum of the layers' losses was limited to, by what they were measured to lose together."""
+
+    @property
+    def problem(self) -> Problem:
+        """Every layer's schemes with their bytes and losses."""
+        return self.chooser.problem
+
+    @property
+    def workbench(self) -> Workbench:
+        """The loaded and scored model."""
+        return self.chooser.workbench
+
+    @property
+    def model(self) -> Model:
+        """The model that is planned."""
+        return self.workbench.model
+
+    @property
+    def device(self) -> DeviceProfile:
+        """The device that it is planned for."""
+        return self.chooser.device
+
+    @property
+    def target(self) -> Target:
+        """The runtime's format."""
+        return self.chooser.target
+
+    @property
+    def min_os(self) -> float | None:
+        """The oldest OS that has to run it."""
+        return self.chooser.min_os
+
+    @property
+    def recovered(self) -> Path | None:
+        """File of grids that `sdk recover` trained for this plan."""
+        return self.chooser.request.recovered
 
     @property
     def choices(self) -> tuple[Choices, ...]:
@@ -261,126 +278,12 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
         report.note(f"target {target.name} holds language models from OS {min_os:g} on; {device.name} is sold with {stated:g}")
     kernels = kernels_of(device, target)
     problem, costs = problem_and_costs(bench, target, restriction_of(device, target), min_os, report, kernels, request)
-
-    def chosen(share: float) -> Plan:
-        return choose(request, bench, problem, costs, device, target, min_os, report, share=share)
-
+    chooser = Chooser(request, bench, problem, costs, device, target, min_os)
     given = request.plan is not None or request.uniform is not None
-    found = refine(0 if given else TRIALS[request.effort], chosen, lambda plan: loss_together(plan, bench, report))
+    found = refine(
+        0 if given else TRIALS[request.effort], lambda share: chooser.choose(report, share=share),
+        lambda plan: loss_together(plan, bench, report),
+    )  # fmt: skip
     for text in grid_notes(found.plan, bench.own_grids):
         report.note(text)
-    return Planned(
-        found.plan, problem, bench.model, device, target, min_os, bench, tuple(report.notes), request.recovered, costs,
-        found.share,
-    )
-
-
-def limits_of(request: Request, device: DeviceProfile, loss: str) -> tuple[Limits, str]:
-    """The budgets that hold and the objective: a given size asks for quality, a given loss for the smallest file.
-
-    A limit on memory or latency alone asks for quality too, within the profile's size. With none of them, the profile's
-    default budgets hold; its loss is stated in nats and used for `kl` alone.
-    """
-    further = Limits(max_memory=request.max_memory, max_latency=request.max_latency)
-    budgets = device.budgets
-    size = budgets.max_size.value if budgets.max_size is not None else None
-    if request.max_size is not None:
-        return replace(further, max_size=request.max_size, max_loss=request.max_loss), "quality"
-    if request.max_loss is not None:
-        return replace(further, max_loss=request.max_loss), "smallest"
-    if further.rows:
-        return replace(further, max_size=size), "quality"
-    least = budgets.max_loss.value if budgets.max_loss is not None else DEFAULT_LOSS
-    return Limits(size, least), "smallest"
-
-
-MARGIN = 0.001
-"""Share of max_size that a plan leaves free, because lowering again costs more than the bytes are worth."""
-
-DEFAULT_LOSS = 0.02
-"""Loss budget where neither the user nor the profile gives one: 0.02 nats, or 0.02 of the stated loss."""
-
-
-def choose(
-    request: Request, bench: Workbench, problem: Problem, costs: Costs, device: DeviceProfile, target: Target,
-    min_os: float | None, report: Reporter, spare: int = 0, share: float = 1.0,
-) -> Plan:
-    """The plan of a problem: read from a file, uniform, or solved with `spare` bytes kept free below max_size and for
-    `share` of max_loss. It says of each layer that came on a grid whether it stays there."""
-    plan = _chosen(request, bench, problem, costs, device, target, min_os, report, spare, share)
-    return with_own_grids(plan, bench.model, bench.own_grids, bench.holds)
-
-
-def _chosen(
-    request: Request, bench: Workbench, problem: Problem, costs: Costs, device: DeviceProfile, target: Target,
-    min_os: float | None, report: Reporter, spare: int, share: float,
-) -> Plan:
-    facts = facts_of(bench, device, target, min_os)
-    if request.plan is not None:
-        plan = foreseen(revalidate(read_plan(request.plan), problem, facts, str(request.plan)), costs)
-        keep(plan, limits_in(plan), str(request.plan))
-        _within(request, plan)
-        return plan
-    if request.uniform is not None:
-        preset = uniform(problem, request.uniform)
-        for text in _said(preset, len(problem.choices)):
-            report.note(text)
-        limits = Limits(request.max_size, request.max_loss, request.max_memory, request.max_latency)
-        plan = foreseen(make_plan(facts, problem, preset.solution, limits, preset.objective, preset.reasons), costs)
-        _within(request, plan)
-        return plan
-    limits, objective = limits_of(request, device, bench.loss)
-    with report.stage("solve"):
-        aimed = limits if limits.max_loss is None else replace(limits, max_loss=share * limits.max_loss)
-        try:
-            solution = solve_kept(problem, aimed, costs, lambda narrow: solve_within(problem, narrow, objective, spare))
-        except (Infeasible, NotKept) as error:
-            raise with_context(error, limits, bench.model.language, costs) from error
-    return foreseen(make_plan(facts, problem, solution, limits, objective), costs)
-
-
-def solve_within(problem: Problem, limits: Limits, objective: str, spare: int = 0) -> Solution:
-    """Solve with `spare` bytes and, where possible, MARGIN kept free below max_size; Infeasible with the counter-offer."""
-    try:
-        return solve(problem, _less(limits, spare + int((limits.max_size or 0) * MARGIN)), objective)
-    except Infeasible:
-        return solve(problem, _less(limits, spare), objective)
-
-
-def _less(limits: Limits, spare: int) -> Limits:
-    return limits if limits.max_size is None else replace(limits, max_size=max(1, limits.max_size - spare))
-
-
-def _within(request: Request, plan: Plan) -> None:
-    """A plan that was not solved for the budgets must still keep them."""
-    size, loss = plan.predicted.artifact_bytes, plan.predicted.loss
-    if request.max_size is not None and size > request.max_size:
-        raise BudgetError(
-            f"--max-size {request.max_size:,} bytes: the plan needs {size:,}: raise it or let the SDK choose the schemes"
-        )
-    if request.max_loss is not None and loss > request.max_loss:
-        raise BudgetError(
-            f"--max-loss {request.max_loss:g}: the plan is predicted to lose {loss:.4g}: raise it or choose more bits"
-        )
-    keep(plan, Limits(max_memory=request.max_memory, max_latency=request.max_latency), "the plan")
-
-
-def facts_of(bench: Workbench, device: DeviceProfile, target: Target, min_os: float | None) -> Facts:
-    """The header of a plan for this device and target."""
-    samples = bench.samples
-    calibration = (
-        Calibration(origin="data", samples=len(samples), digest=samples.digest)
-        if samples.origin == "given" else Calibration(origin="synthetic (data-free)", samples=len(samples), digest=samples.digest)
-    )
-    made_for = accelerator_of(target)
-    return Facts(
-        bench.model.name, bench.model.digest, device.name, target.name, min_os, bench.loss, calibration,  # type: ignore[arg-type]
-        made_for.kind if made_for is not None else None,
-    )
-
-
-def _said(preset: Uniform, layers: int) -> list[str]:
-    """What a preset did, aloud: how many layers were quantized, and which got another width."""
-    said = [f"uniform {preset.preset}: {preset.quantized} of {layers} layers quantized below 16 bits"]
-    said += [f"layer {m.layer} ({m.kind}) got {m.got} instead: {m.why}" for m in preset.missed]
-    return said
+    return Planned(found.plan, chooser, tuple(report.notes), found.share)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sdk.devices import list_devices
 from sdk.lowering.discovery import find_target, list_targets
 from sdk.models import Layer
-from sdk.pipeline.planning import families_of, newest_os, restriction_of, solve_within
+from sdk.pipeline.choosing import solve_within
+from sdk.pipeline.planning import families_of, newest_os, restriction_of
 from sdk.planning import (
     Calibration,
     Facts,

@@ -11,8 +11,8 @@ from pathlib import Path
 from sdk.bundles import Bundle, open_bundle, write_bundle
 from sdk.errors import BudgetError, SdkError
 from sdk.pipeline import Request, Workbench, package
+from sdk.pipeline.choosing import facts_of
 from sdk.pipeline.packaging import ATTEMPTS
-from sdk.pipeline.planning import facts_of
 from sdk.planning import Limits, Plan, make_plan, plan_text
 from sdk.planning.plan import significant
 from sdk.progress import Reporter

@@ -10,7 +10,8 @@ from sdk.devices import family
 from sdk.lowering import Target
 from sdk.models import Layer
 from sdk.pipeline import Workbench
-from sdk.pipeline.planning import problem_within, solve_within
+from sdk.pipeline.choosing import solve_within
+from sdk.pipeline.planning import problem_within
 from sdk.planning import Infeasible, Limits, Problem, Restriction, Solution
 from sdk.progress import Reporter
 from sdk.release.fleet.members import Member

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from sdk.errors import BudgetError
 from sdk.pipeline import Workbench
-from sdk.pipeline.planning import DEFAULT_LOSS
+from sdk.pipeline.choosing import DEFAULT_LOSS
 from sdk.planning import Infeasible
 from sdk.progress import Reporter
 from sdk.release.fleet.candidates import Candidate, Catalogue, Problems, Wish, problems_of, wishes_of

@@ -12,7 +12,8 @@ from sdk.errors import BadInput, Missing
 from sdk.lowering import Target
 from sdk.pipeline import Request
 from sdk.pipeline.accelerating import resolve_target
-from sdk.pipeline.planning import limits_of, newest_os
+from sdk.pipeline.choosing import limits_of
+from sdk.pipeline.planning import newest_os
 from sdk.planning import Limits
 from sdk.release.fleet.file import FleetFile, Group
 

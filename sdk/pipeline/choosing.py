@@ -1,0 +1,160 @@
+"""Scored and priced layers → plan: the budgets of the request, and what is read, uniform or solved under them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sdk.costs import Costs
+from sdk.devices import DeviceProfile
+from sdk.errors import BudgetError
+from sdk.lowering import Target, accelerator_of
+from sdk.pipeline.foreseeing import NotKept, foreseen, keep, solve_kept, with_context
+from sdk.pipeline.imported import with_own_grids
+from sdk.pipeline.request import Request
+from sdk.pipeline.workbench import Workbench
+from sdk.planning import (
+    Calibration,
+    Facts,
+    Infeasible,
+    Limits,
+    Plan,
+    Problem,
+    Solution,
+    Uniform,
+    limits_in,
+    make_plan,
+    read_plan,
+    revalidate,
+    solve,
+    uniform,
+)
+from sdk.progress import Reporter
+
+MARGIN = 0.001
+"""Share of max_size that a plan leaves free, because lowering again costs more than the bytes are worth."""
+
+DEFAULT_LOSS = 0.02
+"""Loss budget where neither the user nor the profile gives one: 0.02 nats, or 0.02 of the stated loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    """Chooses the plans of a request, by what was scored and priced for a device and a target."""
+
+    request: Request
+    workbench: Workbench = field(repr=False)
+    problem: Problem = field(repr=False)
+    costs: Costs = field(repr=False)
+    device: DeviceProfile
+    target: Target
+    min_os: float | None
+
+    def choose(self, report: Reporter, spare: int = 0, share: float = 1.0) -> Plan:
+        """Return the plan: read from a file, uniform, or solved with `spare` bytes kept free below max_size and for `share`
+        of max_loss. It says of each layer that came on a grid whether it stays there."""
+        bench, request = self.workbench, self.request
+        if request.plan is not None:
+            plan = self._given(request.plan)
+        elif request.uniform is not None:
+            plan = self._uniform(request.uniform, report)
+        else:
+            plan = self._solved(report, spare, share)
+        return with_own_grids(plan, bench.model, bench.own_grids, bench.holds)
+
+    def _given(self, path: Path) -> Plan:
+        plan = foreseen(revalidate(read_plan(path), self.problem, self._facts(), str(path)), self.costs)
+        keep(plan, limits_in(plan), str(path))
+        _within(self.request, plan)
+        return plan
+
+    def _uniform(self, name: str, report: Reporter) -> Plan:
+        preset, asked = uniform(self.problem, name), self.request
+        for text in _said(preset, len(self.problem.choices)):
+            report.note(text)
+        limits = Limits(asked.max_size, asked.max_loss, asked.max_memory, asked.max_latency)
+        made = make_plan(self._facts(), self.problem, preset.solution, limits, preset.objective, preset.reasons)
+        plan = foreseen(made, self.costs)
+        _within(asked, plan)
+        return plan
+
+    def _solved(self, report: Reporter, spare: int, share: float) -> Plan:
+        limits, objective = limits_of(self.request, self.device, self.workbench.loss)
+        with report.stage("solve"):
+            aimed = limits if limits.max_loss is None else replace(limits, max_loss=share * limits.max_loss)
+            try:
+                solution = solve_kept(
+                    self.problem, aimed, self.costs, lambda narrow: solve_within(self.problem, narrow, objective, spare)
+                )
+            except (Infeasible, NotKept) as error:
+                raise with_context(error, limits, self.workbench.model.language, self.costs) from error
+        return foreseen(make_plan(self._facts(), self.problem, solution, limits, objective), self.costs)
+
+    def _facts(self) -> Facts:
+        return facts_of(self.workbench, self.device, self.target, self.min_os)
+
+
+def limits_of(request: Request, device: DeviceProfile, loss: str) -> tuple[Limits, str]:
+    """The budgets that hold and the objective: a given size asks for quality, a given loss for the smallest file.
+
+    A limit on memory or latency alone asks for quality too, within the profile's size. With none of them, the profile's
+    default budgets hold; its loss is stated in nats and used for `kl` alone.
+    """
+    further = Limits(max_memory=request.max_memory, max_latency=request.max_latency)
+    budgets = device.budgets
+    size = budgets.max_size.value if budgets.max_size is not None else None
+    if request.max_size is not None:
+        return replace(further, max_size=request.max_size, max_loss=request.max_loss), "quality"
+    if request.max_loss is not None:
+        return replace(further, max_loss=request.max_loss), "smallest"
+    if further.rows:
+        return replace(further, max_size=size), "quality"
+    least = budgets.max_loss.value if budgets.max_loss is not None else DEFAULT_LOSS
+    return Limits(size, least), "smallest"
+
+
+def solve_within(problem: Problem, limits: Limits, objective: str, spare: int = 0) -> Solution:
+    """Solve with `spare` bytes and, where possible, MARGIN kept free below max_size; Infeasible with the counter-offer."""
+    try:
+        return solve(problem, _less(limits, spare + int((limits.max_size or 0) * MARGIN)), objective)
+    except Infeasible:
+        return solve(problem, _less(limits, spare), objective)
+
+
+def _less(limits: Limits, spare: int) -> Limits:
+    return limits if limits.max_size is None else replace(limits, max_size=max(1, limits.max_size - spare))
+
+
+def _within(request: Request, plan: Plan) -> None:
+    """A plan that was not solved for the budgets must still keep them."""
+    size, loss = plan.predicted.artifact_bytes, plan.predicted.loss
+    if request.max_size is not None and size > request.max_size:
+        raise BudgetError(
+            f"--max-size {request.max_size:,} bytes: the plan needs {size:,}: raise it or let the SDK choose the schemes"
+        )
+    if request.max_loss is not None and loss > request.max_loss:
+        raise BudgetError(
+            f"--max-loss {request.max_loss:g}: the plan is predicted to lose {loss:.4g}: raise it or choose more bits"
+        )
+    keep(plan, Limits(max_memory=request.max_memory, max_latency=request.max_latency), "the plan")
+
+
+def facts_of(bench: Workbench, device: DeviceProfile, target: Target, min_os: float | None) -> Facts:
+    """The header of a plan for this device and target."""
+    samples = bench.samples
+    calibration = (
+        Calibration(origin="data", samples=len(samples), digest=samples.digest)
+        if samples.origin == "given" else Calibration(origin="synthetic (data-free)", samples=len(samples), digest=samples.digest)
+    )
+    made_for = accelerator_of(target)
+    return Facts(
+        bench.model.name, bench.model.digest, device.name, target.name, min_os, bench.loss, calibration,  # type: ignore[arg-type]
+        made_for.kind if made_for is not None else None,
+    )
+
+
+def _said(preset: Uniform, layers: int) -> list[str]:
+    """What a preset did, aloud: how many layers were quantized, and which got another width."""
+    said = [f"uniform {preset.preset}: {preset.quantized} of {layers} layers quantized below 16 bits"]
+    said += [f"layer {m.layer} ({m.kind}) got {m.got} instead: {m.why}" for m in preset.missed]
+    return said
