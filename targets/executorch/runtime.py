@@ -128,7 +128,7 @@ def open_program(path: Path, version: str | None) -> PteExecutable:
     Header, sizes and offsets are checked first. The runtime can abort on what is left of damage, so a file
     that this process has not loaded before is first loaded in another one.
     """
-    found = read_program(path)
+    lookups = read_program(path).lookups  # the rest would hold the file's bytes while it is loaded
     if version is None:
         raise Missing("executorch is not installed: pip install 'snugfit[executorch]'")
     from executorch.extension.llm.custom_ops import custom_ops  # noqa: F401  (registers attention with a cache)
@@ -149,7 +149,7 @@ def open_program(path: Path, version: str | None) -> PteExecutable:
         raise CheckFailed(f"{path.name}: ExecuTorch refuses to load it: {error}") from error
     _KNOWN.add(digest)
     kind = TokenPte if speaks else PteExecutable
-    return kind(f"XNNPACK (executorch {version})", "host", method, found.lookups)
+    return kind(f"XNNPACK (executorch {version})", "host", method, lookups)
 
 
 def _loads_in_copy(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """The ExecuTorch target: what its files hold, what they compute, and what it refuses."""
 
+import gc
 import hashlib
 import random
 import subprocess
@@ -271,6 +272,21 @@ def test_damage_is_found_and_crashes_nothing(encoder, tmp_path):
         path.write_bytes(bad)
         with pytest.raises(CheckFailed):
             TARGET.open(path)
+
+
+def test_the_bytes_that_were_checked_are_given_back_before_the_file_is_loaded(encoder, tmp_path, monkeypatch):
+    from targets.executorch import runtime
+    from targets.executorch.program import Program
+
+    def loads(path):
+        alive.append(any(isinstance(each, Program) for each in gc.get_objects()))
+        return True
+
+    alive = []
+    monkeypatch.setattr(runtime, "_loads_in_copy", loads)
+    _lower(encoder, {"up": "int8_channel_dynamic"}, tmp_path / "model.pte")
+    TARGET.open(tmp_path / "model.pte")
+    assert alive == [False]
 
 
 def test_toolchain_is_as_before_after_lowering(encoder, tmp_path):
