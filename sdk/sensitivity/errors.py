@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sdk.models import Layer
 from sdk.rounding import Grid, Statistics, feed, round_plain
 from sdk.schemes import Scheme
+from sdk.sensitivity.sampling import sampled
 
 HELD = 3
 """Bytes that are held per weight and grid: the error in bfloat16, and the codes that it was made from."""
@@ -26,7 +28,8 @@ def rounded(schemes: Sequence[Scheme]) -> list[Scheme]:
 class WeightErrors:
     """The errors of one layer's weights in every scheme, for one half of the samples at a time.
 
-    Error feedback fits its rounding to samples, so each half of them is scored on weights that the other half rounded.
+    Error feedback fits its rounding to samples, so each half of them is scored on weights that the other half rounded. Of a
+    big layer some channels stand for all (see `sampled`).
     """
 
     def __init__(
@@ -39,31 +42,56 @@ class WeightErrors:
         self.layer = layer
         self._places = [keys.index(grid_key(s)) if grid_key(s) in keys else len(keys) for s in schemes]
         self._params, self._halves = params, [part for part in statistics.parts if layer.name in part]
-        self._plain = round_plain(layer, params, distinct, statistics)
+        importance = {name: statistics.importance[name] for name in layer.weights if name in statistics.importance}
+        self._some = sampled(layer, params[layer.weights[0]], importance.get(layer.weights[0]))
+        self._weights = {name: self._taken(params[name].detach()) for name in layer.weights}
+        own = replace(statistics, importance={name: self._taken(value) for name, value in importance.items()})
+        self._plain = round_plain(layer, self._weights, distinct, own)
         self._rows: list[Any] | None = None
 
     def turn_to(self, half: int) -> None:
         """Hold the errors for the first (0) or second (1) half of the samples."""
         if len(self._halves) == 2:
             self._rows = None
-            self._rows = self._errors(feed(self.layer, self._params, self._plain, self._halves[1 - half][self.layer.name]))
+            self._rows = self._errors(feed(self.layer, self._weights, self._plain, self._halves[1 - half][self.layer.name]))
         elif self._rows is None:
             self._rows, self._plain = self._errors(self._plain), []
 
-    def along(self, gradient: Any) -> Any:
-        """Scalar products (float64, one per scheme) of the errors with a flat `gradient` of the layer's weights.
+    def along(self) -> Any:
+        """Scalar products (float64, one per scheme) of the errors with the gradient that the layer's weights have now.
 
         One each, not one matrix product: what a scheme scores must not depend on which others are scored with it.
         """
         import torch
 
+        gradient = self._gradient()
         found = [float(torch.dot(row.float(), gradient)) for row in self._rows or ()]
         return torch.tensor([*found, 0.0], dtype=torch.float64)[self._places]
+
+    def _gradient(self) -> Any:
+        """The gradient of all weights one behind the other.
+
+        Errors of different channels are as good as independent, so that a scalar product's square is the sum of theirs: each
+        one's counts as many times as it was likely to be left out.
+        """
+        import torch
+
+        found = []
+        for name, weight in self._weights.items():
+            grad = self._params[name].grad
+            found.append((torch.zeros_like(weight) if grad is None else self._taken(grad)).reshape(-1))
+        if self._some is not None:
+            channels = found[0].reshape(self._weights[self.layer.weights[0]].shape).movedim(self.layer.channel_axis, 0)
+            channels.mul_(self._some[1].rsqrt().reshape(-1, *[1] * (channels.dim() - 1)))
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def _taken(self, values: Any) -> Any:
+        return values if self._some is None else values.index_select(self.layer.channel_axis, self._some[0])
 
     def _errors(self, grids: Sequence[tuple[Grid, ...]]) -> list[Any]:
         import torch
 
-        weights = [self._params[name].detach() for name in self.layer.weights]
+        weights = list(self._weights.values())
         return [
             torch.cat([(grid.dequantize() - weight).flatten().bfloat16() for weight, grid in zip(weights, each, strict=True)])
             for each in grids

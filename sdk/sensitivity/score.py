@@ -13,6 +13,7 @@ from sdk.rounding import Statistics
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error
 from sdk.sensitivity.errors import HELD, WeightErrors, grid_key, rounded
+from sdk.sensitivity.sampling import scored
 from sdk.sensitivity.statistics import take_statistics
 from sdk.sensitivity.stream import Stream, passed_on, room
 from sdk.sensitivity.taps import Tap
@@ -100,7 +101,7 @@ class Scoring:
             for each in errors:
                 each.turn_to(half)
             for _ in self._stream.backward(place, numbers, owners, tap, dots.clear):
-                along = {each.layer.name: each.along(_gradient(each.layer, params)) for each in errors}
+                along = {each.layer.name: each.along() for each in errors}
                 for name in sums:
                     inputs_too = [dots.get((name, s.activations), 0.0) for s in schemes[name]]
                     sums[name] += (along.get(name, 0) + torch.tensor(inputs_too, dtype=torch.float64)).square()
@@ -173,7 +174,7 @@ def _parts(layer: Layer, schemes: Sequence[Scheme], most: int) -> list[list[Sche
 
 def _size(layer: Layer, schemes: Sequence[Scheme]) -> int:
     """Bytes of the layer's gradient and of its errors in `schemes`."""
-    return (GRADIENT + HELD * len(rounded(schemes))) * layer.parameters
+    return GRADIENT * layer.parameters + HELD * len(rounded(schemes)) * scored(layer)
 
 
 def _by_grid(schemes: Sequence[Scheme]) -> dict[Any, list[Scheme]]:
@@ -184,11 +185,3 @@ def _by_grid(schemes: Sequence[Scheme]) -> dict[Any, list[Scheme]]:
         made.setdefault(grid_key(scheme) if grid_key(scheme) in changing else None, []).append(scheme)
     return made
 
-
-def _gradient(layer: Layer, params: Mapping[str, Any]) -> Any:
-    """The gradient now in `params`, of all the layer's weights one behind the other."""
-    import torch
-
-    grads = [params[w].grad for w in layer.weights]
-    flat = [torch.zeros_like(params[w]) if g is None else g for w, g in zip(layer.weights, grads, strict=True)]
-    return flat[0].reshape(-1) if len(flat) == 1 else torch.cat([g.flatten() for g in flat])
