@@ -2,7 +2,8 @@
 
 CASE is `NAME SIZE [STEPS]` in one word, as `photo-classifier:2130000:300`; NAME an example, or `language` (then `--model` is a
 Hugging Face directory or a GGUF). FOLDER holds what is trained on beside the examples' own data, unpacked: photographs (Debian's
-opencv-doc, mate-backgrounds, lomiri-wallpapers-*), cut-outs (tuxpaint-stamps-default), prose (anarchism, fortunes) and
+opencv-doc, {gnome,mate}-backgrounds, {lomiri,plasma-workspace,ukui}-wallpapers*, and the pictures of gcompris-qt-data), cut-outs
+(tuxpaint-stamps-default and again GCompris), prose (anarchism, fortunes) and
 vaderSentiment's source distribution.
 """
 
