@@ -57,32 +57,36 @@ class WeightErrors:
         elif self._rows is None:
             self._rows, self._plain = self._errors(self._plain), []
 
-    def along(self) -> Any:
-        """Scalar products (float64, one per scheme) of the errors with the gradient that the layer's weights have now.
+    def squares(self, inputs: Any) -> Any:
+        """Squares (float64, one per scheme) of how far weights and inputs go along the gradient that the weights have now.
 
-        One each, not one matrix product: what a scheme scores must not depend on which others are scored with it.
+        `inputs`: the inputs' part, one per scheme. Errors of different channels are as good as independent, and of the inputs'
+        too: where channels are sampled the square of each one is taken for itself and divided by its probability (Horvitz and
+        Thompson 1952), which varies less from draw to draw than the square of their sum.
+        One product each, not one of matrices: what a scheme scores must not depend on which others are scored with it.
         """
         import torch
 
-        gradient = self._gradient()
-        found = [float(torch.dot(row.float(), gradient)) for row in self._rows or ()]
-        return torch.tensor([*found, 0.0], dtype=torch.float64)[self._places]
+        gradient, rows = self._gradient(), self._rows or ()
+        if self._some is None:
+            found = [float(torch.dot(row.float(), gradient)) for row in rows]
+            return (torch.tensor([*found, 0.0], dtype=torch.float64)[self._places] + inputs).square()
+        found = [float(self._by_channel(row.float().mul_(gradient)).square().div_(self._some[1]).sum()) for row in rows]
+        return torch.tensor([*found, 0.0], dtype=torch.float64)[self._places] + inputs.square()
+
+    def _by_channel(self, products: Any) -> Any:
+        """Sums of a sampled layer's flat `products` for each of its channels."""
+        weight = self._weights[self.layer.weights[0]]
+        return products.reshape(weight.shape).movedim(self.layer.channel_axis, 0).flatten(1).sum(1)
 
     def _gradient(self) -> Any:
-        """The gradient of all weights one behind the other.
-
-        Errors of different channels are as good as independent, so that a scalar product's square is the sum of theirs: each
-        one's counts as many times as it was likely to be left out.
-        """
+        """The gradient of all weights one behind the other."""
         import torch
 
         found = []
         for name, weight in self._weights.items():
             grad = self._params[name].grad
-            found.append((torch.zeros_like(weight) if grad is None else self._taken(grad)).reshape(-1))
-        if self._some is not None:
-            channels = found[0].reshape(self._weights[self.layer.weights[0]].shape).movedim(self.layer.channel_axis, 0)
-            channels.mul_(self._some[1].rsqrt().reshape(-1, *[1] * (channels.dim() - 1)))
+            found.append((torch.zeros_like(weight) if grad is None else self._taken(grad)).flatten())
         return found[0] if len(found) == 1 else torch.cat(found)
 
     def _taken(self, values: Any) -> Any:

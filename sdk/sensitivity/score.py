@@ -101,10 +101,10 @@ class Scoring:
             for each in errors:
                 each.turn_to(half)
             for _ in self._stream.backward(place, numbers, owners, tap, dots.clear):
-                along = {each.layer.name: each.along() for each in errors}
+                moved = {each.layer.name: each for each in errors}
                 for name in sums:
-                    inputs_too = [dots.get((name, s.activations), 0.0) for s in schemes[name]]
-                    sums[name] += (along.get(name, 0) + torch.tensor(inputs_too, dtype=torch.float64)).square()
+                    inputs_too = torch.tensor([dots.get((name, s.activations), 0.0) for s in schemes[name]], dtype=torch.float64)
+                    sums[name] += moved[name].squares(inputs_too) if name in moved else inputs_too.square()
                 for param in params.values():
                     param.grad = None
                 tick()
