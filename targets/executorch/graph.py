@@ -75,7 +75,8 @@ def _copy_in_order(graph: Any) -> None:
     for node in list(graph.nodes):
         if node.op != "call_function" or getattr(node.target, "__name__", "").split(".")[0] not in ORDERED:
             continue
-        if not node.args[0].meta["val"].is_contiguous():
+        value = node.args[0].meta.get("val")
+        if value is not None and not value.is_contiguous():
             with graph.inserting_before(node):
                 kwargs = {"memory_format": torch.contiguous_format}
                 node.update_arg(0, graph.call_function(torch.ops.aten.clone.default, (node.args[0],), kwargs))

@@ -131,6 +131,18 @@ class Enlarged(nn.Module):
         return functional.pixel_shuffle(self.conv(functional.pad(image, (1, 1, 1, 1), mode="reflect")), 2)
 
 
+class Repeated(nn.Module):
+    """Looked-up rows whose ends are repeated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.conv = nn.Embedding(500, 32), nn.Conv1d(12, 12, 3)
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.conv(functional.pad(self.table(codes), (1, 1), mode="replicate"))
+        return result
+
+
 def _images(*shape: int) -> Callable[[], Inputs]:
     return lambda: (torch.randn(shape),)
 
@@ -144,6 +156,7 @@ CASES: list[tuple[type[nn.Module], Callable[[], Inputs], tuple[str, ...]]] = [
     (Biased, _images(1, 8, 64), ("tflite", "coreml")),
     (Pooled, _images(1, 8, 64), ("executorch",)),
     (Enlarged, _images(1, 64, 32), ("executorch",)),
+    (Repeated, lambda: (torch.randint(0, 500, (1, 12)),), ("executorch",)),
 ]
 
 
