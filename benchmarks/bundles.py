@@ -115,7 +115,7 @@ def _beside(case: str, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _newer(row: dict[str, Any]) -> str:
-    return "" if row["min_os"] is None else f", OS {row['min_os']:g}"
+    return "" if row["os"] is None else f", OS {row['os']}"
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

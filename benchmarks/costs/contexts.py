@@ -89,8 +89,8 @@ def main() -> None:
 
 def measure(case: Case | Path, runtime: str, folder: Path) -> dict[str, Any]:
     """Return what is predicted of a case (or of a GGUF), and what was measured."""
-    from sdk.costs import MemoryModel
     from sdk.models.load import load_model
+    from sdk.pipeline.foreseeing import costs_of
     from sdk.pipeline.planning import ties_of
     from sdk.schemes import scheme_named
 
@@ -99,10 +99,11 @@ def measure(case: Case | Path, runtime: str, folder: Path) -> dict[str, Any]:
     chosen, model = target(runtime), load_model(str(source), context=context)
     prices = priced(model, chosen)
     kept = {layer: [scheme_named(each) for each in found] for layer, found in prices.layers.items()}
-    shared = {(tie.first, tie.later): tie.saved for tie in ties_of(model, chosen, kept, prices)}
+    memory = costs_of(model, chosen, prices, None, ties_of(model, chosen, kept, prices)).memory
+    assert memory is not None
     lookup, linear = PLANS[plan]
     schemes = {layer.name: lookup if layer.kind == "embedding" else linear for layer in model.inventory.layers}
-    parts = MemoryModel(model, chosen.memory(), prices, shared).parts(schemes)
+    parts = memory.parts(schemes)
     path = build(model, chosen, schemes, folder / f"{source.name}-{runtime}-{plan.split()[-1]}-{context}")
     told = memory_of(path, runtime, (model.example[0],))
     looked = isinstance(case, Case) and case.seen and runtime == "tflite"

@@ -39,7 +39,7 @@ class WeightErrors:
         """Round the layer's weights, which `params` holds by name, where no scheme `holds` them; `turn_to` takes the errors."""
         distinct = [scheme for scheme in rounded(schemes) if not holds(layer, scheme)]
         keys = [grid_key(scheme) for scheme in distinct]
-        self.layer = layer
+        self._layer = layer
         self._places = [keys.index(grid_key(s)) if grid_key(s) in keys else len(keys) for s in schemes]
         self._params, self._halves = params, [part for part in statistics.parts if layer.name in part]
         importance = {name: statistics.importance[name] for name in layer.weights if name in statistics.importance}
@@ -53,7 +53,7 @@ class WeightErrors:
         """Hold the errors for the first (0) or second (1) half of the samples."""
         if len(self._halves) == 2:
             self._rows = None
-            self._rows = self._errors(feed(self.layer, self._weights, self._plain, self._halves[1 - half][self.layer.name]))
+            self._rows = self._errors(feed(self._layer, self._weights, self._plain, self._halves[1 - half][self._layer.name]))
         elif self._rows is None:
             self._rows, self._plain = self._errors(self._plain), []
 
@@ -76,8 +76,8 @@ class WeightErrors:
 
     def _by_channel(self, products: Any) -> Any:
         """Sums of a sampled layer's flat `products` for each of its channels."""
-        weight = self._weights[self.layer.weights[0]]
-        return products.reshape(weight.shape).movedim(self.layer.channel_axis, 0).flatten(1).sum(1)
+        weight = self._weights[self._layer.weights[0]]
+        return products.reshape(weight.shape).movedim(self._layer.channel_axis, 0).flatten(1).sum(1)
 
     def _gradient(self) -> Any:
         """The gradient of all weights one behind the other."""
@@ -90,7 +90,7 @@ class WeightErrors:
         return found[0] if len(found) == 1 else torch.cat(found)
 
     def _taken(self, values: Any) -> Any:
-        return values if self._some is None else values.index_select(self.layer.channel_axis, self._some[0])
+        return values if self._some is None else values.index_select(self._layer.channel_axis, self._some[0])
 
     def _errors(self, grids: Sequence[tuple[Grid, ...]]) -> list[Any]:
         import torch

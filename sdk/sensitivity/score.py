@@ -91,20 +91,21 @@ class Scoring:
         layers = [layer for layer in self._model.inventory.layers if layer.name in schemes]
         changed = [layer for layer in layers if not all(self._holds(layer, scheme) for scheme in schemes[layer.name])]
         params = self._stream.weights(changed)
-        errors = [WeightErrors(layer, schemes[layer.name], params, self._statistics, self._holds) for layer in changed]
+        errors = {
+            layer.name: WeightErrors(layer, schemes[layer.name], params, self._statistics, self._holds) for layer in changed
+        }
         owners = {layer.weights[0]: layer.name for layer in layers}
         dots: dict[tuple[str, str], float] = {}
         tap = _tap({layer.name: layer for layer in layers}, schemes, self._ranges, dots)
         sums: dict[str, Any] = {name: torch.zeros(len(schemes[name]), dtype=torch.float64) for name in owners.values()}
         (place,) = {self._places[name] for name in sums}
         for half, numbers in enumerate(parts_of(range(len(self._samples)))):
-            for each in errors:
+            for each in errors.values():
                 each.turn_to(half)
             for _ in self._stream.backward(place, numbers, owners, tap, dots.clear):
-                moved = {each.layer.name: each for each in errors}
                 for name in sums:
                     inputs_too = torch.tensor([dots.get((name, s.activations), 0.0) for s in schemes[name]], dtype=torch.float64)
-                    sums[name] += moved[name].squares(inputs_too) if name in moved else inputs_too.square()
+                    sums[name] += errors[name].squares(inputs_too) if name in errors else inputs_too.square()
                 for param in params.values():
                     param.grad = None
                 tick()
