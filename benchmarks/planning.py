@@ -1,12 +1,15 @@
 """What planning costs: scoring against a pass over the data, new budgets, and large problems with four limits.
 
-    python -m benchmarks.planning       measures and writes docs/benchmarks/planning.md
+    python -m benchmarks.planning                                      the examples, and the large problems
+    python -m benchmarks.planning SmolLM2-135M --model=permuted.gguf   a language model (see `benchmarks.permuted`)
+    python -m benchmarks.planning --page                               only rewrites docs/benchmarks/planning.md
 
 Processor seconds, since others may use the machine; scoring starts from an empty cache.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
 import random
 import statistics
@@ -14,10 +17,11 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import CASES, Case
+from benchmarks.cases import CASES
 from benchmarks.isolated import measure, work
 from benchmarks.results_file import intro, read, save, table, write_page
 
@@ -27,47 +31,71 @@ LAYERS, SCHEMES, PROBLEMS = 500, 16, 7
 COLUMNS = {
     "case": "example", "samples": "samples", "schemes": "(layer, scheme) scored", "pass_seconds": "forward and backward, s",
     "statistics_seconds": "statistics, s", "score_seconds": "scoring, s", "ratio": "scoring and statistics / pass",
-    "resolve_ms": "new budget, ms (worst)", "memory": "peak memory / float model",
+    "resolve_ms": "new budget, ms (worst)", "pass_memory": "peak memory of the pass / float model",
+    "memory": "of statistics and scoring / float model",
 }  # fmt: skip
 LARGE = {"what": "limits", "median_ms": "median, ms", "worst_ms": "worst, ms", "proved": "solved to gap 0"}
 
 
-def one(case: str) -> dict[str, Any]:
-    """Costs of one example, in a process of its own."""
+def one(case: str, model: str = "") -> dict[str, Any]:
+    """Costs of one example, or of the language `model`, in a process of its own."""
     import torch
     import torchao.quantization.quant_primitives  # noqa: F401  (libraries are not the model's memory)
 
-    from sdk.heap import give_back
-    from sdk.pipeline import Request, Workbench, make_plan
+    from sdk.pipeline import Workbench, make_plan
     from sdk.pipeline.planning import score_together
     from sdk.progress import SilentReporter
 
     torch.set_num_threads(1)
-    subject, report = CASES[case], SilentReporter()
-    requests = [
-        Request(model=subject.reference, device=device, target=name, calibration=subject.calibration, loss=subject.loss)
-        for name, device in TARGETS.items()
-    ]
+    report = SilentReporter()
+    requests = _language(model) if model else _example(case)
     bench = Workbench(requests[0], report)
-    passing = _spent(lambda: _pass(subject, bench))
-    gc.collect()
-    give_back()  # what is free already would hide what is taken
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # from here on VmHWM is the highest (man 5 proc)
-    before = _status("VmRSS")
-    taking = _spent(lambda: bench.statistics)
-    ranging = _spent(lambda: bench.ranges)
-    scoring = _spent(lambda: score_together(requests, bench))
-    peak = _status("VmHWM") - before
-    planned = make_plan(requests[0], report, bench)
     floats = sum(4 * layer.parameters for layer in bench.model.inventory.layers)
+    with _peak() as passed:
+        passing = _spent(lambda: _pass(bench))
+    with _peak() as found:
+        taking = _spent(lambda: bench.statistics)
+        ranging = _spent(lambda: bench.ranges)
+        scoring = _spent(lambda: score_together(requests, bench))
+    planned = make_plan(requests[0], report, bench)
     return {
         "case": case, "samples": len(bench.samples), "schemes": sum(len(c.options) for c in planned.problem.choices),
         "pass_seconds": passing, "statistics_seconds": taking + ranging, "score_seconds": scoring,
-        "ratio": (taking + ranging + scoring) / passing, "resolve_ms": max(_resolve(planned.problem)), "memory": peak / floats,
+        "ratio": (taking + ranging + scoring) / passing, "resolve_ms": max(_resolve(planned.problem)),
+        "pass_memory": passed[0] / floats, "memory": found[0] / floats,
     }  # fmt: skip
 
 
-def _pass(case: Case, bench: Any) -> None:
+def _example(case: str) -> list[Any]:
+    from sdk.pipeline import Request
+
+    subject = CASES[case]
+    return [
+        Request(model=subject.reference, device=device, target=name, calibration=subject.calibration, loss=subject.loss)
+        for name, device in TARGETS.items()
+    ]
+
+
+def _language(model: str) -> list[Any]:
+    from benchmarks.planners.language_subject import LanguageSubject
+
+    return [LanguageSubject(model).request]
+
+
+@contextmanager
+def _peak() -> Iterator[list[int]]:
+    """Bytes that the process held at most beyond what it held before, once it is over."""
+    from sdk.heap import give_back
+
+    gc.collect()
+    give_back()  # what is free already would hide what is taken
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # from here on VmHWM is the highest (man 5 proc)
+    before, found = _status("VmRSS"), list[int]()
+    yield found
+    found.append(_status("VmHWM") - before)
+
+
+def _pass(bench: Any) -> None:
     """Each sample once forward and once backward, gradients of all weights."""
     import torch
 
@@ -152,22 +180,31 @@ def page() -> None:
     problems = [row for row in document["rows"] if "case" not in row]
     write_page(
         "planning", "What planning costs", intro("benchmarks.planning", document),
-        "Everything that three targets may choose is scored at once; memory is the highest above what Python, its libraries "
-        "and the loaded model held before. Processor time of one thread.",
+        "Everything that three targets may choose is scored at once, of the language model what ExecuTorch may; memory is the "
+        "highest above what Python, its libraries and the loaded model held before, of one forward and backward pass with "
+        "gradients of all weights, and of taking statistics and scoring. Processor time of one thread.",
         table(examples, COLUMNS), f"## {LAYERS} layers of {SCHEMES} schemes", table(problems, LARGE),
     )  # fmt: skip
 
 
 def main() -> None:
     """Measure each example in a process of its own, then the large problems, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("case", nargs="*", help="of benchmarks.cases, or any name with --model; default: all examples")
+    parser.add_argument("--model", default="", help="the GGUF file of a language model")
+    parser.add_argument("--page", action="store_true", help="only rewrite the page from the results")
+    options = parser.parse_args()
     warnings.filterwarnings("ignore")
-    rows = []
-    for name in CASES:
-        row = measure("benchmarks.planning", {"case": name}, 1800)
-        print(row, flush=True)
-        rows.append({key: value for key, value in row.items() if key != "wall_seconds"})
-    rows += list(large())
-    save("planning", rows)
+    if not options.page:
+        names = options.case or list(CASES)
+        rows = [row for row in read("planning")["rows"] if row.get("case", names[0]) not in names]
+        for name in names:
+            row = measure("benchmarks.planning", {"case": name, "model": options.model}, 3600)
+            print(row, flush=True)
+            rows.append({key: value for key, value in row.items() if key not in ("wall_seconds", "model")})
+        order = list(CASES)
+        rows.sort(key=lambda row: order.index(row["case"]) if row["case"] in CASES else len(order))
+        save("planning", [*rows, *large()])
     page()
 
 

@@ -158,6 +158,7 @@ class Workbench:
     def losses(self, schemes: Mapping[str, Sequence[Scheme]]) -> dict[str, dict[str, float]]:
         """Predicted loss per layer and scheme; only what was not scored before is computed, and kept chunk by chunk."""
         self.kept.add_scores(self._lossless(self.kept.missing(schemes)), _no_loss)
+        give_back()
         missing = self.kept.missing(schemes)
         if missing:
             self._score(missing)

@@ -17,6 +17,9 @@ DAMPING = 0.01
 SMALL = 96
 """Rows of a triangular matrix that is inverted as a whole."""
 
+ROWS = 256
+"""Rows of a matrix that are brought into another order at once."""
+
 TOGETHER = 1 << 21
 """Weights times grids that are swept at once."""
 
@@ -70,9 +73,11 @@ def regularise(moments: Moments, order: Any) -> Any:
     """Return the moments in float64, drawn towards their diagonal by their noise, and damped; inputs in `order` ([groups, k])."""
     import torch
 
-    found = moments.value.gather(1, order.unsqueeze(2).expand_as(moments.value))
-    found = found.gather(2, order.unsqueeze(1).expand_as(found))
-    dense = found.to(torch.float64, copy=True).mul_(1 - moments.noise)
+    dense = torch.empty(moments.value.shape, dtype=torch.float64)
+    for value, own, into in zip(moments.value, order, dense, strict=True):
+        for rows, chosen in zip(into.split(ROWS), own.split(ROWS), strict=True):
+            rows.copy_(value[chosen][:, own])
+    dense.mul_(1 - moments.noise)
     dense.diagonal(dim1=1, dim2=2).copy_(_damped(moments).gather(1, order))
     return dense
 
@@ -87,14 +92,16 @@ def _factor(moments: Moments) -> tuple[Any, Any]:
     """Upper Cholesky factor of the inverse, and the order of its columns, that of falling energy.
 
     Of moments = R Rᵀ with R upper it is R⁻¹. Both are had backwards, as lower matrices: of moments in rising order. Computed in
-    float64, of which at most two copies are held.
+    float64, all in one matrix.
     """
     import torch
 
     order = _damped(moments).argsort(dim=1, descending=True, stable=True)
-    found = torch.linalg.cholesky(regularise(moments, order.flip(1)))
+    found = regularise(moments, order.flip(1)).mT  # LAPACK's own order: it then needs no copy
+    torch.linalg.cholesky(found, out=found)
     _invert(found)
-    return found.float().flip(1, 2), order
+    found = found.float()
+    return found.flip(1, 2), order
 
 
 def _invert(lower: Any) -> None:

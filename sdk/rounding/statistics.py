@@ -42,8 +42,12 @@ class Moments:
 
 def off_diagonal(value: Any) -> float:
     """Sum of the squares off the diagonal."""
-    return float(value.square().sum() - value.diagonal(dim1=1, dim2=2).square().sum())
+    every = sum(float(some.double().square_().sum()) for some in value.flatten().split(SOME))
+    return every - float(value.diagonal(dim1=1, dim2=2).double().square().sum())
 
+
+SOME = 1 << 18
+"""Numbers that are widened to float64 at once."""
 
 ENERGY = 0.2
 """Share that the energy of its input has in a weight's importance, both relative to their means."""

@@ -49,10 +49,14 @@ class WeightErrors:
         self._plain = round_plain(layer, self._weights, distinct, own)
         self._rows: list[Any] | None = None
 
+    def turn_away(self) -> None:
+        """Hold no half's errors, where they have errors of their own."""
+        if len(self._halves) == 2:
+            self._rows = None
+
     def turn_to(self, half: int) -> None:
         """Hold the errors for the first (0) or second (1) half of the samples."""
         if len(self._halves) == 2:
-            self._rows = None
             self._rows = self._errors(feed(self._layer, self._weights, self._plain, self._halves[1 - half][self._layer.name]))
         elif self._rows is None:
             self._rows, self._plain = self._errors(self._plain), []

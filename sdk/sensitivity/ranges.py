@@ -49,8 +49,8 @@ def calibrate_ranges(model: Model, layers: Iterable[Layer], samples: Samples) ->
     with torch.no_grad():
         for inputs in samples.inputs:
             Observer(module).run(*inputs)
-    give_back()
     found = {name: fitted(name) for name, each in spans.items() if each}
+    give_back()
     return {name: found[origin] for name, origin in origins.items() if origin in found}
 
 

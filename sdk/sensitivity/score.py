@@ -101,7 +101,11 @@ class Scoring:
         (place,) = {self._places[name] for name in sums}
         for half, numbers in enumerate(parts_of(range(len(self._samples)))):
             for each in errors.values():
+                each.turn_away()
+            give_back()
+            for each in errors.values():
                 each.turn_to(half)
+            give_back()
             for _ in self._stream.backward(place, numbers, owners, tap, dots.clear):
                 for name in sums:
                     inputs_too = torch.tensor([dots.get((name, s.activations), 0.0) for s in schemes[name]], dtype=torch.float64)
