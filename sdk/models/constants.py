@@ -35,6 +35,25 @@ def fold_constants(module: Any) -> None:
                 module.graph.erase_node(each)
 
 
+def drop_idle_masks(module: Any) -> None:
+    """Take constant masks that hide nothing from attention: runtimes would write them out and add them in every inference."""
+    import torch
+
+    constants = _constants(module)
+    for node in module.graph.nodes:
+        if node.target is torch.ops.aten.scaled_dot_product_attention.default and len(node.args) > 3:
+            mask = node.args[3]
+            if mask in constants and _hides_nothing(_evaluate(_behind(mask), module)):
+                node.args = (*node.args[:3], None, *node.args[4:])
+
+
+def _hides_nothing(mask: Any) -> bool:
+    """Whether a mask of truth values is true, or one that is added zero, everywhere."""
+    import torch
+
+    return bool(mask.all() if mask.dtype == torch.bool else (mask == 0).all())
+
+
 def _is_layer(node: Any) -> bool:
     """Whether a node is a linear or a convolution."""
     import torch

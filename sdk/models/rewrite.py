@@ -9,7 +9,7 @@ from typing import Any
 from sdk.models.assigned import plain_assignments
 from sdk.models.bags import plain_bags
 from sdk.models.cells import plain_cells
-from sdk.models.constants import fold_constants
+from sdk.models.constants import drop_idle_masks, fold_constants
 
 
 def attribute(module: Any, name: str) -> Any:
@@ -376,6 +376,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     bias_of_one_axis,
     numbers_as_exponents,
     fold_constants,
+    drop_idle_masks,
     explicit_convolutions,
     explicit_strides,
     fold_batch_norm,

@@ -14,6 +14,7 @@ from targets.tflite.convert import FloatModel, fill
 from targets.tflite.flatbuffer import as_bytes, new_tensor, read, tensor_array, write
 from targets.tflite.layout import SEPARATOR
 from targets.tflite.match import Place
+from targets.tflite.paddings import pad_in_integers
 from targets.tflite.pointwise import as_linear, can_be_linear, is_linear_scheme
 from targets.tflite.pricing import objection
 from targets.tflite.recipes import Book, Recipe, mode_of, register, stored_float, weight_parameters, with_bias
@@ -133,6 +134,6 @@ def rewrite(flat: Any, recipes: Mapping[str, Recipe], shared: frozenset[int]) ->
         with silence():
             made = params_generator.ParamsGenerator(flat).generate_quantization_parameters(book, book.weights, False)
             done = model_modifier.ModelModifier(flat).modify_model(made, enable_progress_bar=False)
-        return write(read(done), shared)
+        return write(pad_in_integers(read(done)), shared)
     except (ValueError, RuntimeError, KeyError, AssertionError) as error:
         raise LoweringError(f"AI Edge Quantizer refused the plan: {str(error).splitlines()[0][:300]}") from error

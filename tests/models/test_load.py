@@ -106,6 +106,28 @@ def test_digest_sees_weights_and_graph() -> None:
     assert load_model(first, example).digest != load_model(second, example).digest
 
 
+@pytest.mark.parametrize(("hidden", "kept"), [((), False), ((2,), True)])
+def test_a_constant_mask_that_hides_nothing_is_gone(hidden: tuple[int, ...], kept: bool) -> None:
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.turn = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen = torch.ones(1, x.shape[1], dtype=torch.bool)
+            for place in hidden:
+                seen[:, place] = False
+            mask = seen[:, None].expand(1, x.shape[1], x.shape[1])
+            return nn.functional.scaled_dot_product_attention(self.turn(x), x, x, attn_mask=mask)
+
+    module, x = Attending(), torch.rand(1, 5, 8)
+    model = load_model(module.eval(), (x,))
+    masks = [node.args[3] if len(node.args) > 3 else None
+             for node in model.program.graph.nodes if "scaled_dot" in str(node.target)]  # fmt: skip
+    assert len(masks) == 1 and (masks[0] is not None) == kept
+    assert torch.allclose(model.module()(x)[0], module(x), atol=1e-6)
+
+
 def test_names_of_inputs_are_kept() -> None:
     zoo, example = _zoo()
     assert [s.name for s in load_model(zoo, example).inputs] == ["image", "ids"]
