@@ -35,11 +35,21 @@ RULES: dict[str, dict[str, Any]] = {
             "scaled_dot_product_attention",
         ],
         "narrow": [
-            "hardswish", "relu", "hardtanh", "hardsigmoid", "sigmoid", "tanh", "add", "mul", "mean", "max_pool2d",
-            "adaptive_avg_pool2d", "view", "reshape", "flatten",
+            "channels_last", "channels_first", "slice", "hardswish", "relu", "hardtanh", "hardsigmoid", "sigmoid", "tanh", "add",
+            "gelu", "leaky_relu", "clamp", "exp", "neg", "abs", "mul", "mean", "mean_of_places", "max_pool2d", "view", "reshape",
+            "flatten",
         ],
-        "turning": ["conv1d", "conv_transpose1d"], "reordered": True, "padding": True,
-        "front": False, "growing": True,
+        "taken": [
+            "channels_last", "channels_first", "add", "sub", "mul", "div", "neg", "abs", "ceil", "floor", "exp", "log",
+            "sqrt", "rsqrt", "square", "relu", "relu_", "relu6", "hardtanh", "clamp", "hardswish", "hardsigmoid",
+            "gelu", "sigmoid", "silu", "tanh", "softmax", "_softmax", "leaky_relu", "prelu", "maximum", "minimum", "cat",
+            "stack", "pixel_shuffle", "permute", "transpose", "t", "view", "_unsafe_view", "reshape", "flatten",
+            "unflatten", "squeeze", "unsqueeze", "expand", "slice", "getitem", "clone", "contiguous", "to", "_to_copy",
+            "alias", "detach", "bmm", "matmul", "linear", "conv1d", "conv2d", "mean_of_places", "max_pool2d",
+            "max_pool2d_padded", "avg_pool2d",
+            "avg_pool2d_padded", "upsample_bilinear2d", "pad", "constant_pad_nd", "batch_norm", "sin", "cos",
+        ],
+        "simpler": True, "padding": True, "front": False, "growing": True,
     },
 }  # fmt: skip
 """Operators that a runtime treats in ways of its own (`sdk.lowering.Operators`), as placements and allocations of models show."""
@@ -56,15 +66,19 @@ LOADING = {"executorch": 830_000}
 """Bytes of code that loading touches, where what runs need besides hides it (maps of 20 models after loading: 640 to 900 kB)."""
 STEP: dict[str, dict[str, int]] = {"tflite": {"lstm": 39_000, "gru": 43_500}}
 """Bytes of the operators of each step of an unrolled layer (8 wide, 80 steps less 10; floats and integers alike)."""
-MARGIN = {"tflite": 0, "executorch": 380_000}
-"""Bytes of code added to what two layers touch: models of more kinds of operators touch more of ExecuTorch's library (measured on
-27 plans: 0 to 400 kB)."""
+RUNNING = {"executorch": 2_660_000}
+"""Bytes of code that the first run touches: two layers touch less than a network does (3.49 to 3.57 MB with those of loading, of
+networks of float convolutions alone)."""
 OPERATORS: dict[str, dict[str, int]] = {"tflite": {}, "executorch": {
-    "embedding": 120_000, "layer_norm": 190_000, "group_norm": 130_000, "mean": 260_000, "upsample_nearest2d": 260_000,
-    "adaptive_avg_pool1d": 320_000, "lstm": 710_000, "gru": 710_000, "scaled_dot_product_attention": 1_560_000,
-    "masked_attention": 330_000,
+    "embedding": 120_000, "arange": 50_000, "layer_norm": 190_000, "group_norm": 190_000, "mean": 190_000, "bmm": 200_000,
+    "lstm": 650_000, "gru": 650_000, "scaled_dot_product_attention": 1_560_000, "masked_attention": 330_000,
 }}  # fmt: skip
-"""Bytes of code that each kind of operator outside touches (maps of models of two layers with one of them between)."""
+"""Bytes of code that each kind of operator outside touches, and products of two activations (what whole networks touched more
+than those of convolutions; attention in steps of its own: two layers with one between)."""
+OTHER = {"executorch": 150_000}
+"""The same for any other kind (seven and nine of them, of masks of attention: 1.2 to 1.4 MB)."""
+MODES = {"executorch": {"static": 70_000, "dynamic": 130_000, "narrow": 70_000, "mixed": 150_000}}
+"""Bytes of code of further kinds of kernels (what other plans of the same networks touched more)."""
 DEPTHWISE: dict[str, list[dict[str, Any]]] = {
     "tflite": [
         {"scheme": "fp16", "packed": 4.0, "scale": 4}, {"scheme": "fp32", "packed": 4.0, "scale": 4},
@@ -77,13 +91,18 @@ DEPTHWISE: dict[str, list[dict[str, Any]]] = {
     "executorch": [{"scheme": "fp32", "packed": 4.0, "scale": 4}, {"scheme": "int8_channel_static", "packed": 1.0, "scale": 36}],
 }  # fmt: skip
 """Rows of depthwise layers, whose weights are too few to be measured: as XNNPACK packs floats and integers (`packing.cc`)."""
-LINEAR: dict[str, list[dict[str, Any]]] = {"tflite": [], "executorch": [
-    {"scheme": "int4_channel_dynamic", "packed": 0.5, "scale": 12},
-    {"scheme": "int8_channel_dynamic", "packed": 1.0, "scale": 12},
-    *({"scheme": f"int4_g{group}_dynamic", "packed": 0.5, "scale": 2, "channel": 8} for group in (32, 64, 128, 256)),
+EXACT: dict[str, list[dict[str, Any]]] = {"tflite": [], "executorch": [
+    {"scheme": "fp32", "packed": 4.0, "scale": 4, "deep": 1},
+    {"scheme": "int8_channel_static", "packed": 1.0, "scale": 8, "deep": 8},
+    {"scheme": "int8_channel_dynamic", "packed": 1.0, "scale": 12, "deep": 8},
+    {"scheme": "int4_channel_static", "packed": 0.5, "scale": 8, "deep": 16},
+    {"scheme": "int4_channel_dynamic", "packed": 0.5, "scale": 12, "deep": 16},
+    *({"scheme": f"int4_g{group}_dynamic", "packed": 0.5, "scale": 2, "channel": 8, "deep": 16} for group in (32, 64, 128, 256)),
 ]}
-"""Rows of linears with dynamic activations, exact: per channel a bias, the sum of the codes and a scale, or 16-bit scales of
-groups (what XNNPACK asked of the allocator for heads of language models)."""
+"""Rows of products, as XNNPACK asked the allocator for them: channels in tiles, and per channel a bias, the sum of the codes and
+a scale, or 16-bit scales of groups."""
+DENSE = ("linear", "pointwise", "conv2d", "conv1d", "pointwise1d")
+"""Kinds of layers that are products."""
 UNPACKED = {"fp32": 0.0, "fp16": 2.0}
 """Bytes per weight (1 for integers) that LiteRT unpacks to before it makes floats of them at the first run (`dequantize.h`)."""
 PLAIN = (
@@ -123,10 +142,11 @@ def fit(name: str, folder: Path, only: str | None) -> None:
         "operators": RULES[name], "error": [-0.1, 0.1], "copies": [],
     }  # fmt: skip
     for case in layers.HEAVY:
-        known = {each["scheme"]: each for each in LINEAR[name]} if case == "linear" else {}
+        known = {each["scheme"]: each for each in EXACT[name]}
         for row in heavy_rows(case, name, runtime, folder, shared):
             print(case, row, file=sys.stderr, flush=True)
-            table["copies"].append({"kinds": row["kinds"], **known.get(row["scheme"], row)})
+            exact = row["kinds"][0] in DENSE
+            table["copies"].append({"kinds": row["kinds"], **(known.get(row["scheme"], row) if exact else row)})
     table["copies"] += [{"kinds": ["depthwise"], **row} for row in DEPTHWISE[name]]
     path.write_text(_yaml(table))
 
@@ -168,14 +188,14 @@ def pages(name: str, runtime: Any, folder: Path) -> tuple[bool, dict[str, Any]]:
     loading = LOADING.get(name, loading)
     freed = ran < size
     stays = 0 if freed else 1
-    running = ran - loading - stays * size + MARGIN[name]
+    running = RUNNING.get(name, ran - loading - stays * size)
     _, ran, size = both("conv2d", "int8_channel_static")
     convolutions = ran - loading - running - stays * size
     code = {"loading": loading, "running": running, "convolutions": convolutions}
     if name in SCRATCH:
         _, ran, size = both("few convolutions", "int4_channel", "int8_channel_static")
         code["outside"] = ran - size - sum(code.values())
-    return freed, {**code, "operators": OPERATORS[name]}
+    return freed, {**code, "operators": OPERATORS[name], "other": OTHER.get(name, 0), "modes": MODES.get(name, {})}
 
 
 def heavy_rows(case: str, name: str, runtime: Any, folder: Path, shared: dict[str, Any]) -> list[dict[str, Any]]:
@@ -238,9 +258,10 @@ def arena_of(model: Any, outside: set[str], name: str, layer: str = "", mode: st
     from sdk.costs.arenas import arenas
     from sdk.lowering import Operators
 
-    found = activations(model)
+    rules = Operators(**{rule: tuple(each) if isinstance(each, list) else each for rule, each in RULES[name].items()})
+    found = activations(model, rules=rules)
     modes = [{layer} if mode == each and not outside else set() for each in ("static", "dynamic")]
-    room = arenas(found, *modes, outside_steps(found, outside, RULES[name]["outside"]), Operators(**RULES[name]))
+    room = arenas(found, *modes, outside_steps(found, outside, rules.outside, rules.taken), rules)
     return sum(room) + RETURNED[name] * found.outputs, found
 
 

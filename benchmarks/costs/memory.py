@@ -58,11 +58,16 @@ def main() -> None:
 
 
 def predictions(name: str, runtime: str, plans: Any) -> Any:
-    """Yield what is predicted for each plan of a model."""
+    """Yield what is predicted for each plan of a model; none where the target refuses it."""
     from sdk.costs import MemoryModel
+    from sdk.errors import SdkError
 
     chosen, model = target(runtime), load(name)
-    prices = priced(model, chosen)
+    try:
+        prices = priced(model, chosen)
+    except SdkError as error:
+        print(name, runtime, error, file=sys.stderr)
+        return
     memory = MemoryModel(model, chosen.memory(), prices)
     choices = {layer: sorted(found) for layer, found in prices.layers.items()}
     for each in plans:

@@ -10,91 +10,117 @@ from torch import nn
 from benchmarks.costs.models import First, Made, image
 
 
-def bottleneck() -> Made:
-    from transformers import ResNetConfig, ResNetForImageClassification
+def textnet() -> Made:
+    """Convolutions of three shapes, side by side while it was trained."""
+    from transformers import TextNetConfig, TextNetForImageClassification
 
-    config = ResNetConfig(hidden_sizes=[96, 192, 384, 512], embedding_size=32, depths=[2, 2, 3, 1], num_labels=120)
-    return First(ResNetForImageClassification(config), "logits"), image(160)
+    layers = [[[3, 3], [3, 3]], [[3, 3], [1, 3], [3, 1]], [[3, 3], [3, 1], [1, 3]], [[3, 3], [1, 3]]]
+    config = TextNetConfig(
+        hidden_sizes=[32, 48, 96, 160, 256], stem_num_channels=3, stem_out_channels=32, num_labels=70,
+        conv_layer_kernel_sizes=layers, conv_layer_strides=[[1, 2], [2, 1, 1], [2, 1, 1], [2, 1]],
+    )  # fmt: skip
+    return First(TextNetForImageClassification(config), "logits"), image(160)
 
 
-def electra() -> Made:
-    from transformers import ElectraConfig, ElectraModel
+def hgnet() -> Made:
+    """Stages that join the results of all their layers at once."""
+    from transformers import HGNetV2Config, HGNetV2ForImageClassification
 
-    config = ElectraConfig(
-        vocab_size=10000, embedding_size=128, hidden_size=224, num_hidden_layers=4, num_attention_heads=4, intermediate_size=896,
-        max_position_embeddings=128,
+    config = HGNetV2Config(
+        stem_channels=[3, 16, 32], stage_in_channels=[32, 64, 160, 256], stage_mid_channels=[16, 32, 64, 96],
+        stage_out_channels=[64, 160, 256, 384], stage_num_blocks=[1, 1, 2, 1], stage_downsample=[False, True, True, True],
+        stage_light_block=[False, False, True, True], stage_kernel_size=[3, 3, 5, 5], stage_numb_of_layers=[3, 3, 4, 4],
+        hidden_sizes=[64, 160, 256, 384], depths=[1, 1, 2, 1], embedding_size=32, num_labels=80,
+    )  # fmt: skip
+    return First(HGNetV2ForImageClassification(config), "logits"), image(160)
+
+
+def focal() -> Made:
+    """Blocks that gate by what depthwise convolutions of growing size see."""
+    from transformers import FocalNetConfig, FocalNetForImageClassification
+
+    config = FocalNetConfig(
+        image_size=128, embed_dim=32, depths=[1, 1, 2, 1], focal_levels=[2, 2, 2, 2], hidden_sizes=[32, 64, 128, 256],
+        num_labels=50,
+    )  # fmt: skip
+    return First(FocalNetForImageClassification(config), "logits"), image(128)
+
+
+def windows() -> Made:
+    """Attention within windows that are shifted."""
+    from transformers import SwinConfig, SwinForImageClassification
+
+    config = SwinConfig(image_size=112, embed_dim=48, depths=[2, 2, 2], num_heads=[2, 4, 8], window_size=7, num_labels=60)
+    return First(SwinForImageClassification(config), "logits"), image(112)
+
+
+def relative() -> Made:
+    """An encoder whose attention adds a number for each distance."""
+    from transformers import T5Config, T5EncoderModel
+
+    config = T5Config(
+        vocab_size=7000, d_model=192, d_kv=32, d_ff=640, num_layers=4, num_heads=6, feed_forward_proj="gated-gelu",
+        relative_attention_num_buckets=16,
     )  # fmt: skip
     torch.manual_seed(0)
-    return First(ElectraModel(config), "last_hidden_state"), (torch.randint(0, 10000, (1, 56)),)
+    return First(T5EncoderModel(config), "last_hidden_state"), (torch.randint(0, 7000, (1, 72)),)
 
 
-def listener() -> Made:
-    """The encoder of a recognizer of speech: two convolutions over a spectrogram, then attention without a mask."""
-    from transformers import WhisperConfig
-    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+def caption() -> Made:
+    """The encoder of texts that belong to images, each word of which sees those before it."""
+    from transformers import CLIPTextConfig, CLIPTextModel
 
-    sizes = {"encoder_layers": 3, "encoder_attention_heads": 3, "encoder_ffn_dim": 768, "max_source_positions": 150}
-    config = WhisperConfig(d_model=192, **sizes)
-    return First(WhisperEncoder(config), "last_hidden_state"), (torch.randn(1, 80, 300),)
+    config = CLIPTextConfig(
+        vocab_size=11000, hidden_size=256, intermediate_size=896, num_hidden_layers=4, num_attention_heads=4,
+        max_position_embeddings=64, projection_dim=128,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return First(CLIPTextModel(config), "last_hidden_state"), (torch.randint(0, 11000, (1, 40)),)
 
 
-def dense() -> Made:
-    """Blocks in which each layer reads all before it, joined."""
+def grouped() -> Made:
+    """An encoder of words whose layers are grouped convolutions."""
+    from transformers import SqueezeBertConfig, SqueezeBertModel
 
-    class Layer(nn.Module):
-        def __init__(self, inputs: int, growth: int) -> None:
+    config = SqueezeBertConfig(
+        vocab_size=6000, hidden_size=256, embedding_size=256, num_hidden_layers=3, num_attention_heads=4, intermediate_size=768,
+        max_position_embeddings=96,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return First(SqueezeBertModel(config), "last_hidden_state"), (torch.randint(0, 6000, (1, 64)),)
+
+
+def separator() -> Made:
+    """A wave that gated, dilated convolutions take apart into two."""
+
+    class Gate(nn.Module):
+        def __init__(self, width: int, wide: int, dilation: int) -> None:
             super().__init__()
-            self.one = nn.Sequential(nn.Conv2d(inputs, 4 * growth, 1, bias=False), nn.BatchNorm2d(4 * growth), nn.ReLU())
-            self.two = nn.Sequential(nn.Conv2d(4 * growth, growth, 3, padding=1), nn.BatchNorm2d(growth), nn.ReLU())
+            self.wide = nn.Conv1d(width, wide, 1)
+            self.gate, self.value = (nn.Conv1d(wide, wide, 3, padding=dilation, dilation=dilation, groups=wide) for _ in range(2))
+            self.back = nn.Conv1d(wide, width, 1)
 
         def forward(self, x: Any) -> Any:
-            return torch.cat([x, self.two(self.one(x))], 1)
+            seen = self.wide(x).relu()
+            return x + self.back(self.gate(seen).sigmoid() * self.value(seen).tanh())
 
-    parts: list[Any] = [nn.Conv2d(3, 32, 7, 2, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
-    width = 32
-    for layers in (3, 4, 5):
-        parts += [Layer(width + 16 * place, 16) for place in range(layers)]
-        width += 16 * layers
-        parts += [nn.Conv2d(width, width // 2, 1), nn.ReLU(), nn.AvgPool2d(2)]
-        width //= 2
-    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 40)).eval(), image(176)
-
-
-def shuffled() -> Made:
-    """Units that split their channels, compute one half, and mix both."""
-
-    def apart(width: int, stride: int) -> Any:
-        return nn.Conv2d(width, width, 3, stride, 1, groups=width)
-
-    class Unit(nn.Module):
-        def __init__(self, width: int) -> None:
+    class Separator(nn.Module):
+        def __init__(self) -> None:
             super().__init__()
-            half = width // 2
-            first, last = (nn.Sequential(nn.Conv2d(half, half, 1), nn.ReLU()) for _ in range(2))
-            self.body = nn.Sequential(first, apart(half, 1), last)
+            self.front, self.narrow = nn.Conv1d(1, 192, 16, 8), nn.Conv1d(192, 96, 1)
+            self.body = nn.Sequential(*(Gate(96, 256, 2**place) for place in range(6)))
+            self.masks, self.out = nn.Conv1d(96, 384, 1), nn.ConvTranspose1d(192, 1, 16, 8)
 
         def forward(self, x: Any) -> Any:
-            one, two = x.chunk(2, 1)
-            both = torch.stack([one, self.body(two)], 2)
-            return both.flatten(1, 2)
+            seen = self.front(x).relu()
+            one, two = self.masks(self.body(self.narrow(seen))).sigmoid().chunk(2, 1)
+            return torch.cat([self.out(seen * one), self.out(seen * two)], 1)
 
-    def stage(inputs: int, outputs: int, units: int) -> list[Any]:
-        return [apart(inputs, 2), nn.Conv2d(inputs, outputs, 1), nn.ReLU(), *(Unit(outputs) for _ in range(units))]
-
-    body = [nn.Conv2d(3, 24, 3, 2, 1), nn.ReLU(), *stage(24, 96, 2), *stage(96, 192, 3), *stage(192, 384, 2)]
-    head = [nn.Conv2d(384, 640, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(640, 90)]
-    return nn.Sequential(*body, *head).eval(), image(192)
-
-
-def enlarger() -> Made:
-    """An image made three times as large: convolutions, and their channels laid out as pixels."""
-    sizes = ((3, 48, 5), (48, 48, 3), (48, 32, 3))
-    body = [part for one, two, k in sizes for part in (nn.Conv2d(one, two, k, padding=k // 2), nn.Tanh())]
-    return nn.Sequential(*body, nn.Conv2d(32, 27, 3, padding=1), nn.PixelShuffle(3)).eval(), image(96)
+    return Separator().eval(), (torch.randn(1, 1, 4000),)
 
 
 UNSEEN: dict[str, Any] = {
-    "bottleneck": bottleneck, "electra": electra, "listener": listener, "dense": dense, "shuffled": shuffled,
-    "enlarger": enlarger,
+    "textnet": textnet, "hgnet": hgnet, "focal": focal, "windows": windows, "relative": relative, "caption": caption,
+    "grouped": grouped, "separator": separator,
 }  # fmt: skip
 """Name → a factory of a module with random weights, and its example inputs."""

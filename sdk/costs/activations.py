@@ -6,33 +6,38 @@ memory of its own, an activation function behind a layer and a padding in front 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from sdk.costs.nodes import (
+    COPIES,
+    IN_PLACE,
+    OUTSIDE,
+    PADS,
+    PARTS,
+    SLICES,
+    VIEWS,
+    bytes_of,
+    dims_of,
+    is_float,
+    is_masked,
+    is_view,
+    kernel,
+    kind_of,
+    named,
+    padded_bytes,
+    pointers_of,
+    scratch_of,
+)  # fmt: skip
+from sdk.costs.orders import write_orders
+from sdk.lowering import Operators
 from sdk.models import Model
+from sdk.models.simpler import write_simpler
 
-_VIEWS = frozenset({
-    "view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "detach", "alias", "contiguous",
-    "slice", "select", "split", "split_with_sizes", "chunk", "unbind", "getitem",
-})  # fmt: skip
-_COPIES = frozenset({"clone", "_to_copy", "to"})
-"""Left out by runtimes where the dtype stays."""
-_PADS = frozenset({"pad", "constant_pad_nd"})
-_IN_PLACE = frozenset({
-    "relu", "relu_", "hardtanh", "relu6", "hardswish", "hardsigmoid", "sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu",
-    "neg", "exp", "sqrt", "rsqrt", "abs", "clamp", "add", "sub", "mul", "div", "softmax", "_softmax",
-})  # fmt: skip
-"""Operators that write over an input which nothing else reads (XNNPACK, `memory-planner.c`)."""
-_PARTS = {"layer_norm": 8, "native_layer_norm": 8, "group_norm": 8, "scaled_dot_product_attention": 5}
-"""Operator → simpler ones that runtimes take it apart into."""
-_SCRATCH = {"layer_norm": 2.0, "native_layer_norm": 2.0, "group_norm": 2.0}
-"""Operator → further tensors of its output's size that live while it runs: runtimes take it apart into simpler ones."""
-
-_UNROLLED = 6.5
-"""Tensors of all gates that live with each step of a recurrent layer, none of which XNNPACK uses again (measured at 40 steps)."""
+PLAIN = Operators()
+"""Of a runtime that has no ways of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,9 @@ class Activations:
     holds besides its tensors, `padded` those of a padded copy of its input, where a runtime makes one, `indirect` the entries
     of the table through which a convolution reads its input. `pointers` counts all of these; `outputs` are the bytes of the
     model's outputs, `masked` the steps of attention with a mask of truth values. `pads`: step of a layer with an
-    operator that pads in front → bytes of what that makes, and whether it adds anything.
+    operator that pads in front → bytes of what that makes, and whether it adds anything. `inner`: the inputs of each step that is
+    a linear layer; `integers`: the steps that make no floats. `needs`: where it is known, the steps whose
+    results each one reads; each is then of the last part that can compute it, not of the first.
     """
 
     tensors: tuple[Tensor, ...]
@@ -79,6 +86,9 @@ class Activations:
     outputs: int
     masked: frozenset[int]
     pads: Mapping[int, tuple[int, bool]]
+    inner: tuple[int, ...]
+    integers: frozenset[int] = frozenset()
+    needs: tuple[tuple[int, ...], ...] = ()
 
     def copies(
         self, tensor: Tensor, static: Collection[str], dynamic: Collection[str], padded: Collection[int] = ()
@@ -102,37 +112,56 @@ class Activations:
 
         Steps outside separate them: what needs the result of one, directly or not, is of a later part.
         """
+        needs = self._needs()
+        found: list[int] = []
+        for step, before in enumerate(needs):
+            found.append(max((found[each] + (each in outside and step not in outside) for each in before), default=0))
+        if self.needs:
+            last: dict[int, int] = {}
+            for step in reversed(range(len(found))):
+                found[step] = last.get(step, found[step])
+                for each in needs[step]:
+                    latest = found[step] - (each in outside and step not in outside)
+                    last[each] = min(last.get(each, latest), latest)
+        return tuple(found)
+
+    def _needs(self) -> list[set[int]]:
+        """By step: those whose results it reads."""
+        if self.needs:
+            return [set(each) for each in self.needs]
         needs: list[set[int]] = [set() for _ in self.layers]
         for tensor in self.tensors:
             writers = sorted({tensor.made, *tensor.rewritten} - {-1})
             for step in tensor.touched:
                 needs[step].update(writer for writer in writers if writer < step)
-        found: list[int] = []
-        for step, before in enumerate(needs):
-            found.append(max((found[each] + (each in outside and step not in outside) for each in before), default=0))
-        return tuple(found)
+        return needs
 
 
-def outside_steps(found: Activations, layers: Collection[str], kinds: Collection[str]) -> frozenset[int]:
-    """Return the steps that compute one of `layers`, or an operator called as one of `kinds`.
+def outside_steps(
+    found: Activations, layers: Collection[str], kinds: Collection[str], taken: Collection[str] = ()
+) -> frozenset[int]:
+    """Return the steps that compute one of `layers`, or an operator called as one of `kinds`; where some are `taken`, any other.
 
     `first_masked_attention` is the first attention whose mask holds truth values: a runtime that makes numbers of it once ends an
     accelerated part there which begins the graph; elsewhere the mask is made before.
     """
     steps = frozenset(
         step for step, (layer, kind) in enumerate(zip(found.layers, found.kinds, strict=True))
-        if layer in layers or (layer is None and kind in kinds)
+        if layer in layers or (layer is None and (kind in kinds or (taken and kind not in taken)))
     )
+    steps |= found.integers if taken else frozenset()
     first = "first_masked_attention" in kinds and 0 not in steps
     return steps | set(sorted(found.masked)[:1]) if first else steps
 
 
-def activations(model: Model, working: Mapping[str, float] = MappingProxyType({})) -> Activations:
+def activations(
+    model: Model, working: Mapping[str, float] = MappingProxyType({}), rules: Operators = PLAIN
+) -> Activations:
     """Return the activations of one inference at the model's example shapes.
 
     `working`: operator → further tensors of its output's size that live while it runs, instead of what is known of it here.
     """
-    return _Reading(model, working).result()
+    return _Reading(model, working, rules).result()
 
 
 def computed(model: Model) -> list[Any]:
@@ -146,7 +175,7 @@ def attended(model: Model) -> dict[int, tuple[str, ...]]:
     """Return the tensors that each attention reads as queries, keys and values, by its step."""
     reading = _Reading(model)
     reading.result()
-    found = [(step, node) for step, node in enumerate(computed(model)) if _kind(node) == "scaled_dot_product_attention"]
+    found = [(step, node) for step, node in enumerate(computed(model)) if kind_of(node) == "scaled_dot_product_attention"]
     return {step: tuple(reading._root(each.name) for each in node.args[:3]) for step, node in found}
 
 
@@ -159,51 +188,69 @@ def positions(model: Model, count: int) -> int:
         if counted and any(user.name in fed for user in node.users):
             while is_view(node):
                 node = node.all_input_nodes[0]
-            made[node.name] = _bytes(node)
+            made[node.name] = bytes_of(node)
     return sum(made.values())
-
-
-def is_view(node: Any) -> bool:
-    """Whether a node moves nothing: a view, or a copy that runtimes leave out."""
-    kind = _kind(node)
-    return kind in _VIEWS or (kind in _COPIES and _same(node, node.all_input_nodes[0]))
-
-
-def is_fused(node: Any, layers: Collection[str]) -> bool:
-    """Whether a node is a padding that the layers behind it do themselves."""
-    return _kind(node) in _PADS and all(user.name in layers for user in node.users)
 
 
 class _Reading:
     """One pass over the graph: aliases first, then lifetimes."""
 
-    def __init__(self, model: Model, working: Mapping[str, float] = MappingProxyType({})) -> None:
-        self.model, self.working = model, working
-        self.nodes = {node.name: node for node in model.program.graph.nodes}
+    def __init__(
+        self, model: Model, working: Mapping[str, float] = MappingProxyType({}), rules: Operators = PLAIN
+    ) -> None:
+        self.model, self.working, self.rules, self.graph = model, working, rules, model.program.graph
+        self.simpler = rules.simpler
         self.of_layer = {name: layer.name for layer in model.inventory.layers for name in layer.fused}
+        if rules.simpler:
+            module = model.module()
+            write_simpler(module)
+            self.graph = module.graph
+            fused = {name for layer in model.inventory.layers for name in layer.fused[1:]}
+            write_orders(self.graph, fused, kernel, self._is_outside)
+        self.nodes = {node.name: node for node in self.graph.nodes}
         self.ends = {layer.fused[0]: layer.fused[-1] for layer in model.inventory.layers}
         self.alias: dict[str, str] = {}
         user_inputs = set(model.program.graph_signature.user_inputs)
-        self.live = [n for n in model.program.graph.nodes if n.op == "call_function" or n.name in user_inputs]
+        if rules.simpler:  # a module's placeholders are the inputs alone, some of another name
+            user_inputs = {node.name for node in self.graph.nodes if node.op == "placeholder"}
+        self.live = [n for n in self.graph.nodes if n.op == "call_function" or n.name in user_inputs]
+        self.shown = frozenset(self.live)
         self.inputs = user_inputs
 
     def result(self) -> Activations:
         fed = self._depends()
-        steps = [node for node in self.live if node.op == "call_function" and node.name in fed]
+        steps = [node for node in self._ordered() if node.op == "call_function" and node.name in fed]
         place = {node.name: index for index, node in enumerate(steps)}
         for node in steps:
             self._alias(node, fed)
         out = {self._root(node.name) for node in self._outputs()}
-        indirect = tuple(map(_pointers, steps))
+        indirect = tuple(map(pointers_of, steps))
         return Activations(
             tuple(self._tensor(name, uses, place, out, len(steps)) for name, uses in self._uses(place, fed).items()),
-            tuple(self.of_layer.get(node.name) for node in steps), tuple(map(named, steps)),
-            tuple(int(self.working.get(_kind(node), _scratch(node)) * _bytes(node)) for node in steps),
-            tuple(map(_padded, steps)), indirect,
-            operators=sum(map(self._operators, steps)), pointers=sum(indirect), outputs=sum(map(_bytes, self._outputs())),
-            masked=frozenset(step for step, node in enumerate(steps) if _masked(node)),
+            tuple(self.of_layer.get(node.name) for node in steps), tuple(map(kernel if self.simpler else named, steps)),
+            tuple(int(self.working.get(kind_of(node), scratch_of(node)) * bytes_of(node)) for node in steps),
+            tuple(map(padded_bytes, steps)), indirect,
+            operators=sum(map(self._operators, steps)), pointers=sum(indirect), outputs=sum(map(bytes_of, self._outputs())),
+            masked=frozenset(step for step, node in enumerate(steps) if is_masked(node)),
             pads={step: pad for step, node in enumerate(steps) if (pad := self._pad(node)) is not None},
+            inner=tuple(node.args[0].meta["val"].shape[-1] if kind_of(node) == "linear" else 0 for node in steps),
+            integers=frozenset(step for step, node in enumerate(steps) if not is_float(node)),
+            needs=tuple(tuple(place[each.name] for each in node.all_input_nodes if each.name in place) for node in steps)
+            if self.simpler else (),
         )  # fmt: skip
+
+    def _ordered(self) -> list[Any]:
+        """The nodes as they run: as they stand, or by breadth, as the toolchain sorts a graph anew once a part is taken out."""
+        if not self.simpler or not any(node.op == "call_function" and self._is_outside(node) for node in self.live):
+            return self.live
+        waits = {node: sum(each in self.shown for each in node.all_input_nodes) for node in self.live}
+        found = [node for node in self.live if not waits[node]]
+        for node in found:
+            for user in node.users:
+                if user in waits:
+                    waits[user] -= 1
+                    found += [user] if not waits[user] else []
+        return found
 
     def _uses(self, place: dict[str, int], fed: set[str]) -> dict[str, list[Any]]:
         """Tensor → the nodes that make and read it, itself or through a view."""
@@ -223,16 +270,25 @@ class _Reading:
         readers = {self.of_layer.get(node.name) for node in uses if self._root(node.name) != name or self._over_written(node)}
         public = name in out or name in self.inputs
         return Tensor(
-            name=name, bytes=_bytes(self.nodes[name]), made=-1 if name in self.inputs else min(touched),
-            last=steps - 1 if public else max(touched), touched=touched,
+            name=name, bytes=bytes_of(self.nodes[name]), made=-1 if name in self.inputs else min(touched),
+            last=steps - 1 if name in out or (public and not self.simpler) else max(touched, default=0), touched=touched,
             rewritten=frozenset(place[node.name] for node in uses if self._over_written(node) and self._root(node.name) == name),
             maker=self.of_layer.get(name),
             layers=frozenset(layer for layer in readers if layer is not None), others=None in readers or public, public=public,
-            image=_dims(self.nodes[name]) == 4,
+            image=dims_of(self.nodes[name]) == 4,
         )  # fmt: skip
 
+    def _is_outside(self, node: Any) -> bool:
+        """Whether the accelerated parts leave a node out, whatever its scheme."""
+        layer = self.of_layer.get(node.name)
+        if layer is not None:
+            return self.model.inventory[layer].kind in OUTSIDE
+        return kernel(node) not in self.rules.taken or not is_float(node)
+
     def _depends(self) -> set[str]:
-        """Names of all nodes that depend on an input: the others are constants, folded when lowering."""
+        """Names of all nodes that depend on an input: the others are constants, which most toolchains fold."""
+        if self.simpler:
+            return {node.name for node in self.live}
         fed = set(self.inputs)
         for node in self.live:
             if any(source.name in fed for source in node.all_input_nodes):
@@ -241,44 +297,60 @@ class _Reading:
 
     def _alias(self, node: Any, fed: set[str]) -> None:
         """Find the tensor that a node's result is part of, or is written over, if any."""
-        kind = _kind(node)
+        kind = kind_of(node)
         sources = [source for source in node.all_input_nodes if source.name in fed]
         if self.ends.get(node.name, node.name) != node.name:
             self.alias[node.name] = self.ends[node.name]
-        elif kind in _VIEWS or (kind in _COPIES and _same(node, sources[0])):
+        elif is_view(node) and sources and (not self.simpler or self._idle(node) or self._in_place(node, sources[0])):
             self.alias[node.name] = sources[0].name
-        elif kind in _IN_PLACE and (over := self._over(node, sources)) is not None:
+        elif kind in IN_PLACE and (over := self._over(node, sources)) is not None:
             self.alias[node.name] = over
-        elif kind in _PADS and all(user.name in self.of_layer for user in node.users):
+        elif kind in PADS and all(user.name in self.of_layer for user in node.users):
             self.alias[node.name] = sources[0].name
+
+    def _idle(self, node: Any) -> bool:
+        """Whether the toolchain leaves a node out."""
+        return kind_of(node) in COPIES | {"getitem", "contiguous", "detach", "alias"} or kernel(node) == "expand"
+
+    def _in_place(self, node: Any, source: Any) -> bool:
+        """Whether XNNPACK writes a result over what it is made of: both are read once, and by the part itself (`runtime.c`)."""
+        if kind_of(node) in SLICES or node in self._outputs() or self._root(source.name) in self.inputs:
+            return False
+        return self._readers(source) == self._readers(node) == 1 and bytes_of(source) == bytes_of(node)
+
+    def _readers(self, node: Any) -> int:
+        return sum(self._readers(user) if is_view(user) and self._idle(user) else 1 for user in node.users)
 
     def _over(self, node: Any, sources: list[Any]) -> str | None:
         """The input that an operator may write its result over: of the same size, read by nothing else, not the caller's."""
         if node in self._outputs() or node.name in self.of_layer:
             return None
+        if self.simpler:
+            return next((str(source.name) for source in sources if self._in_place(node, source)), None)
         for source in sources:
             chain = [source]
-            while chain[-1].name in self.alias and _kind(chain[-1]) in _VIEWS | _COPIES:
+            while chain[-1].name in self.alias and kind_of(chain[-1]) in VIEWS | COPIES:
                 chain.append(chain[-1].all_input_nodes[0])
-            if all(len(each.users) == 1 and each.name not in self.inputs for each in chain) and _bytes(source) == _bytes(node):
+            alone = all(len(each.users) == 1 and each.name not in self.inputs for each in chain)
+            if alone and bytes_of(source) == bytes_of(node):
                 return str(source.name)
         return None
 
     def _operators(self, node: Any) -> int:
         """Operators that a runtime makes of a node: none of what is fused into another, several of a normalisation."""
-        fused = node.name in self.alias and (node.name in self.of_layer or _kind(node) in _PADS | {"getitem"})
-        return 0 if fused else _PARTS.get(_kind(node), 1)
+        fused = node.name in self.alias and (node.name in self.of_layer or kind_of(node) in PADS | {"getitem"})
+        return 0 if fused else PARTS.get(kind_of(node), 1) if not self.simpler else 1
 
     def _pad(self, node: Any) -> tuple[int, bool] | None:
         """What a padding in front of a layer makes in bytes, and whether it adds anything; None where there is none."""
-        pad = node.all_input_nodes[0]
-        if node.name not in self.of_layer or _kind(pad) not in _PADS or pad.name not in self.alias:
+        pad = next(iter(node.all_input_nodes), node)
+        if node.name not in self.of_layer or kind_of(pad) not in PADS or pad.name not in self.alias:
             return None
-        return _bytes(pad), _bytes(pad) > _bytes(pad.all_input_nodes[0])
+        return bytes_of(pad), bytes_of(pad) > bytes_of(pad.all_input_nodes[0])
 
     def _over_written(self, node: Any) -> bool:
         """Whether the node is an operator of its own that writes over its input."""
-        return node.name in self.alias and node.name not in self.of_layer and _kind(node) in _IN_PLACE
+        return node.name in self.alias and node.name not in self.of_layer and kind_of(node) in IN_PLACE
 
     def _root(self, name: str) -> str:
         while name in self.alias:
@@ -286,109 +358,5 @@ class _Reading:
         return name
 
     def _outputs(self) -> list[Any]:
-        output = next(node for node in self.model.program.graph.nodes if node.op == "output")
+        output = next(node for node in self.graph.nodes if node.op == "output")
         return list(dict.fromkeys(output.all_input_nodes))
-
-
-def _kind(node: Any) -> str:
-    name = getattr(node.target, "_opname", None) or getattr(node.target, "__name__", str(node.target))
-    return str(name).partition(".")[0]
-
-
-def _scratch(node: Any) -> float:
-    if _kind(node) == "scaled_dot_product_attention":
-        query, key = node.args[0].meta["val"], node.args[1].meta["val"]
-        scores = math.prod(query.shape[:-1]) * key.shape[-2]
-        return float(2 * scores / max(1, math.prod(node.meta["val"].shape)))
-    if _kind(node) in ("lstm", "gru"):
-        gates, steps = node.args[2][0].meta["val"].shape[0], math.prod(node.args[0].meta["val"].shape[:-1])
-        return float(_UNROLLED * 4 * gates * steps / _bytes(node))
-    return _SCRATCH.get(_kind(node), 0.0)
-
-
-def _masked(node: Any) -> bool:
-    if _kind(node) != "scaled_dot_product_attention":
-        return False
-    mask = node.args[3] if len(node.args) > 3 else node.kwargs.get("attn_mask")
-    return "bool" in str(getattr(getattr(mask, "meta", {}).get("val"), "dtype", ""))
-
-
-def named(node: Any) -> str:
-    """The operator's name; pooling that pads is told apart, as some runtimes pad in a step of its own."""
-    return _kind(node) + ("_padded" if "pool" in _kind(node) and _padded(node) else "")
-
-
-def _padded(node: Any) -> int:
-    """Bytes of the padded input of a pooling operator or a convolution, 0 for others.
-
-    Rounding up pads to the last window's end; no copy is needed where both sides get what the output's size asks for (`SAME`).
-    """
-    kind = _kind(node)
-    if kind in ("conv1d", "conv2d"):
-        return _padded_convolution(node)
-    if kind not in ("max_pool2d", "avg_pool2d"):
-        return 0
-    given = [*node.args, *[None] * 6][: 6]
-    kernel, stride, pads = (_pair(each, default) for each, default in ((given[1], 1), (given[2] or given[1], 1), (given[3], 0)))
-    up = bool(given[5] if kind == "max_pool2d" else given[4])
-    size, out = node.args[0].meta["val"].shape, node.meta["val"].shape[-2:]
-    wide = [size[axis - 2] + 2 * pads[axis] for axis in (0, 1)]
-    ends = [max(wide[axis], (out[axis] - 1) * stride[axis] + kernel[axis]) if up else wide[axis] for axis in (0, 1)]
-    return int(4 * math.prod(size[:-2]) * math.prod(ends)) if list(size[-2:]) != ends else 0
-
-
-def _padded_convolution(node: Any) -> int:
-    given = [*node.args, *[None] * 7][:7]
-    size, kernel = tuple(given[0].meta["val"].shape), tuple(given[1].meta["val"].shape[2:])
-    strides, pads, dilations = (_pair(each, default) for each, default in ((given[3], 1), (given[4], 0), (given[5], 1)))
-    same, wide = True, []
-    for axis, (length, taps) in enumerate(zip(size[2:], kernel, strict=True)):
-        pad, stride = pads[axis], strides[axis]
-        needed = max(0, (-(-length // stride) - 1) * stride + (taps - 1) * dilations[axis] + 1 - length)
-        same &= (needed // 2, needed - needed // 2) == (pad, pad)
-        wide.append(length + 2 * pad)
-    return 0 if same or not any(pads[: len(kernel)]) else int(4 * math.prod(size[:2]) * math.prod(wide))
-
-
-def _pair(given: Any, default: int) -> tuple[int, int]:
-    """Sizes of two axes, of which one number may stand for both."""
-    sizes = given if isinstance(given, list | tuple) else [given]
-    sizes = [default if each is None else int(each) for each in sizes] or [default]
-    return sizes[0], sizes[-1]
-
-
-def _dims(node: Any) -> int:
-    return len(getattr(node.meta.get("val"), "shape", ()))
-
-
-def _pointers(node: Any) -> int:
-    """Entries of the table of input rows that an indirect convolution keeps: one per output position and kernel element.
-
-    Depthwise kernels share the overlapping columns of neighbouring positions (XNNPACK, `indirection.c`).
-    """
-    if not _kind(node).startswith("conv") or "transpose" in _kind(node):
-        return 0
-    kernel, out = tuple(node.args[1].meta["val"].shape[2:]), tuple(node.meta["val"].shape[2:])
-    if math.prod(kernel) == 1:
-        return 0
-    stride = node.args[3] if len(node.args) > 3 and node.args[3] else [1]
-    if len(node.args) > 6 and node.args[6] > 1 and len(kernel) == 2 and math.prod(kernel) <= 25:
-        shared = min(stride[-1], kernel[1]) * kernel[0]
-        return int(out[0] * (math.prod(kernel) + (out[1] - 1) * shared))
-    return int(math.prod(out) * math.prod(kernel))
-
-
-def _same(node: Any, source: Any) -> bool:
-    mine, theirs = node.meta.get("val"), source.meta.get("val")
-    return getattr(mine, "dtype", None) == getattr(theirs, "dtype", 0)
-
-
-def _bytes(node: Any) -> int:
-    value = node.meta.get("val")
-    if isinstance(value, tuple | list):
-        return sum(_size(each) for each in value)
-    return _size(value)
-
-
-def _size(value: Any) -> int:
-    return int(math.prod(value.shape) * value.element_size()) if hasattr(value, "element_size") else 0

@@ -10,17 +10,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sdk.costs.activations import Activations, Tensor
+from sdk.costs.activations import PLAIN, Activations, Tensor
 from sdk.lowering import Operators
 
 ALIGNMENT = 64
 """Bytes to whose multiples a block is placed."""
+MAPPED = 2_000_000
+"""Bytes from which an allocator gives back to the system what is freed (between 1.86 and 2.21 MB where torch was imported)."""
+RUNTIME = 16
+"""The same for ExecuTorch's own blocks."""
 PHASES, READ, COMPUTE, WRITE, TURN = 5, 1, 2, 3, 4
 """Moments of a step: its inputs are padded or brought into order (0), converted, computed; its result is converted, and brought
 back into order."""
 
-PLAIN = Operators()
-
+THREADS, ROWS = 2, 8
+"""Threads that run a model here; rows that a kernel with dynamic activations quantizes at once, each thread in a room of its own
+(XNNPACK; 5 or 8 rows, from what its rooms of one linear layer were)."""
+ORDERS = ("channels_last", "channels_first")
+"""Kinds of the steps that `write_orders` puts in: they copy 8 bits where a static layer is on one side."""
 MIXED = 7
 """Copies of its result that a part holds besides the scores where it multiplies them with the values: packed values, and a chain
 of changes of their order (read in files of ExecuTorch 1.4.1)."""
@@ -55,15 +62,40 @@ def arena(blocks: Sequence[Block], front: bool = True) -> int:
     return max((end for _, end, _ in placed), default=0)
 
 
+def buckets(blocks: Sequence[Block]) -> int:
+    """Return the bytes of the buckets that hold all `blocks` (ExecuTorch, `memory_planning.py`).
+
+    The largest first, each goes into the first bucket none of whose blocks lives with it, or behind those that do, where it still
+    fits; elsewhere it begins a bucket of its own size.
+    """
+    found: list[tuple[int, list[tuple[int, Block]]]] = []
+    for block in sorted(blocks, key=lambda each: (-each.bytes, -each.first)):
+        ends = [
+            max((end for end, other in held if other.first <= block.last and block.first <= other.last), default=0)
+            for _, held in found
+        ]
+        place = next((at for at, end in enumerate(ends) if not end), None)
+        if place is None:
+            place = next((at for at, end in enumerate(ends) if end + block.bytes <= found[at][0]), len(found))
+        if place == len(found):
+            found.append((block.bytes, []))
+        end = ends[place] if place < len(ends) else 0
+        found[place][1].append((end + -(-block.bytes // RUNTIME) * RUNTIME, block))
+    return sum(-(-size // RUNTIME) * RUNTIME for size, _ in found)
+
+
 def grown(sizes: Sequence[int]) -> int:
-    """Return the bytes that an allocator takes for one room that is made anew wherever the next of `sizes` is larger.
+    """Return the bytes that an allocator's heap takes for one room that is made anew wherever the next of `sizes` is larger.
 
     The new room is there before the old one is given back (XNNPACK, `runtime.c`), so that what is given back is used again only
-    once two old ones lie side by side.
+    once two old ones lie side by side. Large rooms are no part of the heap.
     """
-    top = start = size = 0
+    top = start = size = most = 0
     for each in sizes:
-        if each > size:
+        if each <= most:
+            continue
+        most = each
+        if each < MAPPED:
             start = 0 if each <= start else start + size
             size, top = each, max(top, start + each)
     return top
@@ -71,8 +103,8 @@ def grown(sizes: Sequence[int]) -> int:
 
 def arenas(
     found: Activations, static: Collection[str], dynamic: Collection[str], outside: frozenset[int], rules: Operators = PLAIN
-) -> tuple[int, int]:
-    """Return the bytes of the arena inside of the accelerated parts, and of the runtime's own.
+) -> tuple[int, int, int]:
+    """Return the bytes of the arena inside of the accelerated parts, those it leaves free where it grew, and the runtime's own.
 
     The parts run one after the other in the same room, which in some runtimes is made anew where one needs more. To the runtime
     each part is one step, so that what goes in or comes out lives as long as it runs.
@@ -90,7 +122,9 @@ def arenas(
         ends = node[each.first // PHASES], node[each.last // PHASES]
         whole.append(Block(each.bytes, min(ends), max(ends)))
     sizes = [arena(rooms[part], rules.front) for part in sorted(rooms)]
-    return grown(sizes) if rules.growing else max(sizes, default=0), arena(whole)
+    most = max(sizes, default=0)
+    spare = grown(sizes) - (most if most < MAPPED else 0) if rules.growing else 0
+    return most, spare, (buckets if rules.simpler else arena)(whole)
 
 
 def _node(parts: Sequence[int], step: int, outside: frozenset[int]) -> tuple[int, int]:
@@ -120,18 +154,24 @@ def blocks(
     A tensor that a step in `outside`, or the caller, reads or writes, or that passes between parts, is held by the runtime, the
     others by the accelerated part, which keeps images of the caller in its own layout. A tensor stays in 8 bits when its maker
     and all its readers are static; elsewhere a static layer reads and writes floats through 8-bit copies, and a `dynamic` one
-    reads them so. Operators that pad read a padded copy, unless the padding is fused into a layer that computes in float
-    (XNNPACK fuses none that adds nothing).
+    reads them so. Operators that pad read a padded copy, unless the padding is fused into a layer that computes in float or with
+    static activations (XNNPACK fuses none that adds nothing).
     Outside, nothing is written over its input, and no operator is taken apart.
     """
+    inline, dynamic = (dynamic, ()) if rules.simpler else ((), dynamic)
     parts, narrow = found.parts(outside), {*static, *dynamic}
     padded = {
         step: size for step, (size, layer, kind) in enumerate(zip(found.padded, found.layers, found.kinds, strict=True))
-        if size and kind in rules.padded and (layer is None or layer in narrow or step in outside)
+        if size and kind in rules.padded and (layer is None or layer in dynamic or step in outside)
     }  # fmt: skip
     if rules.padding:
-        padded |= {step: size for step, (size, adds) in found.pads.items() if found.layers[step] in narrow or not adds}
+        made = {step for tensor in found.tensors if tensor.maker in static for step in tensor.touched - {tensor.made}}
+        apart = {step for step in found.pads if found.layers[step] in narrow or step in made}
+        padded |= {step: size for step, (size, adds) in found.pads.items() if step in apart or not adds}
     inside, held = _working(found, padded, narrow, outside, rules)
+    for step, (layer, inner) in enumerate(zip(found.layers, found.inner, strict=True)):
+        if layer in inline and inner:
+            inside.append(Block(THREADS * (ROWS * inner + ALIGNMENT), PHASES * step, PHASES * step + TURN))
     plain = outside - {step for step in padded if found.layers[step] is not None}
     for tensor in found.tensors:
         copies = None if _narrow(found, tensor, static, outside, rules) else found.copies(tensor, static, dynamic, padded)
@@ -140,12 +180,11 @@ def blocks(
         for first, last, public in _stays(tensor, outside, plain, parts):
             block = Block(size, *_moments(first, last, copies or (), {*padded, *turned}, turned))
             (held if public else inside).append(block)
-            if public and rules.reordered and tensor.image and not tensor.public:
-                users = sorted(step for step in tensor.touched - outside if first <= step <= last)
-                inside += [Block(size, PHASES * step, PHASES * step + TURN) for step in users]
-        if tensor.public and tensor.image:
+        if tensor.public and tensor.image and not rules.simpler:
             last = tensor.last if tensor.made >= 0 else max(tensor.touched, default=0)
             inside.append(Block(tensor.bytes, *_moments(tensor.made, last, copies or (), padded, ())))
+        if copies is None and tensor.made >= 0 and found.kinds[tensor.made] in ORDERS and tensor.maker is None:
+            inside.append(Block(size, PHASES * tensor.made, PHASES * tensor.made + COMPUTE))
         for step in tensor.touched & outside & padded.keys() - {tensor.made}:
             held.append(Block(padded[step], max(0, PHASES * tensor.made + COMPUTE), PHASES * step + COMPUTE))
         for step, block in _copied(tensor, copies, turned, padded):
@@ -196,6 +235,8 @@ def _narrow(found: Activations, tensor: Tensor, static: Collection[str], outside
     """
     if not rules.narrow or tensor.public or tensor.made < 0 or tensor.touched & outside:
         return False
+    if tensor.maker in static and all(found.kinds[step] in ORDERS for step in tensor.touched if found.layers[step] is None):
+        return all(found.layers[step] in static for step in tensor.touched if found.layers[step] is not None)
     writers = [step for step in sorted({tensor.made, *tensor.rewritten}) if found.layers[step] is None]
     if len(writers) > 1 or any(found.layers[step] not in static for step in tensor.touched if step > max(writers, default=step)):
         return False
@@ -207,12 +248,10 @@ def _narrow(found: Activations, tensor: Tensor, static: Collection[str], outside
 def _turned(found: Activations, tensor: Tensor, rules: Operators) -> tuple[int, ...]:
     """The steps that bring a signal into the order of one-dimensional convolutions, or back for what is none of them.
 
-    In a runtime where each convolution is `turning`, it does so on both sides, whatever is there.
     """
+    if rules.simpler:
+        return ()
     readers = [step for step in sorted(tensor.touched) if step != tensor.made and found.layers[step] != tensor.maker]
-    if rules.turning:
-        ends = [*([tensor.made] if tensor.made >= 0 else []), *readers]
-        return tuple(step for step in ends if found.kinds[step] in rules.turning)
     made = tensor.made >= 0 and found.kinds[tensor.made] == "conv1d"
     convolutions = [step for step in readers if found.kinds[step] == "conv1d"]
     if made:

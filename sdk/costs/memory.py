@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -36,6 +36,8 @@ LEFT = 600_000
 (-0.9 to 1.4 MB beside the other parts on 20 plans), and a limit has to hold."""
 TURNED = 4
 """Bytes per weight of the transposed copy that contractions read, of which dilated convolutions make none (LiteRT, `conv.cc`)."""
+TILE = 16
+"""Channels out that kernels of products compute at once."""
 FILES = 4
 """Accelerated parts whose loading the solver weighs, where each gives its pages of the file back: the worst ones."""
 
@@ -85,8 +87,9 @@ class MemoryModel:
         spoken = table.language if model.language is not None else None
         if spoken is not None:
             outside = (*(kind for kind in table.operators.outside if kind not in spoken.inside), UPDATE)
-            self.table = replace(table, returned=spoken.returned, operators=replace(table.operators, outside=outside))
-        self.found: Activations = activations(model, spoken.working if spoken is not None else {})
+            operators = replace(table.operators, outside=outside, taken=(), simpler=False)
+            self.table = replace(table, returned=spoken.returned, operators=operators)
+        self.found: Activations = activations(model, spoken.working if spoken is not None else {}, self.table.operators)
         self._prefilled: frozenset[str | None] = frozenset()
         if spoken is not None and spoken.prefill and model.language is not None:
             self.found = cached(model, spoken, model.language)
@@ -117,14 +120,16 @@ class MemoryModel:
         working = max(rooms, default=0)
         left = LEFT if any(self._row(layer, scheme).scratch for layer, scheme in outside) else 0
         code = self._code() + (self.table.code.outside if any(layer.kind != "embedding" for layer, _ in outside) else 0)
-        running = self.table.code.running + self._touched(self._outside(named))
+        running = self.table.code.running + self._touched(self._outside(named)) + self._of_modes(named.values())
         spared = sum(self._spared(name, scheme) for name, scheme in named.items())
         operators = self.table.operator * self.found.conversions(*self._eight_bit(named))
+        room, spare, held = self._arenas(named)
+        outputs = max(spare, self.table.returned * self.found.outputs)
         return Parts(
             file=self._loaded(named), kept=self._kept(named),
             packed=self._with_slack(sum(self.packed(layer, scheme) for layer, scheme in layers)), passing=self._rise(inside),
             activations=self._with_slack(
-                self.arena(named) + left + max(working, self._rise(outside)) + self.table.returned * self.found.outputs
+                room + held + left + max(working, self._rise(outside)) + outputs
             ),
             runtime=code + self._private() + operators - spared, code=code, running=running, cache=self._cache,
         )  # fmt: skip
@@ -207,16 +212,16 @@ class MemoryModel:
         readers = 1 if layer.kind == "embedding" else layer.uses + (layer.name in self._prefilled)
         spared = TURNED if row.scratch == "contraction" and layer.name in self._dilated else 0
         channels = row.channel * layer.shape[layer.channel_axis]
-        return readers * round((row.packed - spared) * layer.parameters + stepped + row.scale * scales + channels)
+        return readers * round((row.packed - spared) * padded(layer, row.deep) + stepped + row.scale * scales + channels)
 
     def passing(self, layer: Layer, scheme: Scheme) -> int:
         """Private bytes that exist while the layer is prepared only."""
         return round(self._row(layer, scheme).passing * layer.parameters)
 
-    def arena(self, schemes: Mapping[str, Scheme]) -> int:
-        """Bytes of the activations: those inside the accelerated parts and those outside have an arena each."""
-        steps = self._outside(schemes)
-        return sum(arenas(self.found, *self._eight_bit(schemes), steps, self.table.operators))
+    def _arenas(self, schemes: Mapping[str, Scheme]) -> tuple[int, int, int]:
+        """Bytes of the activations inside the accelerated parts, of what that room leaves free (where the outputs go that the
+        caller holds), and of those outside."""
+        return arenas(self.found, *self._eight_bit(schemes), self._outside(schemes), self.table.operators)
 
     @staticmethod
     def _eight_bit(schemes: Mapping[str, Scheme]) -> tuple[set[str], set[str]]:
@@ -236,7 +241,8 @@ class MemoryModel:
         base = float(self._code() + self._private() + self.prices.base + self._cache)
         found = [(moment, base, amounts) for moment, amounts in self._loading(choices, weights)]
         base += self.table.code.running + self._touched(self._outside({}))
-        base += self._with_slack(self.table.returned * self.found.outputs)
+        _, spare, _ = self._arenas({})
+        base += self._with_slack(max(0, self.table.returned * self.found.outputs - spare))
         for step, held, savings in worst(self.found, self._outside({}), STEPS, self.table.operators):
             running = {
                 name: {s: packed + kept - self._saved(s, savings.get(name, 0.0)) for s, (packed, _, kept) in each.items()}
@@ -280,7 +286,16 @@ class MemoryModel:
     def _touched(self, outside: frozenset[int]) -> int:
         """Bytes of code of the operators that the accelerated parts leave out."""
         kinds = {self.found.kinds[step] for step in outside} | ({"masked_attention"} if outside & self.found.masked else set())
-        return self._spoken + sum(size for kind, size in self.table.code.operators.items() if kind in kinds)
+        known, other = self.table.code.operators, self.table.code.other
+        return self._spoken + sum(known.get(kind, other) for kind in kinds | ({"bmm"} & set(self.found.kinds)))
+
+    def _of_modes(self, schemes: Iterable[Scheme]) -> int:
+        """Bytes of code of the kinds of kernels that a plan asks for."""
+        taken = list(schemes)
+        found: set[str] = {scheme.activations for scheme in taken}
+        found |= {"narrow"} if any(scheme.bits <= 4 and scheme.activations != "float" for scheme in taken) else set()
+        found |= {"mixed"} if "static" in found and any(scheme.format == "float" for scheme in taken) else set()
+        return sum(size for mode, size in self.table.code.modes.items() if mode in found)
 
     def _private(self) -> int:
         pointers = round(self.table.indirection * self.found.pointers)
@@ -292,7 +307,7 @@ class MemoryModel:
 
     def _outside(self, schemes: Mapping[str, Scheme]) -> frozenset[int]:
         layers = {name for name, scheme in schemes.items() if self._row(self.layers[name], scheme).outside}
-        return outside_steps(self.found, layers, self.table.operators.outside)
+        return outside_steps(self.found, layers, self.table.operators.outside, self.table.operators.taken)
 
     def _row(self, layer: Layer, scheme: Scheme) -> Copies:
         kind = kernel_kind(layer)
@@ -300,6 +315,14 @@ class MemoryModel:
         if found is not None:
             return found
         return Copies((kind,), scheme.name, packed=4.0, passing=4.0)  # unmeasured: never less than two float copies
+
+
+def padded(layer: Layer, deep: int) -> float:
+    """Weights of a layer as kernels pack them: channels in of each tap and group in multiples of `deep`, channels out of TILE."""
+    if not deep or layer.kind == "depthwise" or layer.kind.startswith("conv_transpose") or len(layer.shape) < 2:
+        return layer.parameters
+    taken, made = layer.shape[1], layer.shape[0] // layer.groups
+    return layer.parameters * (-(-taken // deep) * deep / taken) * (-(-made // TILE) * TILE / made)
 
 
 def _lookups(model: Model, layer: Layer) -> list[int]:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from sdk.models import Layer
 
-DEPTH = 320
-"""Inner elements that Eigen packs at once for several threads (`GeneralBlockPanelKernel.h`, `evaluateProductBlockingSizes`)."""
 PANEL = 512
-"""The same for one thread, found by measuring products of 384 to 4096 inner elements."""
-BOTH, MANY, MOST = 1536, 8192, 3_750_000
-"""Rows and columns up to which a contraction holds two slices of its operands, then one; columns from which each thread packs
-those that it works on, where there is more than one slice; bytes that it was not seen to exceed (measured: 388 to 12,576 rows
-and columns; with one slice of 27 elements, 12,544 columns were held whole)."""
+"""Inner elements that a product of matrices packs at once, found by measuring products of 384 to 4096 of them."""
+THREADS = 2
+"""Threads that run a model here."""
+HIGH, WIDE, DEPTH = 8, 4, 320
+"""Rows and columns of the kernel's tile, inner elements that it takes at once (Eigen, `GeneralBlockPanelKernel.h`, SSE)."""
+FIRST, SECOND = 49_152, 1 << 20
+"""Bytes of the caches of the machine that was measured."""
+TASK, START, THREAD, STORE = 40_000, 100_000, 100_000, 4 * 11 / 64
+"""Cycles of a task, of starting at all, of each thread, and of storing one result (Eigen, `TensorCostModel.h`)."""
+SHARE = 8
+"""Tasks of each thread from which on these pack what they work on for themselves."""
 
 
 def scratch(layer: Layer, kernel: str, dilated: bool = False) -> int:
@@ -37,8 +41,26 @@ def _product(rows: int, columns: int, inner: int) -> int:
 
 
 def _contraction(rows: int, columns: int, inner: int) -> int:
-    """Slices of both operands (Eigen, `TensorContractionThreadPool.h`)."""
-    deep = 4 * min(inner, DEPTH)
-    if columns > MANY and inner > DEPTH:
-        return 2 * deep * rows
-    return min(deep * (rows + columns) * (2 if rows + columns <= BOTH else 1), MOST)
+    """What is written of the packed slices of both operands, two at a time (Eigen, `TensorContractionThreadPool.h`).
+
+    Where there are enough tasks for all threads each packs the columns that it works on in a room of its own.
+    """
+    deep, held = min(inner, DEPTH), min(inner, 2 * DEPTH)
+    high = min(rows, _whole(-(-rows // THREADS), HIGH))
+    fits = (SECOND - FIRST) // (4 * WIDE * deep)
+    each = -(-columns // THREADS)
+    wide = fits - fits % WIDE if fits <= each else min(columns, _whole(each, WIDE))
+    blocks, cycles = -(-columns // wide), deep / WIDE + STORE
+    grain = _grain(high * wide * cycles, blocks)
+    if rows * columns * cycles > START + THREAD and -(-blocks // grain) >= SHARE * THREADS:
+        return 4 * (held * rows + deep * THREADS * grain * wide)
+    return 4 * held * (rows + columns)
+
+
+def _grain(cycles: float, blocks: int) -> int:
+    """Blocks of a task: as many as stay below twice its cycles."""
+    return max(1, min(blocks, int(2 * TASK / cycles)))
+
+
+def _whole(size: int, step: int) -> int:
+    return -(-size // step) * step

@@ -9,8 +9,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from sdk.costs.activations import computed, is_fused, is_view, named
+from sdk.costs.activations import computed
 from sdk.costs.memory import kernel_kind
+from sdk.costs.nodes import is_fused, is_view, named
 from sdk.models import Layer, Model
 
 FEATURES = ("macs", "outputs", "inputs", "weights", "calls")

@@ -44,7 +44,8 @@ class Copies:
     `outside`: the layer is computed by the runtime's own kernels, outside of the accelerated parts; `scratch` names what such a
     kernel takes while it runs (`sdk.costs.scratch`). `rows`: only the rows that are looked up are read. `stepped`: bytes
     per weight of a recurrent layer that is unrolled, the weights of its state counted for every step; `folded`: but for the
-    first, whose state is empty; `step`: bytes of the operators of each step.
+    first, whose state is empty; `step`: bytes of the operators of each step. `deep`: where weights are packed in whole tiles, the
+    channels in that one holds (0: the weights are counted as they are).
     """
 
     kinds: tuple[str, ...]
@@ -59,6 +60,7 @@ class Copies:
     stepped: float = 0.0
     folded: bool = False
     step: int = 0
+    deep: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,9 @@ class Code:
 
     `loading`: by every artifact; `running`: further ones by its first run; `convolutions`, `outside`: by artifacts that have
     convolutions, or layers (other than embeddings) which the accelerated parts leave out; `operators`: by the first run, for
-    each kind of operator that they leave out (`masked_attention`: attention whose mask holds truth values).
+    each kind of operator that they leave out (`masked_attention`: attention whose mask holds truth values; `bmm`: products of two
+    activations, wherever they are), `other` for a kind that is not there. `modes`: by the first run, for kernels with `static` or
+    `dynamic` activations, for weights of at most 4 bits (`narrow`), and for floats beside static ones (`mixed`).
     """
 
     loading: int
@@ -75,6 +79,8 @@ class Code:
     convolutions: int = 0
     outside: int = 0
     operators: Mapping[str, int] = field(default_factory=dict)
+    other: int = 0
+    modes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +88,17 @@ class Operators:
     """ATen operators that a runtime treats in ways of its own.
 
     `outside`: its accelerated parts leave them to the runtime; `padded`: a padded copy of their input is made; `narrow`: they
-    compute in 8 bits between static layers; `turning`: convolutions of signals that bring what they read into the order of their
-    kernel and what they make back, even where the next is one too. `reordered`: each part keeps images that pass between parts in
-    its own order besides. `padding`: an operator that pads in front of a layer in 8 bits makes a copy, in floats. `front`: arenas
-    of accelerated parts use the room in front of the first block that lives. `growing`: the room that the parts share is made
-    anew as they run, wherever one needs more.
+    compute in 8 bits between static layers; `padding`: an operator that pads in front of a layer in 8 bits makes a copy, in
+    floats. `front`: arenas of accelerated parts use the room in front of the first block that lives. `growing`: the room that the
+    parts share is made anew as they run, wherever one needs more. `simpler`: the runtime is ExecuTorch, whose toolchain is
+    given the graph of `write_simpler` and sorts it by breadth; accelerated parts take no other operators than those `taken`.
     """
 
     outside: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
+    simpler: bool = False
     padded: tuple[str, ...] = ()
     narrow: tuple[str, ...] = ()
-    turning: tuple[str, ...] = ()
-    reordered: bool = False
     padding: bool = False
     front: bool = True
     growing: bool = False

@@ -8,6 +8,7 @@ from typing import Any
 from sdk.errors import LoweringError
 from sdk.lowering.types import Quantized, Range
 from sdk.models import Layer, Model
+from sdk.models.simpler import write_simpler
 from sdk.rounding import Grid
 from targets.executorch.packing import pack_embedding, stored_scale
 
@@ -49,6 +50,8 @@ def write_plan(quantized: Quantized) -> Any:
     operators. Raises LoweringError when a static layer has no calibrated range.
     """
     module = quantized.model.module()
+    if quantized.model.language is None:  # whose extents are not all known
+        write_simpler(module)
     nodes = {node.name: node for node in module.graph.nodes}
     static: list[tuple[Layer, Any]] = []
     for layer in quantized.model.inventory.layers:

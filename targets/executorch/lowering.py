@@ -42,6 +42,7 @@ def lower_through(quantized: Quantized, backend: Backend, kind: str, min_os: flo
 
 def _lower(quantized: Quantized, chosen: Any) -> bytes:
     import torch
+    from executorch.backends.xnnpack.utils.configs import get_transform_passes
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
     language = quantized.model.language
@@ -50,6 +51,7 @@ def _lower(quantized: Quantized, chosen: Any) -> bytes:
         with torch.no_grad(), without_idle_work():
             edge = to_edge_transform_and_lower(
                 program,
+                transform_passes=get_transform_passes(),
                 partitioner=[chosen],
                 compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
                 constant_methods=None if language is None else metadata(language),

@@ -35,7 +35,7 @@ def _language(model: Model, context: int) -> Any:
     return replace(model.language, context=context)
 
 
-def _rooms(model: Model, context: int) -> tuple[int, int]:
+def _rooms(model: Model, context: int) -> tuple[int, int, int]:
     found = cached(model, SPOKEN, _language(model, context))
     return arenas(found, (), (), outside_steps(found, (), ("embedding", UPDATE)))
 
@@ -56,7 +56,7 @@ def test_each_attention_begins_a_part(model: Model) -> None:
 
 
 def test_scores_and_joined_masks_grow_with_the_context(model: Model) -> None:
-    (inside, held), (more, longer) = _rooms(model, 1024), _rooms(model, 2048)
+    (inside, _, held), (more, _, longer) = _rooms(model, 1024), _rooms(model, 2048)
     scores, values = 4 * HEADS * 128, 4 * KEYS * SIZE
     assert (more - inside) / 1024 == scores + values
     assert (longer - held) / 1024 == 4 * HEADS // KEYS * 128, "one mask for the heads that share keys, held for all layers"

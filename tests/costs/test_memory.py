@@ -16,8 +16,8 @@ from torch import nn
 import sdk
 from sdk.costs import Costs, MemoryModel
 from sdk.costs.activations import activations, outside_steps
-from sdk.costs.arenas import Block, arena, grown, live
-from sdk.costs.memory import LEFT, time_steps, unrolled
+from sdk.costs.arenas import Block, arena, buckets, grown, live
+from sdk.costs.memory import LEFT, padded, time_steps, unrolled
 from sdk.costs.scratch import scratch
 from sdk.errors import BadInput, BudgetError
 from sdk.lowering import Code, Copies, MemoryTable, Operators
@@ -203,16 +203,97 @@ def test_signals_are_brought_into_the_order_of_convolutions_once() -> None:
     first, second = (found.layers.index(name) for name in ("0", "2"))
     assert inside[first] == narrow + wide, "the caller's signal in the runtime's order"
     assert inside[second] == 2 * wide, "no copy between two convolutions"
-    turned, _ = live(found, (), (), frozenset(), Operators(turning=("conv1d",)))
-    assert turned[first] == 2 * wide, "where each convolution turns, its result is brought back"
 
 
-def test_paddings_of_static_layers_are_copies() -> None:
+SIMPLER = Operators(
+    simpler=True, growing=True, front=False,
+    taken=("channels_last", "channels_first", "add", "relu", "gelu", "bmm", "slice", "reshape", "transpose", "softmax", "mul"),
+)  # fmt: skip
+
+
+def test_each_convolution_of_a_signal_brings_its_result_back_for_executorch() -> None:
+    body = nn.Sequential(nn.Conv1d(8, 16, 3, padding=1), nn.ReLU(), nn.Conv1d(16, 16, 3, padding=1), nn.GELU())
+    found = activations(load_model(body.eval(), (torch.randn(1, 8, 32),)), rules=SIMPLER)
+    assert [found.kinds.count(name) for name in ("channels_last", "channels_first")] == [2, 2]
+
+
+class Read(nn.Module):
+    """A sum that one or two layers read."""
+
+    def __init__(self, both: bool) -> None:
+        super().__init__()
+        self.both, self.one, self.two, self.three = both, *(nn.Linear(64, 64) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.one(x).tanh() + self.two(x)
+        result: torch.Tensor = self.three(x) + x if self.both else self.three(x)
+        return result
+
+
+def test_executorch_writes_over_what_is_read_once_into_what_is_read_once() -> None:
+    made = [
+        sum(tensor.made == found.kinds.index("add") for tensor in found.tensors)
+        for found in (activations(load_model(Read(both).eval(), (torch.randn(2, 64),)), rules=SIMPLER) for both in (False, True))
+    ]
+    assert made == [0, 1], "the sum is a tensor of its own where two read it"
+
+
+class Halves(nn.Module):
+    """A layer on one half of its channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(64, 64), nn.Linear(32, 32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        left, right = self.one(x).chunk(2, 1)
+        return left + self.two(right)
+
+
+def test_splits_are_slices_for_executorch_and_attention_products() -> None:
+    halves = activations(load_model(Halves().eval(), (torch.randn(2, 64),)), rules=SIMPLER)
+    assert halves.kinds.count("slice") == 2
+    assert "chunk" not in halves.kinds
+    assert not outside_steps(halves, (), (), SIMPLER.taken), "one part computes all of it"
+
+
+def test_steps_outside_run_before_what_is_by_breadth_behind_them() -> None:
+    found = activations(load_model(Normed().eval(), (torch.randn(2, 64),)), rules=SIMPLER)
+    outside = outside_steps(found, (), (), SIMPLER.taken)
+    assert [found.kinds[step] for step in outside] == ["layer_norm"]
+    assert set(found.parts(outside)) == {0, 1}
+
+
+def test_buckets_are_as_executorch_plans_them() -> None:
+    chain = [Block(640, step, step + 1) for step in range(6)]
+    assert buckets(chain) == 2 * 640
+    beside = [Block(640, step, step + 1) for step in range(1, 4)]
+    assert buckets([Block(1280, 0, 0), *beside[:2]]) == 1280, "one behind the other, in the room of the large one"
+    assert buckets([Block(1280, 0, 0), *beside]) == 1920, "behind the last that lives with it, where there is none left"
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 9), st.integers(0, 9)), max_size=12))
+def test_buckets_hold_the_fullest_moment(drawn: list[tuple[int, int, int]]) -> None:
+    blocks = [Block(64 * size, min(ends), max(ends)) for size, *ends in drawn]
+    moments = [sum(block.bytes for block in blocks if block.first <= moment <= block.last) for moment in range(10)]
+    assert max(moments) <= buckets(blocks) <= sum(block.bytes for block in blocks)
+
+
+def test_packed_weights_fill_whole_tiles(model: Any) -> None:
+    first = model.inventory["first"]
+    assert padded(first, 0) == 16 * 3 * 9
+    assert padded(first, 8) == 16 * 8 * 9, "three channels in take the room of eight"
+    assert padded(model.inventory["head"], 1) == 16 * 32, "ten channels out that of sixteen"
+
+
+def test_paddings_of_dynamic_layers_are_copies() -> None:
     found = activations(load_model(nn.Sequential(nn.Conv2d(4, 8, 3, 2, 1)).eval(), (torch.randn(1, 4, 8, 8),)))
     rules = Operators(padded=("conv2d",))
     assert found.padded[found.layers.index("0")] == 4 * 4 * 10 * 10, "an output of half the size asks for padding on one side"
-    fused, copied = (max(live(found, static, (), frozenset(), rules)[0]) for static in ((), ("0",)))
+    modes: tuple[Any, ...] = (((), ()), (("0",), ()), ((), ("0",)))
+    fused, static, copied = (max(live(found, *each, frozenset(), rules)[0]) for each in modes)
     assert fused == 4 * 4 * 64 + 4 * 8 * 16, "the input in the runtime's own layout, and the output"
+    assert static <= fused + 4 * 64, "a static one pads its integers itself"
     assert copied == 4 * 4 * 64 + 4 * 4 * 100, "floats, and padded floats"
 
 
@@ -258,7 +339,7 @@ def test_kernels_outside_take_room_of_their_own(model: Any) -> None:
     plain = {"first": "fp32", "second": "int8_channel", "third": "fp32", "head": "fp32"}
     bare, working = (_model(model, replace(TABLE, copies=(*TABLE.copies[:3], _outside(name)))) for name in ("", "contraction"))
     more = working.parts(plain).activations - bare.parts(plain).activations
-    assert more == LEFT + 2 * 4 * 144 * (16 + 64), "channels and positions"
+    assert more == LEFT + 4 * 144 * (16 + 64), "channels and positions"
     alone = plain | {"second": "fp32"}
     assert working.parts(alone).activations == bare.parts(alone).activations
 

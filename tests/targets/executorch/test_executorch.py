@@ -126,6 +126,30 @@ def test_encoder_runs_as_planned(encoder, tmp_path):
     assert placed.outside["aten::native_layer_norm.out"] == 1
 
 
+@pytest.mark.parametrize("scheme", ["fp32", "int8_channel_static"])
+def test_splits_and_attention_end_no_accelerated_part(scheme, tmp_path):
+    import torch
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two, self.three = (nn.Linear(64, size) for size in (96, 64, 32))
+
+        def forward(self, x):
+            heads = self.one(x).view(1, 8, 3, 2, 16).permute(2, 0, 3, 1, 4)
+            seen = nn.functional.scaled_dot_product_attention(*heads.unbind(0)).transpose(1, 2).reshape(1, 8, 32)
+            left, right = self.two(torch.cat([seen, x[..., :32]], -1)).chunk(2, -1)
+            return self.three(torch.cat([right, left], -1))[:, 0]
+
+    model = _load(Block(), lambda torch: (torch.randn(1, 8, 64),))
+    path = tmp_path / "model.pte"
+    quantized, _ = _lower(model, dict.fromkeys(("one", "two", "three"), scheme), path)
+    assert max(_errors(model, quantized, path)) < (1e-5 if scheme == "fp32" else 5e-2)
+    placed = TARGET.placement(path)
+    assert (placed.delegates, dict(placed.outside)) == (1, {})
+
+
 @pytest.mark.parametrize("scheme", ["fp32", "int8_channel", "int4_g32"])
 def test_a_row_that_the_table_has_not_is_refused_and_ends_no_process(encoder, tmp_path, scheme):
     _lower(encoder, {"table": scheme}, tmp_path / "model.pte")

@@ -1,0 +1,106 @@
+"""Where XNNPACK's toolchain copies images into the order of its kernels, channels last, and back (ExecuTorch,
+`channels_last_tagged_reshape_pass.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+LAST = frozenset({
+    "conv2d", "conv_transpose2d", "max_pool2d", "max_pool2d_padded", "avg_pool2d", "avg_pool2d_padded", "mean_of_places",
+    "upsample_bilinear2d", "prelu",
+})  # fmt: skip
+"""Operators that read an image with its channels last."""
+FIRST = frozenset({"view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "linear"})
+"""Operators that read one with its channels first, as the caller does and operators outside of the accelerated parts."""
+SIGNALS = frozenset({"conv1d", "conv_transpose1d"})
+"""Operators that make an image of what they read and turn it, and their result back, whatever is beside them."""
+
+
+def channels_last(image: Any) -> Any:
+    """Stands for a copy into the order of the kernels."""
+    return image
+
+
+def channels_first(image: Any) -> Any:
+    """Stands for a copy back."""
+    return image
+
+
+def unsqueeze(signal: Any) -> Any:
+    """Stands for a signal as an image of one row."""
+    return signal
+
+
+def squeeze(image: Any) -> Any:
+    """Stands for an image of one row as a signal."""
+    return image
+
+
+def write_orders(graph: Any, ends: Collection[str], kind: Callable[[Any], str], outside: Callable[[Any], bool]) -> None:
+    """Put the copies into a graph; `ends`: names of the nodes that a layer ends with, where these are not its operator."""
+    _Writer(graph, ends, kind, outside).write()
+
+
+class _Writer:
+    def __init__(self, graph: Any, ends: Collection[str], kind: Callable[[Any], str], outside: Callable[[Any], bool]) -> None:
+        self.graph, self.ends, self.kind, self.outside = graph, ends, kind, outside
+        self.last: set[Any] = set()
+        self.partner: dict[Any, Any] = {}
+        self.turned: set[Any] = set()
+
+    def write(self) -> None:
+        for node in list(self.graph.nodes):
+            if node.op == "output":
+                self._bring(node, node.all_input_nodes, False)
+            elif node.op == "call_function" and node.all_input_nodes:
+                self._visit(node)
+
+    def _visit(self, node: Any) -> None:
+        kind, sources = self.kind(node), [each for each in node.all_input_nodes if each.op != "get_attr"]
+        if self.outside(node) or kind in FIRST:
+            self._bring(node, sources, False)
+        elif kind in SIGNALS:
+            self._turn(node, sources[0])
+        elif kind in LAST:
+            self._bring(node, sources[:1], True)
+            self.last.add(node)
+        elif sources and all(each in self.last for each in sources):
+            self.last.add(node)
+        elif any(each in self.last for each in sources):
+            wide = all(_dims(each) == 4 for each in sources)
+            self._bring(node, sources, wide)
+            self.last |= {node} if wide else set()
+
+    def _bring(self, node: Any, sources: list[Any], last: bool) -> None:
+        """Let a node read its sources in one order."""
+        for source in sources:
+            if source.op != "get_attr" and (source in self.last) != last and (_dims(source) == 4 or not last):
+                if source not in self.partner:
+                    made = self._copy(source, channels_last if last else channels_first)
+                    self.partner[source], self.partner[made] = made, source
+                    self.last |= {made} if last else set()
+                node.replace_input_with(source, self.partner[source])
+
+    def _turn(self, node: Any, source: Any) -> None:
+        """A convolution of signals turns its input, and what it is fused with turns its result."""
+        made = self._copy(self._copy(source, unsqueeze), channels_last)
+        node.replace_input_with(source, made)
+        end = node
+        while len(end.users) == 1 and next(iter(end.users)).name in self.ends:
+            end = next(iter(end.users))
+        first = self._copy(end, channels_first)
+        back = self._copy(first, squeeze)
+        for user in list(end.users):
+            if user is not first:
+                user.replace_input_with(end, back)
+
+    def _copy(self, source: Any, name: Callable[[Any], Any]) -> Any:
+        with self.graph.inserting_after(source):
+            made = self.graph.call_function(name, (source,))
+        made.meta["val"] = source.meta["val"]
+        return made
+
+
+def _dims(node: Any) -> int:
+    return len(getattr(node.meta.get("val"), "shape", ()))
