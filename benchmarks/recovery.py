@@ -20,11 +20,13 @@ from typing import Any
 
 from benchmarks.cases import CASES
 from benchmarks.isolated import measure, work
+from benchmarks.language import DEVICES
 from benchmarks.results_file import intro, read, save, table, write_page
 from benchmarks.training import FIRST, documents, news, photographs, texts
 
 COLUMNS = {
-    "case": "model", "target": "target", "bytes": "MB", "recovered_bytes": "MB, recovered", "loss": "loss",
+    "case": "model", "target": "target", "bytes": "MB", "recovered_bytes": "MB, recovered", "bits": "bits per weight",
+    "loss": "loss",
     "before": "before, unseen", "after": "after, unseen", "won": "won back", "unseen": "unseen inputs",
     "held_before": "before, held out", "held_after": "after, held out", "samples": "training inputs", "steps": "steps",
     "wall_minutes": "minutes", "cpu_minutes": "processor minutes", "error": "failure",
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", metavar="NAME:SIZE[:STEPS]")
     parser.add_argument("--data", help="folder with further training data")
     parser.add_argument("--model", help="the language model")
+    parser.add_argument("--target", default="coreml", choices=DEVICES, help="the runtime")
     parser.add_argument("--samples", type=int, default=2400, help="training inputs at most")
     parser.add_argument("--keep", required=True, help="folder for the SDK's caches")
     parser.add_argument("--timeout", type=float, default=7200, help="seconds that one may take")
@@ -44,17 +47,23 @@ def main() -> None:
     for case in options.cases:
         name, size, *steps = case.split(":")
         job = {"case": name, "size": int(size), "steps": int(steps[0]) if steps else None, "count": options.samples,
-               "data": options.data, "model": options.model}  # fmt: skip
+               "target": options.target, "data": options.data, "model": options.model}  # fmt: skip
         row = measure("benchmarks.recovery", job, options.timeout, Path(options.keep) / "cache")
         print(json.dumps(row), flush=True)
-        kept = [each for each in read("recovery")["rows"] if (each["case"], each["size"]) != (name, int(size))]
-        unsaid = ("data", "model", "count", "wall_seconds")
-        found = [*kept, {key: value for key, value in row.items() if key not in unsaid}]
-        save("recovery", sorted(found, key=lambda each: (each["case"], -each["size"])))
+        keep(row)
     page()
 
 
-def one(case: str, size: int, steps: int | None, count: int, data: str | None, model: str | None) -> dict[str, Any]:
+def keep(row: dict[str, Any]) -> None:
+    """Put a row in the results, in place of an older one of the same file."""
+    kept = [each for each in read("recovery")["rows"] if any(each[key] != row[key] for key in ("case", "target", "size"))]
+    found = [*kept, {key: value for key, value in row.items() if key not in ("data", "model", "count", "wall_seconds")}]
+    save("recovery", sorted(found, key=lambda each: (each["case"], each["target"], -each["size"])))
+
+
+def one(
+    case: str, size: int, steps: int | None, count: int, target: str, data: str | None, model: str | None
+) -> dict[str, Any]:
     """Plan, recover and judge on inputs that neither calibration nor training saw; the finished file of both is weighed."""
     warnings.filterwarnings("ignore")
     from sdk.pipeline import Request, Workbench, make_plan
@@ -63,28 +72,25 @@ def one(case: str, size: int, steps: int | None, count: int, data: str | None, m
     from sdk.recovery import STEPS, applied, recover
 
     steps, report, spoken = steps or STEPS, SilentReporter(), case == "language"
-    device, target = ("pixel8", "executorch") if spoken else ("iphone15pro", "coreml")
     calibration = news()[FIRST : 2 * FIRST] if spoken else CASES[case].calibration
     request = Request(
-        model=model if spoken else CASES[case].reference, device=device, target=target, calibration=calibration,
-        loss="kl" if spoken else CASES[case].loss, max_size=size, min_os=None if spoken else 18.0,
+        model=model if spoken else CASES[case].reference, device=DEVICES[target], target=target, calibration=calibration,
+        loss="kl" if spoken else CASES[case].loss, max_size=size, min_os=18.0 if target == "coreml" else None,
         context=512 if spoken else None,
     )
     bench = Workbench(request, report)
     planned = make_plan(request, report, bench)
     quantized = quantized_by(planned.plan, bench, report)
     samples, unseen = _data(case, bench.model, Path(data or "."), count)
-    before = _loss(quantized, bench, unseen)
+    before, weighed = _loss(quantized, bench, unseen), _bytes(quantized, planned)
     began = time.perf_counter(), time.process_time()
     found = recover(quantized, samples, bench.loss, steps, tick=_tell(steps))
     ended = time.perf_counter(), time.process_time()
     recovered = applied(found, quantized)
     after = _loss(recovered, bench, unseen)
-    weighed = {} if spoken else {
-        key: _bytes(each, planned) for key, each in (("bytes", quantized), ("recovered_bytes", recovered))
-    }  # fmt: skip
     return {
-        "target": target, "bytes": planned.plan.predicted.artifact_bytes, **weighed, "loss": bench.loss, "before": before,
+        "case": Path(str(model)).name if spoken else case, "bytes": weighed, "recovered_bytes": _bytes(recovered, planned),
+        "bits": f"{8 * weighed / _weights(bench.model):.1f}", "loss": bench.loss, "before": before,
         "after": after, "won": f"{1 - after / before:.0%}", "held_before": found.before, "held_after": found.after,
         "samples": len(samples) - found.held_out, "steps": steps, "unseen": len(unseen),
         "wall_minutes": (ended[0] - began[0]) / 60, "cpu_minutes": (ended[1] - began[1]) / 60,
@@ -119,12 +125,20 @@ def _loss(quantized: Any, bench: Any, inputs: list[Any]) -> float:
 
 
 def _bytes(quantized: Any, planned: Any) -> int:
+    """Bytes of the finished file."""
     from benchmarks.cases import size
+    from sdk.lowering import artifact_of
+    from sdk.pipeline.kept import floor_for
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / planned.target.artifact
-        planned.target.lower(quantized, path, planned.min_os, lambda said: None)
+        path = Path(folder) / artifact_of(planned.target, quantized.model)
+        planned.target.lower(quantized, path, floor_for(planned.target, planned.min_os), lambda said: None)
         return size(path)
+
+
+def _weights(model: Any) -> int:
+    """Parameters of the float model, shared ones once."""
+    return sum({each.data_ptr(): each.numel() for each in model.module().parameters()}.values())
 
 
 def _tell(steps: int) -> Any:
@@ -140,8 +154,8 @@ def page() -> None:
         "recovery", "Recovery", intro("benchmarks.recovery", document),
         "The mean loss of the quantized model against the float one, in torch, before and after `sdk recover`, on inputs that "
         "neither calibration nor training saw: other photographs, other texts, other news documents. `held out` is what recovery "
-        "itself reports. MB is the finished file, predicted for the language model. Minutes are of training alone, on one thread "
-        "of a machine that was shared with others: processor minutes are what it took.",
+        "itself reports. MB is the finished file. Minutes are of training alone, on one thread of a machine that was shared with "
+        "others: processor minutes are what it took.",
         table(document["rows"], COLUMNS),
     )
 
