@@ -26,8 +26,7 @@ from benchmarks.training import FIRST, documents, news, photographs, texts
 
 COLUMNS = {
     "case": "model", "target": "target", "bytes": "MB", "recovered_bytes": "MB, recovered", "bits": "bits per weight",
-    "loss": "loss",
-    "before": "before, unseen", "after": "after, unseen", "won": "won back", "unseen": "unseen inputs",
+    "loss": "loss", "before": "before, unseen", "after": "after, unseen", "won": "won back", "unseen": "unseen inputs",
     "held_before": "before, held out", "held_after": "after, held out", "samples": "training inputs", "steps": "steps",
     "wall_minutes": "minutes", "cpu_minutes": "processor minutes", "error": "failure",
 }  # fmt: skip
