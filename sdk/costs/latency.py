@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from sdk.costs.activations import activations
-from sdk.costs.work import LAYOUT, ROW, Step, steps_of
+from sdk.costs.work import LAYOUT, PASSED, ROW, Step, steps_of
 from sdk.devices import Kernel, Kernels
 from sdk.models import Model
 from sdk.schemes import scheme_named
@@ -77,7 +77,7 @@ class KernelTimes:
 
 _PLAIN = {
     ROW: "linear", "pointwise": "conv2d", "pointwise1d": "pointwise", "conv1d": "conv2d", "depthwise_large": "depthwise",
-    "conv_transpose1d": "conv_transpose2d", "conv_transpose2d": "conv2d",
+    "conv_transpose1d": "conv_transpose2d", "conv_transpose2d": "conv2d", PASSED: PASSED,
 }  # fmt: skip
 """Kind → the kind whose kernels are most like its own."""
 
@@ -86,7 +86,7 @@ def borders(steps: Sequence[Step], schemes: Sequence[str], outside: Collection[t
     """Return the elements that cross each border: between neighbours of which one kernel (kind, scheme) is in `outside`."""
     run = [
         (step, (step.kind, scheme) in outside)
-        for step, scheme in zip(steps, schemes, strict=True) if step.calls and step.kind != LAYOUT
+        for step, scheme in zip(steps, schemes, strict=True) if step.calls and step.kind not in (LAYOUT, PASSED)
     ]
     return [step.outputs for (step, there), (_, next_there) in itertools.pairwise(run) if there != next_there]
 

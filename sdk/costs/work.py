@@ -18,6 +18,8 @@ FEATURES = ("macs", "outputs", "inputs", "weights", "calls")
 """What the time of a step is a weighted sum of."""
 LAYOUT = "layout"
 """Kind of the step that brings an image of the caller into the order of the kernels, or back."""
+PASSED = "passed"
+"""Kind of the step that copies what the caller gives into the runtime, and out of it what it takes: once in every inference."""
 ROW = "linear_row"
 """Kind of a linear layer of one row: a matrix by a vector, for which kernels of their own exist."""
 CHANNELS_LAST = (
@@ -67,7 +69,18 @@ def steps_of(model: Model) -> tuple[Step, ...]:
             found.append(Step(named(node), None, 0, 0, 0, 0, 0, 0, 0, 0, calls=0))
         else:
             found.append(_of_operator(node))
-    return (*found, *_layouts(model, found))
+    return (*found, *_layouts(model, found), _passed(model))
+
+
+def _passed(model: Model) -> Step:
+    """What the caller gives and takes, in elements."""
+    nodes = {node.name: node for node in model.program.graph.nodes}
+    signature = model.program.graph_signature
+    given, taken = (
+        sum(math.prod(_shape(nodes[name])) for name in names if name in nodes)
+        for names in (signature.user_inputs, signature.user_outputs)
+    )
+    return Step(PASSED, None, 0, 1, 0, 1, 0, given + taken, given + taken, 0)
 
 
 def _layouts(model: Model, steps: list[Step]) -> list[Step]:

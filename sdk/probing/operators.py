@@ -11,6 +11,8 @@ SIZES = ((1, 64, 48, 48), (1, 128, 14, 14), (1, 16, 8, 8))
 """Batch, channels, height, width: large, middle, and so small that only the call counts."""
 COUNT = 4
 """Operators in a chain."""
+LARGE = (1, 32, 112, 112)
+"""What a camera's picture is after its first layer."""
 
 
 def operator_networks() -> list[Network]:
@@ -22,6 +24,8 @@ def operator_networks() -> list[Network]:
             found.append(Network(f"{name} {given}", lambda step=step, given=given: _chain(step, given), layers=False))  # type: ignore[misc]
             if place == 1 and name in SINGLE:
                 break
+    for size in (LARGE, *SIZES):
+        found.append(Network(f"passed {size}", lambda size=size: _passed(_rows(size)), layers=False))  # type: ignore[misc]
     found += [Network(f"border {size}", lambda size=size: _border(size), border=True) for size in SIZES]  # type: ignore[misc]
     return found
 
@@ -45,6 +49,13 @@ def _chain(step: Callable[..., Any], shape: tuple[int, ...]) -> Made:
             return x
 
     return Chain(), (torch.rand(shape), torch.rand(shape) + 0.5)
+
+
+def _passed(shape: tuple[int, ...]) -> Made:
+    """One operator, so that what the caller hands over and takes back is most of the time."""
+    import torch
+
+    return torch.nn.Sequential(torch.nn.ReLU()), (torch.rand(shape),)
 
 
 def _border(size: tuple[int, ...]) -> Made:

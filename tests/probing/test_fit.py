@@ -64,7 +64,7 @@ def test_noise_is_averaged_out() -> None:
 def test_what_did_not_run_has_no_kernel() -> None:
     made = probes("pointwise (", "conv2d (")
     known = {place: 1e6 for place, probe in enumerate(made) if probe.network.startswith("pointwise")}
-    assert {row.kind for row in fit_kernels(made, known)} == {"pointwise", "layout"}
+    assert {row.kind for row in fit_kernels(made, known)} == {"pointwise", "layout", "passed"}
 
 
 def test_streams_are_bytes_and_their_rate() -> None:
