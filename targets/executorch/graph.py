@@ -211,7 +211,7 @@ def _write_embedding(module: Any, node: Any, layer: Layer, grid: Grid) -> None:
     most = 2 ** (bits - 1)
     with module.graph.inserting_before(node):
         codes = _constant(module, layer, "weight", pack_embedding(grid))
-        scales = _constant(module, layer, "scale", stored_scale(grid))
+        scales = _constant(module, layer, "scale", stored_scale(grid).half())  # which every scale is already
         rows = _long(module.graph, node.args[1])
         made = module.graph.call_function(target, (codes, scales, None, -most, most - 1, rows), {"dtype": torch.float32})
     made.meta["val"] = node.meta["val"]

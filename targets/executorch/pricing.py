@@ -99,7 +99,8 @@ def layer_price(layer: Layer, scheme: Scheme, borders: float = 0.0) -> int:
     codes = blob_size(channels * math.ceil(inputs * scheme.bits / 8))
     grouped = scheme.granularity == "group"
     scales = channels * (inputs // scheme.group if grouped else 1)
-    stored = blob_size(scales * (2 if grouped and scheme.activations == "dynamic" else 4))
+    half = layer.kind == "embedding" or (grouped and scheme.activations == "dynamic")
+    stored = blob_size(scales * (2 if half else 4))
     extra = OVERHEAD[scheme.activations]
     if scheme.activations == "static":
         stored *= 2 if layer.bias else 1

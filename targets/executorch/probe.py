@@ -25,7 +25,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     "depthwise": ("int8_channel", "int8_channel_dynamic", "int8_channel_static", "int4_channel_static"),
     "conv_transpose1d": ("int8_channel", "int8_channel_dynamic", "int8_channel_static"),
     "conv_transpose2d": ("int8_channel", "int8_channel_dynamic", "int8_channel_static"),
-    "embedding": ("int8_channel", "int4_channel", "int2_channel", "int8_g32", "int4_g32", "int2_g32"),
+    "embedding": (
+        "int8_channel", "int4_channel", "int2_channel", "int8_g32", "int4_g32", "int4_g64", "int4_g128", "int2_g32",
+    ),
     "lstm": (),
     "gru": (),
 }  # fmt: skip

@@ -130,7 +130,9 @@ def _constant_fingerprint(call: Call, constant: Constant) -> str:
     if bits and 1 in call.constants:
         data = np.frombuffer(constant.data, np.int8)
         codes = data if bits == 8 else unpack_codes(data.view(np.uint8), bits)
-        return fingerprint(codes, np.frombuffer(call.constants[1].data, np.float32))
+        scales = call.constants[1]
+        stored = np.frombuffer(scales.data, np.float16 if FLOAT_TYPES.get(scales.scalar_type) == 16 else np.float32)
+        return fingerprint(codes, stored.astype(np.float32))
     if constant.scalar_type == 6:
         return fingerprint(np.frombuffer(constant.data, np.float32))
     return hashlib.sha256(constant.data).hexdigest()
