@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from sdk.costs.activations import activations
 from sdk.costs.work import LAYOUT, PASSED, ROW, Step, steps_of
@@ -22,6 +23,9 @@ FLOATS = "fp32"
 """Scheme of a layer in floats, whose kernel stands in for others."""
 BORDER = "border"
 """Kind of what it costs that one step runs in the runtime's accelerated part and the next outside of it, or the reverse."""
+BEHIND = " behind"
+"""Ends the kind of a kernel outside that runs right behind a layer with dynamic 8-bit activations in the accelerated part: it may
+take longer there. On x86 with AVX-512 LiteRT's depthwise kernel takes three times as long as behind a layer in floats."""
 OTHER = "add"
 """Kind whose time stands for operators that no probe has measured."""
 
@@ -32,11 +36,14 @@ class KernelTimes:
     def __init__(self, kernels: Kernels) -> None:
         self.kernels = kernels
         self._rows: dict[tuple[str, str], Kernel] = {(row.kind, row.scheme): row for row in kernels.rows}
-        self._outside = {kind for kind, row in self._rows.items() if row.outside}
+        self.outside = {kind for kind, row in self._rows.items() if row.outside}
 
     def step(self, step: Step, scheme: str, streamed: float = 0.0) -> float:
         """Return the ns of one step in a scheme (empty: an operator); `streamed`: ns per byte that weights are read in."""
-        row = self._rows.get((step.kind, scheme)) or self._row(step, scheme)
+        row = self._rows.get((step.kind, scheme))
+        if row is None and step.kind.endswith(BEHIND):
+            return self.step(replace(step, kind=step.kind.removesuffix(BEHIND)), scheme, streamed)
+        row = row or self._row(step, scheme)
         if row is None or not step.calls:
             return 0.0
         taken = sum(map(float.__mul__, row.ns, step.features(row.tile)))
@@ -48,7 +55,7 @@ class KernelTimes:
 
     def borders(self, steps: Sequence[Step], schemes: Sequence[str]) -> float:
         """Return the ns of all borders of the accelerated part; `schemes`: of each step (empty: an operator)."""
-        return sum(self._crossing(BORDER, elements) for elements in borders(steps, schemes, self._outside))
+        return sum(self._crossing(BORDER, elements) for elements in borders(steps, schemes, self.outside))
 
     def _crossing(self, kind: str, elements: int) -> float:
         row = self._rows.get((kind, ""))
@@ -82,6 +89,18 @@ _PLAIN = {
 """Kind → the kind whose kernels are most like its own."""
 
 
+def placed(steps: Sequence[Step], schemes: Sequence[str], outside: Collection[tuple[str, str]]) -> Iterator[Step]:
+    """Yield the steps, the kind of those BEHIND such a layer so called."""
+    behind = False
+    for step, scheme in zip(steps, schemes, strict=True):
+        if not step.calls or step.kind in (LAYOUT, PASSED):
+            yield step
+            continue
+        apart = (step.kind, scheme) in outside
+        yield replace(step, kind=step.kind + BEHIND) if apart and behind else step
+        behind = not apart and bool(scheme) and scheme_named(scheme).activations == "dynamic"
+
+
 def borders(steps: Sequence[Step], schemes: Sequence[str], outside: Collection[tuple[str, str]]) -> list[int]:
     """Return the elements that cross each border: between neighbours of which one kernel (kind, scheme) is in `outside`."""
     run = [
@@ -109,10 +128,11 @@ class LatencyModel:
     def median(self, schemes: Mapping[str, str]) -> float:
         """Return the median latency in ms."""
         streamed = self.times.streamed(sum(n * packed_bytes(schemes[name]) for name, n in self._weights.items()))
-        steps = sum(self.times.step(step, schemes[step.layer] if step.layer else "", streamed) for step in self.steps)
+        each = [schemes[step.layer] if step.layer else "" for step in self.steps]
+        run = placed(self.steps, each, self.times.outside)
+        steps = sum(self.times.step(step, scheme, streamed) for step, scheme in zip(run, each, strict=True))
         static = {name for name, scheme in schemes.items() if scheme_named(scheme).activations == "static"}
-        crossed = self.times.borders(self.steps, [schemes[step.layer] if step.layer else "" for step in self.steps])
-        return (steps + sum(self.conversions(static)) + crossed) / 1e6
+        return (steps + sum(self.conversions(static)) + self.times.borders(self.steps, each)) / 1e6
 
     def p90(self, schemes: Mapping[str, str]) -> float:
         """Return the 90th percentile of the latency in ms, which budgets limit."""

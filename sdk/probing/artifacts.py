@@ -59,7 +59,7 @@ def build_network(network: Network, target: Target, folder: Path) -> Iterator[Pr
             found = target.placement(place / target.artifact)
         except SdkError:
             continue
-        if network.among_floats and found.delegates < 2:
+        if network.parted and found.delegates < 2:
             continue
         yield Probe(
             network.name, scheme, place / target.artifact, steps, tuple(chosen.get(step.layer or "", "") for step in steps),

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from sdk.costs.latency import BORDER, CONVERT, FLOATS, borders, packed_bytes
+from sdk.costs.latency import BEHIND, BORDER, CONVERT, FLOATS, borders, packed_bytes, placed
 from sdk.costs.work import FEATURES, LAYOUT, PASSED, ROW, Step
 from sdk.devices.kernels import Kernel
 from sdk.probing.artifacts import Probe
@@ -51,7 +51,7 @@ def fit_kernels(probes: Sequence[Probe], times: Mapping[int, float]) -> list[Ker
     found = _solve(known, tiles, outside)
     rows = sorted({column[:2] for column in found})
     kernels = {
-        kind: Kernel(kind=kind[0], scheme=kind[1], tile=tiles.get(kind, NO_TILE), outside=kind in outside,
+        kind: Kernel(kind=kind[0], scheme=kind[1], tile=_tile(tiles, *kind), outside=kind in outside,
                      ns=tuple(float(f"{found.get((*kind, name), 0.0):.5g}") for name in FEATURES))  # type: ignore[arg-type]
         for kind in rows
     }  # fmt: skip
@@ -128,7 +128,7 @@ def _predicted(probe: Probe, tiles: Tiles, found: Mapping[Column, float]) -> flo
 def _row(probe: Probe, tiles: Tiles, outside: Collection[Kind]) -> dict[Column, float]:
     """The features of an artifact: how much of each unknown it holds."""
     row: dict[Column, float] = {}
-    for step, scheme in zip(probe.steps, probe.schemes, strict=True):
+    for step, scheme in zip(placed(probe.steps, probe.schemes, outside), probe.schemes, strict=True):
         for name, value in _features(step, scheme, tiles):
             row[step.kind, scheme, name] = row.get((step.kind, scheme, name), 0.0) + value
     for kind, crossings in ((CONVERT, probe.converted), (BORDER, borders(probe.steps, probe.schemes, outside))):
@@ -138,9 +138,14 @@ def _row(probe: Probe, tiles: Tiles, outside: Collection[Kind]) -> dict[Column, 
     return row
 
 
+def _tile(tiles: Tiles, kind: str, scheme: str) -> Tile:
+    return tiles.get((kind.removesuffix(BEHIND), scheme), NO_TILE)
+
+
 def _features(step: Step, scheme: str, tiles: Tiles) -> list[tuple[str, float]]:
-    used = USED.get(step.kind, FEATURES if step.layer is not None else ("outputs", "calls"))
-    values = zip(FEATURES, step.features(tiles.get((step.kind, scheme), NO_TILE)), strict=True)
+    kind = step.kind.removesuffix(BEHIND)
+    used = USED.get(kind, FEATURES if step.layer is not None else ("outputs", "calls"))
+    values = zip(FEATURES, step.features(_tile(tiles, kind, scheme)), strict=True)
     return [(name, value) for name, value in values if name in used and value] if step.calls else []
 
 

@@ -18,7 +18,7 @@ class Network:
     """A chain: its `name`, what `make` returns (module, example inputs), whether its layers are tried in every scheme.
 
     `border`: in those alone that compute with static 8-bit activations, between operators that do not. `among_floats`: its
-    pointwise layers stay in floats, and only schemes count whose other layers the runtime's accelerated part does not take.
+    pointwise layers stay in floats. `parted`: only schemes count that end the runtime's accelerated part.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Network:
     layers: bool = True
     border: bool = False
     among_floats: bool = False
+    parted: bool = False
 
 
 def all_networks() -> tuple[Network, ...]:
@@ -67,8 +68,8 @@ def _layers() -> list[Network]:
     found = [Network(f"pointwise {shape}", lambda shape=shape: _pointwise(*shape)) for shape in POINTWISE]  # type: ignore[misc]
     found += [Network(f"conv2d {shape}", lambda shape=shape: _convolutions(*shape)) for shape in CONVOLUTIONS]  # type: ignore[misc]
     found += [Network(f"depthwise {shape}", lambda shape=shape: _depthwise(*shape)) for shape in DEPTHWISE]  # type: ignore[misc]
-    for pairs in ALTERNATING:
-        found.append(Network(f"alternating {pairs}", lambda pairs=pairs: _alternating(*pairs), among_floats=True))  # type: ignore[misc]
+    found += [Network(f"{name} {pairs}", lambda pairs=pairs: _alternating(*pairs), among_floats=floats, parted=True)  # type: ignore[misc]
+              for name, floats in (("alternating", True), ("behind", False)) for pairs in ALTERNATING]  # fmt: skip
     found += [Network(f"linear {shape}", lambda shape=shape: _linear(*shape)) for shape in LINEAR]  # type: ignore[misc]
     for shape in ((40, 128, 200, 3, 5), (128, 256, 100, 3, 3), (256, 256, 25, 3, 3), (16, 32, 800, 4, 9)):
         found.append(Network(f"conv1d {shape}", lambda shape=shape: _signals(*shape)))  # type: ignore[misc]
@@ -111,7 +112,7 @@ def _depthwise(channels: int, side: int, count: int, kernel: int) -> Made:
 
 
 def _alternating(channels: int, side: int, count: int, kernel: int) -> Made:
-    """Mobile networks in small: every depthwise layer lies between two that the accelerated part takes in floats."""
+    """Mobile networks in small: every depthwise layer lies between two that the accelerated part takes."""
     import torch
 
     nn, body = torch.nn, []

@@ -15,7 +15,7 @@ from sdk.cache import Cache, code_digest, key_of, versions
 from sdk.check.result import Origin
 from sdk.check.runners.catalogue import find_runner
 from sdk.check.runners.runner import Job, Runner, Session
-from sdk.costs.latency import KernelTimes
+from sdk.costs.latency import KernelTimes, placed
 from sdk.devices import DeviceProfile, Kernels, find_device
 from sdk.devices.draft import SCRIPT, draft_profile
 from sdk.errors import BadInput
@@ -139,6 +139,6 @@ def bounds(probes: Sequence[Probe], timed: Timed, kernels: Kernels) -> tuple[flo
 
 def predicted(probe: Probe, times: KernelTimes) -> float:
     """Return the ns that the kernels' times say of one artifact of the probe."""
-    steps = sum(map(times.step, probe.steps, probe.schemes))
+    steps = sum(map(times.step, placed(probe.steps, probe.schemes, times.outside), probe.schemes))
     return max(1.0, steps + sum(map(times.convert, probe.converted)) + times.borders(probe.steps, probe.schemes))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from sdk.costs.latency import KernelTimes
+from sdk.costs.latency import BEHIND, KernelTimes, placed
 from sdk.costs.work import steps_of
 from sdk.devices import Kernel, Kernels
 from sdk.models.load import load_model
@@ -99,3 +99,24 @@ def test_schemes_that_take_as_long_share_a_kernel() -> None:
     rows = {row.scheme: row for row in fit_kernels(everything, times) if row.kind == "pointwise"}
     assert rows["fp16"].ns == rows["fp32"].ns
     assert rows["int4_channel"].ns[0] > 2 * rows["fp32"].ns[0]
+
+
+def test_a_kernel_outside_is_told_apart_behind_dynamic_layers_that_are_inside() -> None:
+    inside, apart = ("pointwise", "int8_channel_dynamic"), ("depthwise", "int8_channel_dynamic")
+    (network,) = (each for each in all_networks() if each.name.startswith("behind (96"))
+    module, example = network.make()
+    steps = steps_of(load_model(module.eval(), example))
+    schemes = ["int8_channel_dynamic" if step.layer else "" for step in steps]
+    kinds = [step.kind for step in placed(steps, schemes, {apart}) if step.calls]
+    assert kinds.count("depthwise" + BEHIND) == 3 and "depthwise" not in kinds
+    assert BEHIND not in "".join(step.kind for step in placed(steps, schemes, {inside, apart}))
+    slow = KERNELS.model_copy(update={"rows": (
+        *ROWS, Kernel(kind="depthwise", scheme=apart[1], ns=(1, 0, 0, 0, 0), outside=True),
+        Kernel(kind="depthwise" + BEHIND, scheme=apart[1], ns=(3, 0, 0, 0, 0)),
+    )})  # fmt: skip
+    (one,) = {times for step in placed(steps, schemes, {apart}) if step.kind.endswith(BEHIND)
+              for times in [KernelTimes(slow).step(step, apart[1]) / step.features((1, 1, 1))[0]]}  # fmt: skip
+    assert one == 3
+    assert KernelTimes(KERNELS.model_copy(update={"rows": slow.rows[:-1]})).step(
+        next(step for step in placed(steps, schemes, {apart}) if step.kind.endswith(BEHIND)), apart[1]
+    ) > 0  # fmt: skip
