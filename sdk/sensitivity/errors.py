@@ -34,16 +34,19 @@ class WeightErrors:
 
     def __init__(
         self, layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], statistics: Statistics,
-        holds: Callable[[Layer, Scheme], bool],
+        holds: Callable[[Layer, Scheme], bool], looked_up: Any = None,
     ) -> None:
-        """Round the layer's weights, which `params` holds by name, where no scheme `holds` them; `turn_to` takes the errors."""
+        """Round the layer's weights, which `params` holds by name, where no scheme `holds` them; `turn_to` takes the errors.
+
+        `looked_up`: the rows of a table that samples read (see `sampled`), or None.
+        """
         distinct = [scheme for scheme in rounded(schemes) if not holds(layer, scheme)]
         keys = [grid_key(scheme) for scheme in distinct]
         self._layer = layer
         self._places = [keys.index(grid_key(s)) if grid_key(s) in keys else len(keys) for s in schemes]
         self._params, self._halves = params, [part for part in statistics.parts if layer.name in part]
         importance = {name: statistics.importance[name] for name in layer.weights if name in statistics.importance}
-        self._some = sampled(layer, params[layer.weights[0]], importance.get(layer.weights[0]))
+        self._some = sampled(layer, params[layer.weights[0]], importance.get(layer.weights[0]), looked_up)
         self._weights = {name: self._taken(params[name].detach()) for name in layer.weights}
         own = replace(statistics, importance={name: self._taken(value) for name, value in importance.items()})
         self._plain = round_plain(layer, self._weights, distinct, own)
@@ -72,10 +75,11 @@ class WeightErrors:
         import torch
 
         gradient, rows = self._gradient(), self._rows or ()
-        if self._some is None:
+        likely = None if self._some is None else self._some[1]
+        if likely is None:
             found = [float(torch.dot(row.float(), gradient)) for row in rows]
             return (torch.tensor([*found, 0.0], dtype=torch.float64)[self._places] + inputs).square()
-        found = [float(self._by_channel(row.float().mul_(gradient)).square().div_(self._some[1]).sum()) for row in rows]
+        found = [float(self._by_channel(row.float().mul_(gradient)).square().div_(likely).sum()) for row in rows]
         return torch.tensor([*found, 0.0], dtype=torch.float64)[self._places] + inputs.square()
 
     def _by_channel(self, products: Any) -> Any:

@@ -16,7 +16,7 @@ from sdk.sensitivity.errors import HELD, WeightErrors, grid_key, rounded
 from sdk.sensitivity.sampling import scored
 from sdk.sensitivity.statistics import take_statistics
 from sdk.sensitivity.stream import Stream, passed_on, room
-from sdk.sensitivity.taps import Tap
+from sdk.sensitivity.taps import Tap, run_tapped
 
 MEMORY = 2_000_000_000
 """Bytes of gradients and weight errors held at once of a big model, which is scored a few layers at a time (see `room`)."""
@@ -80,6 +80,7 @@ class Scoring:
         named = [[layer for layer in model.inventory.layers if layer.name in run[0]] for run in runs]
         self._stream = Stream(model, samples.inputs, named, loss, draws, seed=2)
         self._places = {layer.name: place for layers, place in zip(named, self._stream.places, strict=True) for layer in layers}
+        self._read: dict[str, Any] = {}
         self.chunks = [chunk for run in reversed(runs) for chunk in run]
 
     def score(
@@ -92,8 +93,10 @@ class Scoring:
         changed = [layer for layer in layers if not all(self._holds(layer, scheme) for scheme in schemes[layer.name])]
         params = self._stream.weights(changed)
         errors = {
-            layer.name: WeightErrors(layer, schemes[layer.name], params, self._statistics, self._holds) for layer in changed
-        }
+            layer.name: WeightErrors(
+                layer, schemes[layer.name], params, self._statistics, self._holds, self._looked_up(layer)
+            ) for layer in changed
+        }  # fmt: skip
         owners = {layer.weights[0]: layer.name for layer in layers}
         dots: dict[tuple[str, str], float] = {}
         tap = _tap({layer.name: layer for layer in layers}, schemes, self._ranges, dots)
@@ -120,6 +123,26 @@ class Scoring:
             name: {s.name: float(v) for s, v in zip(schemes[name], sums[name] / (2 * max(1, count)), strict=True)}
             for name in sums
         }
+
+
+    def _looked_up(self, layer: Layer) -> Any:
+        """The rows of a table that the samples read (bool, one per row); None of other layers, and where all are scored."""
+        import torch
+
+        if layer.kind != "embedding" or scored(layer) == layer.parameters:
+            return None
+        name = layer.name
+        if name not in self._read:
+            read = self._read[name] = torch.zeros(layer.shape[0], dtype=torch.bool)
+
+            def tap(name: str, rows: Any) -> None:
+                read[rows.flatten()] = True
+
+            def run(sample: int, module: Any, values: tuple[Any, ...]) -> Any:
+                return run_tapped(module, dict.fromkeys(layer.weights, name), tap, values)
+
+            self._stream.forward(self._places[name], run)
+        return self._read[name]
 
 
 def _tap(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -71,3 +73,17 @@ def test_channels_are_taken_in_whole_runs_as_often_as_they_count(
     embed = model.module().get_parameter("embed.weight")
     rows, certain = sampling.sampled(model.inventory.layers[0], embed, importance["embed.weight"])
     assert torch.equal(torch.where(words)[0], rows[words[rows]]) and bool((certain == 1).all())  # 13 runs hold every word
+
+
+def test_every_row_that_is_looked_up_counts_whether_a_sample_with_importance_had_it_or_not(
+    text: tuple[Model, Samples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampling, "WHOLE", 0)
+    layer = text[0].inventory.layers[0]
+    embed, importance, read = torch.rand(WORDS, 64), torch.zeros(WORDS, 64), torch.zeros(WORDS, dtype=torch.bool)
+    importance[:40], read[:200] = 1.0, True
+    rows, likely = sampling.sampled(layer, embed, importance, read)
+    assert likely is None and len(rows) == 208 and int(read[rows].sum()) == 200
+    read[:1200] = True
+    rows, likely = sampling.sampled(layer, embed, importance, read)
+    assert len(rows) <= sampling.RUN * sampling.RUNS and int((rows > 200).sum()) > 200 and bool((likely > 0).all())
