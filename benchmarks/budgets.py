@@ -10,9 +10,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, DEVICES
 from benchmarks.isolated import measure, sentence, work
-from benchmarks.packaged import DEVICES, figures
+from benchmarks.packaged import figures
 from benchmarks.results_file import intro, read, save, table, write_page
 
 SEED = 20260

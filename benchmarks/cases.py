@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+DEVICES = {"tflite": "pixel8", "executorch": "pixel8", "coreml": "iphone15pro"}
+"""Target → the device that bundles are made for."""
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 

@@ -15,11 +15,10 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.cases import CASES, Case
+from benchmarks.cases import CASES, DEVICES, Case
 from benchmarks.results_file import intro, read, save, table, write_page
 
 INPUTS = 120
-TARGETS = {"tflite": "pixel8", "executorch": "pixel8", "coreml": "iphone15pro"}
 LIMITS = {"photo-classifier": 0.02, "sentence-encoder": 0.02, "page-orientation": 0.005}
 COLUMNS = {
     "case": "example", "target": "target", "limit": "max_loss", "effort": "--effort", "bytes": "MB", "summed": "sum of layers",
@@ -39,7 +38,7 @@ def rows_of(case: Case) -> Iterator[dict[str, Any]]:
     from sdk.sensitivity import measure
 
     report, bench = SilentReporter(), None
-    for target, device in TARGETS.items():
+    for target, device in DEVICES.items():
         for effort in ("quick", "standard", "thorough"):
             request = Request(
                 model=case.reference, device=device, target=target, calibration=case.calibration, loss=case.loss,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import litert_lm
+from benchmarks.cases import DEVICES
 from benchmarks.isolated import measure, work
 from benchmarks.measures import divergence
 from benchmarks.results_file import intro, read, save, table, write_page
@@ -30,7 +31,6 @@ CONTEXT = 512
 FLOAT = "transformers, float32"
 ORDERS = ("keep", "litert", "llama", "max_size", "spoken", "uniform")
 """Keys of a job that say what to make: its row has them in `what`."""
-DEVICES = {"executorch": "pixel8", "tflite": "pixel8", "coreml": "iphone15pro"}
 ANSWER = 32
 PROMPTS = (
     "What is the capital of France?", "Name three primary colours.", "Why is the sky blue?", "Write a haiku about rain.",

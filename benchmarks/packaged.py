@@ -9,11 +9,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, DEVICES
 from benchmarks.isolated import sentence, work
 from benchmarks.measures import quality
-
-DEVICES = {"executorch": "pixel8", "tflite": "pixel8", "coreml": "iphone15pro"}
 
 
 def package(case: str, target: str, max_size: int, min_os: float | None = None) -> dict[str, Any]:

@@ -21,11 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, DEVICES
 from benchmarks.isolated import measure, work
 from benchmarks.results_file import intro, read, save, table, write_page
 
-TARGETS = {"tflite": "pixel8", "executorch": "pixel8", "coreml": "iphone15pro"}
 BUDGETS = 12
 LAYERS, SCHEMES, PROBLEMS = 500, 16, 7
 COLUMNS = {
@@ -72,7 +71,7 @@ def _example(case: str) -> list[Any]:
     subject = CASES[case]
     return [
         Request(model=subject.reference, device=device, target=name, calibration=subject.calibration, loss=subject.loss)
-        for name, device in TARGETS.items()
+        for name, device in DEVICES.items()
     ]
 
 

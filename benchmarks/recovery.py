@@ -18,9 +18,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import CASES
+from benchmarks.cases import CASES, DEVICES
 from benchmarks.isolated import measure, work
-from benchmarks.language import DEVICES
 from benchmarks.results_file import intro, read, save, table, write_page
 from benchmarks.training import FIRST, documents, news, photographs, texts
 

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import CASES, EXAMPLES
+from benchmarks.cases import CASES, DEVICES, EXAMPLES
 from benchmarks.isolated import measure, work
-from benchmarks.packaged import DEVICES
 from benchmarks.results_file import intro, read, save, table, write_page
 
 MAX_SIZE = {"executorch": 6_000_000, "tflite": 5_050_000, "coreml": 4_000_000}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.costs.models import First, Made, image
+from benchmarks.costs.models import First, Made, encoder, image
 
 
 def voice() -> Made:
@@ -96,8 +96,7 @@ def distilbert() -> Made:
     from transformers import DistilBertConfig, DistilBertModel
 
     config = DistilBertConfig(vocab_size=12000, dim=192, n_layers=5, n_heads=6, hidden_dim=768, max_position_embeddings=64)
-    torch.manual_seed(0)
-    return First(DistilBertModel(config), "last_hidden_state"), (torch.randint(0, 12000, (1, 48)),)
+    return encoder(DistilBertModel(config), 12000, 48)
 
 
 def regnet() -> Made:

@@ -28,6 +28,11 @@ def image(size: int = 224) -> tuple[Any]:
     return (torch.randn(1, 3, size, size),)
 
 
+def encoder(model: Any, words: int, length: int) -> Made:
+    """A transformers encoder of words, and a text of `length` of them."""
+    return First(model, "last_hidden_state"), (torch.randint(0, words, (1, length)),)
+
+
 def resnet() -> Made:
     from transformers import ResNetConfig, ResNetForImageClassification
 
@@ -55,8 +60,7 @@ def bert() -> Made:
         vocab_size=8000, hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024,
         max_position_embeddings=128,
     )  # fmt: skip
-    torch.manual_seed(0)
-    return First(BertModel(config), "last_hidden_state"), (torch.randint(0, 8000, (1, 64)),)
+    return encoder(BertModel(config), 8000, 64)
 
 
 def convnext() -> Made:

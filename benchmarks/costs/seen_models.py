@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.costs.models import First, Made, image
+from benchmarks.costs.models import First, Made, encoder, image
 
 
 def mobilenet_v1() -> Made:
@@ -41,8 +41,7 @@ def albert() -> Made:
         vocab_size=9000, embedding_size=96, hidden_size=288, num_hidden_layers=4, num_attention_heads=6, intermediate_size=1152,
         max_position_embeddings=96,
     )  # fmt: skip
-    torch.manual_seed(0)
-    return First(AlbertModel(config), "last_hidden_state"), (torch.randint(0, 9000, (1, 80)),)
+    return encoder(AlbertModel(config), 9000, 80)
 
 
 def mixer() -> Made:
@@ -136,8 +135,7 @@ def electra() -> Made:
         vocab_size=10000, embedding_size=128, hidden_size=224, num_hidden_layers=4, num_attention_heads=4, intermediate_size=896,
         max_position_embeddings=128,
     )  # fmt: skip
-    torch.manual_seed(0)
-    return First(ElectraModel(config), "last_hidden_state"), (torch.randint(0, 10000, (1, 56)),)
+    return encoder(ElectraModel(config), 10000, 56)
 
 
 def listener() -> Made:

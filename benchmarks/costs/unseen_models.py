@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.costs.models import First, Made, image
+from benchmarks.costs.models import First, Made, encoder, image
 
 
 def textnet() -> Made:
@@ -62,8 +62,7 @@ def relative() -> Made:
         vocab_size=7000, d_model=192, d_kv=32, d_ff=640, num_layers=4, num_heads=6, feed_forward_proj="gated-gelu",
         relative_attention_num_buckets=16,
     )  # fmt: skip
-    torch.manual_seed(0)
-    return First(T5EncoderModel(config), "last_hidden_state"), (torch.randint(0, 7000, (1, 72)),)
+    return encoder(T5EncoderModel(config), 7000, 72)
 
 
 def caption() -> Made:
@@ -74,8 +73,7 @@ def caption() -> Made:
         vocab_size=11000, hidden_size=256, intermediate_size=896, num_hidden_layers=4, num_attention_heads=4,
         max_position_embeddings=64, projection_dim=128,
     )  # fmt: skip
-    torch.manual_seed(0)
-    return First(CLIPTextModel(config), "last_hidden_state"), (torch.randint(0, 11000, (1, 40)),)
+    return encoder(CLIPTextModel(config), 11000, 40)
 
 
 def grouped() -> Made:
@@ -86,8 +84,7 @@ def grouped() -> Made:
         vocab_size=6000, hidden_size=256, embedding_size=256, num_hidden_layers=3, num_attention_heads=4, intermediate_size=768,
         max_position_embeddings=96,
     )  # fmt: skip
-    torch.manual_seed(0)
-    return First(SqueezeBertModel(config), "last_hidden_state"), (torch.randint(0, 6000, (1, 64)),)
+    return encoder(SqueezeBertModel(config), 6000, 64)
 
 
 def separator() -> Made:

@@ -339,7 +339,9 @@ class _Reading:
     def _operators(self, node: Any) -> int:
         """Operators that a runtime makes of a node: none of what is fused into another, several of a normalisation."""
         fused = node.name in self.alias and (node.name in self.of_layer or kind_of(node) in PADS | {"getitem"})
-        return 0 if fused else PARTS.get(kind_of(node), 1) if not self.simpler else 1
+        if fused:
+            return 0
+        return 1 if self.simpler else PARTS.get(kind_of(node), 1)
 
     def _pad(self, node: Any) -> tuple[int, bool] | None:
         """What a padding in front of a layer makes in bytes, and whether it adds anything; None where there is none."""

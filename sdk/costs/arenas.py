@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sdk.costs.activations import PLAIN, Activations, Tensor
+from sdk.costs.transfer import THREADS
 from sdk.lowering import Operators
 
 ALIGNMENT = 64
@@ -23,9 +24,9 @@ PHASES, READ, COMPUTE, WRITE, TURN = 5, 1, 2, 3, 4
 """Moments of a step: its inputs are padded or brought into order (0), converted, computed; its result is converted, and brought
 back into order."""
 
-THREADS, ROWS = 2, 8
-"""Threads that run a model here; rows that a kernel with dynamic activations quantizes at once, each thread in a room of its own
-(XNNPACK; 5 or 8 rows, from what its rooms of one linear layer were)."""
+ROWS = 8
+"""Rows that a kernel with dynamic activations quantizes at once, each thread in a room of its own (XNNPACK; 5 or 8 rows, from
+what its rooms of one linear layer were)."""
 ORDERS = ("channels_last", "channels_first")
 """Kinds of the steps that `write_orders` puts in: they copy 8 bits where a static layer is on one side."""
 MIXED = 7
@@ -246,9 +247,7 @@ def _narrow(found: Activations, tensor: Tensor, static: Collection[str], outside
 
 
 def _turned(found: Activations, tensor: Tensor, rules: Operators) -> tuple[int, ...]:
-    """The steps that bring a signal into the order of one-dimensional convolutions, or back for what is none of them.
-
-    """
+    """The steps that bring a signal into the order of one-dimensional convolutions, or back for what is none of them."""
     if rules.simpler:
         return ()
     readers = [step for step in sorted(tensor.touched) if step != tensor.made and found.layers[step] != tensor.maker]

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sdk.costs.activations import activations
-from sdk.costs.work import LAYOUT, PASSED, ROW, Step, steps_of
+from sdk.costs.work import CALLERS, PASSED, ROW, Step, steps_of
 from sdk.devices import Kernel, Kernels
 from sdk.models import Model
 from sdk.schemes import scheme_named
@@ -40,10 +40,7 @@ class KernelTimes:
 
     def step(self, step: Step, scheme: str, streamed: float = 0.0) -> float:
         """Return the ns of one step in a scheme (empty: an operator); `streamed`: ns per byte that weights are read in."""
-        row = self._rows.get((step.kind, scheme))
-        if row is None and step.kind.endswith(BEHIND):
-            return self.step(replace(step, kind=step.kind.removesuffix(BEHIND)), scheme, streamed)
-        row = row or self._row(step, scheme)
+        row = self._rows.get((step.kind, scheme)) or self._row(step, scheme)
         if row is None or not step.calls:
             return 0.0
         taken = sum(map(float.__mul__, row.ns, step.features(row.tile)))
@@ -75,7 +72,8 @@ class KernelTimes:
 
     def _row(self, step: Step, scheme: str) -> Kernel | None:
         """The row that stands in for one that was not measured: the kind's in floats, a plain kind's, an operator's."""
-        for kind in (step.kind, _PLAIN.get(step.kind, OTHER if not scheme else "")):
+        own = step.kind.removesuffix(BEHIND)
+        for kind in (own, _PLAIN.get(own, OTHER if not scheme else "")):
             for name in (scheme, FLOATS):
                 if (kind, name) in self._rows:
                     return self._rows[kind, name]
@@ -86,14 +84,14 @@ _PLAIN = {
     ROW: "linear", "pointwise": "conv2d", "pointwise1d": "pointwise", "conv1d": "conv2d", "depthwise_large": "depthwise",
     "conv_transpose1d": "conv_transpose2d", "conv_transpose2d": "conv2d", PASSED: PASSED,
 }  # fmt: skip
-"""Kind → the kind whose kernels are most like its own."""
+"""Kind → the kind whose kernels are most like its own; its own where nothing stands in."""
 
 
 def placed(steps: Sequence[Step], schemes: Sequence[str], outside: Collection[tuple[str, str]]) -> Iterator[Step]:
     """Yield the steps, the kind of those BEHIND such a layer so called."""
     behind = False
     for step, scheme in zip(steps, schemes, strict=True):
-        if not step.calls or step.kind in (LAYOUT, PASSED):
+        if not step.calls or step.kind in CALLERS:
             yield step
             continue
         apart = (step.kind, scheme) in outside
@@ -105,7 +103,7 @@ def borders(steps: Sequence[Step], schemes: Sequence[str], outside: Collection[t
     """Return the elements that cross each border: between neighbours of which one kernel (kind, scheme) is in `outside`."""
     run = [
         (step, (step.kind, scheme) in outside)
-        for step, scheme in zip(steps, schemes, strict=True) if step.calls and step.kind not in (LAYOUT, PASSED)
+        for step, scheme in zip(steps, schemes, strict=True) if step.calls and step.kind not in CALLERS
     ]
     return [step.outputs for (step, there), (_, next_there) in itertools.pairwise(run) if there != next_there]
 

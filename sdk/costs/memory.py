@@ -15,6 +15,7 @@ from types import MappingProxyType
 from sdk.costs.activations import Activations, activations, outside_steps
 from sdk.costs.arenas import arenas, worst
 from sdk.costs.caching import UPDATE, cached, held_for
+from sdk.costs.nodes import TILE
 from sdk.costs.scratch import scratch
 from sdk.lowering import Copies, MemoryTable, Prices
 from sdk.models import Layer, Model
@@ -36,8 +37,6 @@ LEFT = 600_000
 (-0.9 to 1.4 MB beside the other parts on 20 plans), and a limit has to hold."""
 TURNED = 4
 """Bytes per weight of the transposed copy that contractions read, of which dilated convolutions make none (LiteRT, `conv.cc`)."""
-TILE = 16
-"""Channels out that kernels of products compute at once."""
 FILES = 4
 """Accelerated parts whose loading the solver weighs, where each gives its pages of the file back: the worst ones."""
 

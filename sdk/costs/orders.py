@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from sdk.costs.nodes import dims_of
+
 LAST = frozenset({
     "conv2d", "conv_transpose2d", "max_pool2d", "max_pool2d_padded", "avg_pool2d", "avg_pool2d_padded", "mean_of_places",
     "upsample_bilinear2d", "prelu",
@@ -68,14 +70,14 @@ class _Writer:
         elif sources and all(each in self.last for each in sources):
             self.last.add(node)
         elif any(each in self.last for each in sources):
-            wide = all(_dims(each) == 4 for each in sources)
+            wide = all(dims_of(each) == 4 for each in sources)
             self._bring(node, sources, wide)
             self.last |= {node} if wide else set()
 
     def _bring(self, node: Any, sources: list[Any], last: bool) -> None:
         """Let a node read its sources in one order."""
         for source in sources:
-            if source.op != "get_attr" and (source in self.last) != last and (_dims(source) == 4 or not last):
+            if source.op != "get_attr" and (source in self.last) != last and (dims_of(source) == 4 or not last):
                 if source not in self.partner:
                     made = self._copy(source, channels_last if last else channels_first)
                     self.partner[source], self.partner[made] = made, source
@@ -100,7 +102,3 @@ class _Writer:
             made = self.graph.call_function(name, (source,))
         made.meta["val"] = source.meta["val"]
         return made
-
-
-def _dims(node: Any) -> int:
-    return len(getattr(node.meta.get("val"), "shape", ()))

@@ -5,12 +5,11 @@ LiteRT's own float kernels multiply with Eigen where they are built for x86; ARM
 
 from __future__ import annotations
 
+from sdk.costs.transfer import THREADS
 from sdk.models import Layer
 
 PANEL = 512
 """Inner elements that a product of matrices packs at once, found by measuring products of 384 to 4096 of them."""
-THREADS = 2
-"""Threads that run a model here."""
 HIGH, WIDE, DEPTH = 8, 4, 320
 """Rows and columns of the kernel's tile, inner elements that it takes at once (Eigen, `GeneralBlockPanelKernel.h`, SSE)."""
 FIRST, SECOND = 49_152, 1 << 20

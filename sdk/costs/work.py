@@ -20,6 +20,8 @@ LAYOUT = "layout"
 """Kind of the step that brings an image of the caller into the order of the kernels, or back."""
 PASSED = "passed"
 """Kind of the step that copies what the caller gives into the runtime, and out of it what it takes: once in every inference."""
+CALLERS = (LAYOUT, PASSED)
+"""Kinds of the steps that are about the caller's tensors: they lie between no others."""
 ROW = "linear_row"
 """Kind of a linear layer of one row: a matrix by a vector, for which kernels of their own exist."""
 CHANNELS_LAST = (
@@ -74,24 +76,23 @@ def steps_of(model: Model) -> tuple[Step, ...]:
 
 def _passed(model: Model) -> Step:
     """What the caller gives and takes, in elements."""
-    nodes = {node.name: node for node in model.program.graph.nodes}
-    signature = model.program.graph_signature
-    given, taken = (
-        sum(math.prod(_shape(nodes[name])) for name in names if name in nodes)
-        for names in (signature.user_inputs, signature.user_outputs)
-    )
-    return Step(PASSED, None, 0, 1, 0, 1, 0, given + taken, given + taken, 0)
+    size = sum(map(math.prod, _of_caller(model)))
+    return Step(PASSED, None, 0, 1, 0, 1, 0, size, size, 0)
 
 
 def _layouts(model: Model, steps: list[Step]) -> list[Step]:
     """Runtimes that keep channels last bring images of the caller into their order, and back."""
     if not any(step.kind.startswith(CHANNELS_LAST) and step.kind != "pointwise1d" for step in steps if step.calls):
         return []
+    images = [math.prod(shape) for shape in _of_caller(model) if len(shape) == 4]
+    return [Step(LAYOUT, None, 0, 1, 0, 1, 0, size, size, 0) for size in images]
+
+
+def _of_caller(model: Model) -> list[tuple[int, ...]]:
+    """Shapes of what the caller gives and takes."""
     nodes = {node.name: node for node in model.program.graph.nodes}
     signature = model.program.graph_signature
-    shapes = [_shape(nodes[name]) for name in (*signature.user_inputs, *signature.user_outputs) if name in nodes]
-    images = [math.prod(shape) for shape in shapes if len(shape) == 4]
-    return [Step(LAYOUT, None, 0, 1, 0, 1, 0, size, size, 0) for size in images]
+    return [_shape(nodes[name]) for name in (*signature.user_inputs, *signature.user_outputs) if name in nodes]
 
 
 def _of_layer(node: Any, layer: Layer) -> Step:

@@ -39,12 +39,16 @@ def drop_idle_masks(module: Any) -> None:
     """Take constant masks that hide nothing from attention: runtimes would write them out and add them in every inference."""
     import torch
 
-    constants = _constants(module)
-    for node in module.graph.nodes:
-        if node.target is torch.ops.aten.scaled_dot_product_attention.default and len(node.args) > 3:
-            mask = node.args[3]
-            if mask in constants and _hides_nothing(_evaluate(_behind(mask), module)):
-                node.args = (*node.args[:3], None, *node.args[4:])
+    attention = torch.ops.aten.scaled_dot_product_attention.default
+    masked = [node for node in module.graph.nodes if node.target is attention and len(node.args) > 3 and node.args[3] is not None]
+    constants = _constants(module) if masked else {}
+    idle = {
+        mask for mask in {node.args[3] for node in masked}
+        if mask in constants and _hides_nothing(_evaluate(_behind(mask), module))
+    }  # fmt: skip
+    for node in masked:
+        if node.args[3] in idle:
+            node.args = (*node.args[:3], None, *node.args[4:])
 
 
 def _hides_nothing(mask: Any) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from sdk.costs.latency import BEHIND, BORDER, CONVERT, FLOATS, borders, packed_bytes, placed
-from sdk.costs.work import FEATURES, LAYOUT, PASSED, ROW, Step
+from sdk.costs.work import CALLERS, FEATURES, ROW, Step
 from sdk.devices.kernels import Kernel
 from sdk.probing.artifacts import Probe
 
@@ -112,7 +112,7 @@ def _streams(probe: Probe) -> bool:
 
 def _own(probe: Probe) -> str:
     """The one kind of a chain, or nothing; what brings the caller's tensors into the runtime belongs to every chain."""
-    kinds = {step.kind for step in probe.steps if step.calls and step.kind not in (LAYOUT, PASSED)}
+    kinds = {step.kind for step in probe.steps if step.calls and step.kind not in CALLERS}
     return kinds.pop() if len(kinds) == 1 else ""
 
 

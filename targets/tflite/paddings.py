@@ -20,8 +20,9 @@ def pad_in_integers(flat: Any) -> Any:
     """
     for graph in flat.subgraphs:
         for pad in [op for op in graph.operators if builtin_name(flat, op) == "PAD"]:
-            behind = _readers(graph, int(pad.outputs[0]))
-            if len(behind) == 1 and behind[0] is not graph and builtin_name(flat, behind[0]) == "QUANTIZE":
+            padded = int(pad.outputs[0])
+            behind = _readers(graph, padded)
+            if len(behind) == 1 and padded not in graph.outputs and builtin_name(flat, behind[0]) == "QUANTIZE":
                 _swap(flat, graph, pad, behind[0])
     return flat
 
@@ -43,13 +44,13 @@ def _swap(flat: Any, graph: Any, pad: Any, convert: Any) -> None:
     else:
         graph.operators.remove(convert)
     pad.inputs, pad.outputs = np.asarray([narrow, *pad.inputs[1:]], np.int32), np.asarray([codes], np.int32)
-    if before is not None and not _readers(graph, source):
+    if before is not None and source not in graph.outputs and not _readers(graph, source):
         graph.operators.remove(before)
 
 
 def _readers(graph: Any, tensor: int) -> list[Any]:
-    """The operators that read a tensor, and the graph itself where it is one of its outputs."""
-    return [*(op for op in graph.operators if tensor in op.inputs), *([graph] if tensor in graph.outputs else [])]
+    """The operators that read a tensor."""
+    return [op for op in graph.operators if tensor in op.inputs]
 
 
 def _alike(one: Any, two: Any) -> bool:
