@@ -19,6 +19,7 @@ from targets.tflite.match import CHANNEL_AXIS, Place, find_places
 from targets.tflite.pointwise import can_be_linear
 from targets.tflite.refused import refuse_operators
 from targets.tflite.silence import silence
+from targets.tflite.standins import stood_in
 
 TYPES = {
     "float32": "FLOAT32", "float64": "FLOAT64", "float16": "FLOAT16", "int64": "INT64", "int32": "INT32",
@@ -59,18 +60,18 @@ class FloatModel:
 def convert(model: Model, bare: bool = False) -> FloatModel:
     """Convert with litert_torch; LoweringError names the first line of the converter's complaint.
 
-    A `bare` file is without its layers' weights, which `fill` puts back: those of a language model fill the memory.
+    A `bare` file is without its layers' weights, which the converter does not see: those of a language model fill the memory.
     """
     refuse_operators(model)
-    lifted = lift(model)
+    lifted = lift(model, bare)
     flat = read(_convert_bytes(model, lifted))
     if len(flat.subgraphs) != 1:
         raise LoweringError(f"model {model.source!r}: control flow (loops or branches) is not supported on tflite")
-    _fix_lifted(flat, lifted, len(model.inputs))
-    places = find_places(flat, model, lifted.weights, lifted.rows)
+    stood = _fix_lifted(flat, lifted, len(model.inputs))
     if bare:
-        _forget_weights(flat, places)
+        places = stood_in(flat, model, stood)
     else:
+        places = find_places(flat, model, lifted.weights, lifted.rows)
         fill(flat, model, places)
     places = _name_everything(flat, model, places)
     pointwise = frozenset(name for name, found in places.items() if all(can_be_linear(flat, p) for p in found))
@@ -128,27 +129,26 @@ def _signature_index(entry: Any) -> int:
     return int(entry.name.decode().rpartition("_")[2])
 
 
-def _fix_lifted(flat: Any, lifted: Lifted, count: int) -> None:
-    """Make constants of the inputs that only served the conversion."""
+def _fix_lifted(flat: Any, lifted: Lifted, count: int) -> dict[str, int]:
+    """Make constants of the inputs that only served the conversion; return weight → tensor of those without values."""
     import numpy as np
 
     graph, signature = flat.subgraphs[0], flat.signatureDefs[0]
-    kept = []
+    kept, stood = [], {}
     for entry in signature.inputs:
         index = _signature_index(entry) - count
         if index < 0:
             kept.append(entry)
             continue
-        tensor = graph.tensors[entry.tensorIndex]
-        value = lifted.values[index].numpy()
-        tensor.buffer = new_buffer(flat, value.astype(np.int32) if value.dtype == np.int64 else value)
+        if index in lifted.stand_ins:
+            stood[lifted.stand_ins[index]] = int(entry.tensorIndex)
+        else:
+            value = lifted.values[index].numpy()
+            tensor = graph.tensors[entry.tensorIndex]
+            tensor.buffer = new_buffer(flat, value.astype(np.int32) if value.dtype == np.int64 else value)
         graph.inputs = np.asarray([i for i in graph.inputs if i != entry.tensorIndex], np.int32)
     signature.inputs = kept
-
-
-def _forget_weights(flat: Any, places: Mapping[str, tuple[Place, ...]]) -> None:
-    for place in (place for found in places.values() for place in found):
-        flat.buffers[flat.subgraphs[0].tensors[place.tensor].buffer].data = None
+    return stood
 
 
 def fill(flat: Any, model: Model, places: Mapping[str, tuple[Place, ...]]) -> None:

@@ -21,17 +21,19 @@ class Lifted:
 
     `module` takes the model's inputs followed by `values` (the lifted constants). `weights`: parameter name →
     the array that the converter sees (the true weight, or a changed one where two layers hold equal weights).
-    `rows`: parameter name → the rows of an embedding that constant lookups read.
+    `rows`: parameter name → the rows of an embedding that constant lookups read. `stand_ins`: index in `values` → the parameter
+    of whose shape that input is.
     """
 
     module: Any
     values: list[Any] = field(default_factory=list)
     weights: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, Any] = field(default_factory=dict)
+    stand_ins: dict[int, str] = field(default_factory=dict)
 
 
-def lift(model: Model) -> Lifted:
-    """Return the model's graph with constants near layers lifted to inputs."""
+def lift(model: Model, bare: bool = False) -> Lifted:
+    """Return the model's graph with constants near layers lifted to inputs; a `bare` one has stand-ins of the layers' weights."""
     import torch
 
     module = model.module()
@@ -43,7 +45,12 @@ def lift(model: Model) -> Lifted:
     for node in list(module.graph.nodes):
         if node.op == "call_function" and _feeds_layer(node, names):
             _lift_operands(lifted, node)
-    _tell_apart(lifted, model)
+    if bare:
+        from targets.tflite.standins import stand_in
+
+        stand_in(lifted, model)
+    else:
+        _tell_apart(lifted, model)
     module.graph.eliminate_dead_code()
     module.graph.lint()
     module.recompile()
@@ -98,9 +105,9 @@ def _lift_operands(lifted: Lifted, node: Any) -> None:
     first = 2 if _packet(node) in _operators()["biased"] else 0  # its weight stays what it is
     for index, value in list(enumerate(node.args))[first:]:
         if isinstance(value, torch.fx.Node) and is_constant(value):
-            node.update_arg(index, _new_input(lifted, evaluate(lifted.module, value)))
+            node.update_arg(index, new_input(lifted, evaluate(lifted.module, value).detach().clone().contiguous()))
         elif arithmetic and index < 2 and isinstance(value, int | float) and "out_dtype" not in node.kwargs:
-            node.update_arg(index, _new_input(lifted, torch.tensor(float(value))))
+            node.update_arg(index, new_input(lifted, torch.tensor(float(value))))
             if node.target in _scalar_forms():
                 node.target = _scalar_forms()[node.target]
 
@@ -113,12 +120,13 @@ def _scalar_forms() -> dict[Any, Any]:
             aten.div.Scalar: aten.div.Tensor}
 
 
-def _new_input(lifted: Lifted, value: Any) -> Any:
+def new_input(lifted: Lifted, value: Any) -> Any:
+    """Add an input that only serves the conversion, and return its node."""
     placeholders = [n for n in lifted.module.graph.nodes if n.op == "placeholder"]
     anchor = placeholders[-1] if placeholders else next(iter(lifted.module.graph.nodes)).prev
     with lifted.module.graph.inserting_after(anchor):
         made = lifted.module.graph.placeholder(f"lifted_{len(lifted.values)}")
-    lifted.values.append(value.detach().clone().contiguous())
+    lifted.values.append(value)
     return made
 
 
@@ -196,7 +204,7 @@ def _trim_lookups(lifted: Lifted, weights: set[str]) -> None:
         weight = operator.attrgetter(table.target)(module)
         set_weight(module, table.target, weight[used])
         lifted.rows[table.target] = used.numpy()
-        node.update_arg(1, _new_input(lifted, positions.to(torch.int64)))
+        node.update_arg(1, new_input(lifted, positions.to(torch.int64).contiguous()))
 
 
 def set_weight(module: Any, name: str, value: Any) -> None:

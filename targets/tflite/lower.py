@@ -19,6 +19,7 @@ from targets.tflite.pointwise import as_linear, can_be_linear, is_linear_scheme
 from targets.tflite.pricing import objection
 from targets.tflite.recipes import Book, Recipe, mode_of, register, stored_float, weight_parameters, with_bias
 from targets.tflite.silence import silence
+from targets.tflite.standins import make_room
 
 FLOATS = ("fp32",)
 """Schemes that leave the float file's tensor as it is."""
@@ -28,7 +29,8 @@ def write_quantized(quantized: Quantized, source: FloatModel) -> bytes:
     """Return the bytes of the finished file; LoweringError when a layer cannot hold its scheme."""
     flat = read(source.data)
     if source.bare:
-        fill(flat, quantized.model, source.places)
+        make_room(flat, source.places)
+        fill(flat, quantized.model, {name: found for name, found in source.places.items() if name not in quantized.schemes})
     recipes: dict[str, Recipe] = {}
     for layer in quantized.model.inventory.layers:
         scheme = quantized.schemes.get(layer.name)

@@ -20,8 +20,10 @@ from sdk.schemes import scheme_named
 from targets.tflite import TARGET
 from targets.tflite.checks import checked_bytes
 from targets.tflite.container import metadata, unpack
-from targets.tflite.decoding import cache_length, prefill_length
+from targets.tflite.convert import convert
+from targets.tflite.decoding import cache_length, decode_step, prefill_length, prefill_step
 from targets.tflite.flatbuffer import read, write
+from tests.language.conftest import make_config, save_model
 
 PLANS = {
     "float": ("fp32", "fp32"), "int8": ("int8_channel", "int8_channel_dynamic"), "int4": ("int4_channel", "int4_channel_dynamic"),
@@ -110,6 +112,16 @@ def test_the_file_is_what_litert_lm_looks_for(model: Model, files: Any) -> None:
     for content in ("Hi", [{"type": "text", "text": "Hi"}]):  # as transformers gives it, and as LiteRT-LM does
         said = render([{"role": "user", "content": content}], tokenize=False, chat_template=told.jinja_prompt_template)
         assert said == render([{"role": "user", "content": "Hi"}], tokenize=False)
+
+
+def test_the_converter_sees_the_shapes_of_weights_alone(model: Model, tmp_path: Path) -> None:
+    doubled = save_model(tmp_path, make_config(tie_word_embeddings=True), change=lambda made: made.lm_head.weight.mul_(2))
+    other = load_model(str(doubled), context=128)
+    assert other.digest != model.digest
+    for step in (decode_step, prefill_step):
+        first, second = (convert(step(each), bare=True) for each in (model, other))
+        assert first.data == second.data and first.places == second.places
+        assert len(first.data) < sum(place.shape[0] * place.shape[1] for found in first.places.values() for place in found) * 4
 
 
 def test_signatures_are_held_against_their_own_graphs(files: Any) -> None:
