@@ -32,7 +32,7 @@ class TokenFile:
     def run(self, inputs: Arrays) -> Arrays:
         """Execute on [tokens [1, n]] and return [logits [1, n, vocabulary]].
 
-        The keys and values are those of one prefill of all tokens; the logits of each token are a decode's over those before.
+        Keys and values come from one prefill of all tokens; the logits of each are a decode's, which writes its own once more.
         """
         import numpy as np
 
@@ -42,7 +42,7 @@ class TokenFile:
         session.prefill(tokens, 0)
         logits = np.empty((1, len(tokens), session.vocabulary), np.float32)
         for place, token in enumerate(tokens):
-            logits[0, place] = session.decode(token, place, keep=False)
+            logits[0, place] = session.decode(token, place)
         return [logits]
 
     def step(self, tokens: Sequence[int], position: int) -> Any:
@@ -58,13 +58,17 @@ class TokenFile:
             session.prefill(part, position)
             position += len(part)
         for token in first:
-            session.decode(token, position, keep=True)
+            session.decode(token, position)
             position += 1
-        return session.decode(tokens[-1], position, keep=True)
+        return session.decode(tokens[-1], position)
 
 
 class Session:
-    """Both signatures of a loaded model with their buffers: two caches, of which one is read and the other written whole."""
+    """Both signatures of a loaded model with their buffers.
+
+    The cache is an input and an output, the same buffers, as LiteRT-LM has it on a CPU: only what is new is written then. Given
+    others, the runtime would copy the whole cache for each token.
+    """
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -75,35 +79,30 @@ class Session:
         self.length = int(self._shapes[DECODE]["mask"]["shape"][3])
         self.vocabulary = int(model.get_output_tensor_details(DECODE)["logits"]["shape"][-1])
         caches = [name for name in self._shapes[DECODE] if name.startswith(CACHE)]
-        self._past, self._next = ({name: model.create_input_buffer_by_name(DECODE, name) for name in caches} for _ in range(2))
+        self._cache = {name: model.create_input_buffer_by_name(DECODE, name) for name in caches}
         self._inputs = {
             name: {each: model.create_input_buffer_by_name(name, each) for each in shapes if each not in caches}
             for name, shapes in self._shapes.items()
         }
         self._logits = model.create_output_buffer_by_name(DECODE, "logits")
-        self._clear(caches)
+        self._clear()
 
-    def _clear(self, caches: list[str]) -> None:
+    def _clear(self) -> None:
         """Zeros in the cache: what is hidden must still be finite."""
         import numpy as np
 
-        for name in caches:
-            zeros = np.zeros(self._shapes[DECODE][name]["shape"], np.float32)
-            for cache in (self._past, self._next):
-                cache[name].write(zeros)
+        for name, buffer in self._cache.items():
+            buffer.write(np.zeros(self._shapes[DECODE][name]["shape"], np.float32))
 
     def prefill(self, tokens: Sequence[int], position: int) -> None:
         """Read at most `count` tokens at `position`: their keys and values go into the cache."""
         self._run(self._prefill, tokens, position, {})
-        self._past, self._next = self._next, self._past
 
-    def decode(self, token: int, position: int, keep: bool) -> Any:
-        """Return the logits behind one token (float32 [vocabulary]); with `keep` its keys and values go into the cache."""
+    def decode(self, token: int, position: int) -> Any:
+        """Return the logits behind one token (float32 [vocabulary]), whose keys and values go into the cache."""
         import numpy as np
 
         self._run(DECODE, [token], position, {"logits": self._logits})
-        if keep:
-            self._past, self._next = self._next, self._past
         return self._logits.read(self.vocabulary, np.float32)
 
     def _run(self, name: str, tokens: Sequence[int], position: int, outputs: dict[str, Any]) -> None:
@@ -118,7 +117,7 @@ class Session:
         for each, buffer in self._inputs[name].items():
             buffer.write(given[each])
         try:
-            self._model.run_by_name(name, self._inputs[name] | self._past, self._next | outputs)
+            self._model.run_by_name(name, self._inputs[name] | self._cache, self._cache | outputs)
         except RuntimeError as error:
             raise CheckFailed(f"LiteRT failed on {len(tokens)} tokens at position {position}: {error}") from error
 
