@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sdk.costs.activations import activations
-from sdk.costs.work import CALLERS, PASSED, ROW, Step, steps_of
+from sdk.costs.work import CALLERS, PADDED, PASSED, ROW, Step, steps_of
 from sdk.devices import Kernel, Kernels
 from sdk.models import Model
 from sdk.schemes import scheme_named
@@ -91,7 +91,7 @@ def placed(steps: Sequence[Step], schemes: Sequence[str], outside: Collection[tu
     """Yield the steps, the kind of those BEHIND such a layer so called."""
     behind = False
     for step, scheme in zip(steps, schemes, strict=True):
-        if not step.calls or step.kind in CALLERS:
+        if not step.calls or step.kind in (*CALLERS, PADDED):
             yield step
             continue
         apart = (step.kind, scheme) in outside

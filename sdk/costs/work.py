@@ -1,6 +1,6 @@
 """What each step of an inference computes and moves: multiply-accumulates, elements read and written, weights, calls.
 
-Read from the normalised graph before anything is lowered, as the activations are; the steps are the same, in the same order.
+Read from the normalised graph before anything is lowered, as the activations are, in the same order.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from sdk.costs.activations import computed
 from sdk.costs.memory import kernel_kind
-from sdk.costs.nodes import is_fused, is_view, named
+from sdk.costs.nodes import is_fused, is_view, named, padded_bytes
 from sdk.models import Layer, Model
 
 FEATURES = ("macs", "outputs", "inputs", "weights", "calls")
@@ -20,6 +20,9 @@ LAYOUT = "layout"
 """Kind of the step that brings an image of the caller into the order of the kernels, or back."""
 PASSED = "passed"
 """Kind of the step that copies what the caller gives into the runtime, and out of it what it takes: once in every inference."""
+PADDED = "padded"
+"""Kind of the step that pads a layer's input, in the scheme of that layer, where the file's own `SAME` will not do: some kernels pad
+within themselves, in front of others it is an operator."""
 CALLERS = (LAYOUT, PASSED)
 """Kinds of the steps that are about the caller's tensors: they lie between no others."""
 ROW = "linear_row"
@@ -66,7 +69,7 @@ def steps_of(model: Model) -> tuple[Step, ...]:
     for node in computed(model):
         layer = layers.get(node.name)
         if layer is not None:
-            found.append(_of_layer(node, layer))
+            found += [*_padding(node, layer), _of_layer(node, layer)]
         elif node.name in ends or is_view(node) or is_fused(node, layers):
             found.append(Step(named(node), None, 0, 0, 0, 0, 0, 0, 0, 0, calls=0))
         else:
@@ -93,6 +96,11 @@ def _of_caller(model: Model) -> list[tuple[int, ...]]:
     nodes = {node.name: node for node in model.program.graph.nodes}
     signature = model.program.graph_signature
     return [_shape(nodes[name]) for name in (*signature.user_inputs, *signature.user_outputs) if name in nodes]
+
+
+def _padding(node: Any, layer: Layer) -> list[Step]:
+    size = padded_bytes(node) // 4
+    return [Step(PADDED, layer.name, 0, 1, 0, 1, 0, math.prod(_shape(node.args[0])), size, 0)] if size else []
 
 
 def _of_layer(node: Any, layer: Layer) -> Step:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from sdk.costs.latency import BEHIND, BORDER, CONVERT, FLOATS, borders, packed_bytes, placed
-from sdk.costs.work import CALLERS, FEATURES, ROW, Step
+from sdk.costs.work import CALLERS, FEATURES, PADDED, ROW, Step
 from sdk.devices.kernels import Kernel
 from sdk.probing.artifacts import Probe
 
@@ -23,7 +23,7 @@ USED: dict[str, tuple[str, ...]] = {
     "scaled_dot_product_attention": ("macs", "outputs", "calls"), "mean": ("inputs", "calls"),
     "adaptive_avg_pool2d": ("inputs", "calls"), "lstm": ("macs", "outputs", "weights", "calls"),
     "gru": ("macs", "outputs", "weights", "calls"), "depthwise": ("macs", "outputs", "calls"),
-    "depthwise_large": ("macs", "outputs", "calls"),
+    "depthwise_large": ("macs", "outputs", "calls"), PADDED: ("outputs", "calls"),
 }  # fmt: skip
 """Kind → the features that its time depends on; other layers use all, other operators what they write and their calls."""
 HIGH = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)

@@ -6,6 +6,7 @@ and written, weights, and what each call costs. No published model is among them
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,12 @@ LINEAR = (
 )  # fmt: skip
 """Inputs, outputs, rows, layers."""
 
+STRIDED = (
+    (3, 48, 96, 1, 3, False), (24, 48, 56, 3, 3, False), (64, 96, 28, 2, 3, False), (160, 128, 14, 1, 5, False),
+    (3, 24, 128, 1, 7, False), (40, 40, 112, 2, 3, True), (128, 128, 56, 3, 3, True), (200, 200, 28, 2, 5, True),
+    (400, 400, 14, 1, 3, True),
+)  # fmt: skip
+"""Channels in and out, side, layers of stride 2 that pad both sides alike, kernel, whether they are depthwise."""
 ALTERNATING = ((32, 112, 2, 3), (96, 56, 3, 3), (144, 28, 6, 5), (240, 14, 8, 5), (512, 14, 4, 3), (672, 7, 8, 3), (64, 14, 8, 3))
 """Channels, side, pairs of a pointwise and a depthwise layer, kernel."""
 STREAMED = ((512, 2), (1024, 2), (1024, 5), (1536, 4), (2048, 4))
@@ -73,6 +80,7 @@ def _layers() -> list[Network]:
     found += [Network(f"linear {shape}", lambda shape=shape: _linear(*shape)) for shape in LINEAR]  # type: ignore[misc]
     for shape in ((40, 128, 200, 3, 5), (128, 256, 100, 3, 3), (256, 256, 25, 3, 3), (16, 32, 800, 4, 9)):
         found.append(Network(f"conv1d {shape}", lambda shape=shape: _signals(*shape)))  # type: ignore[misc]
+    found += [Network(f"strided {shape}", lambda shape=shape: _strided(*shape)) for shape in STRIDED]  # type: ignore[misc]
     for shape in ((64, 256, 200, 3, 1), (256, 512, 50, 3, 1), (32, 64, 800, 4, 1)):
         found.append(Network(f"pointwise1d {shape}", lambda shape=shape: _signals(*shape)))  # type: ignore[misc]
     for channels, side, count, kernel in ((64, 14, 2, 2), (128, 7, 2, 4), (16, 28, 2, 3), (256, 8, 1, 2)):
@@ -109,6 +117,16 @@ def _depthwise(channels: int, side: int, count: int, kernel: int) -> Made:
 
     layers = [torch.nn.Conv2d(channels, channels, kernel, 1, kernel // 2, groups=channels) for _ in range(count)]
     return torch.nn.Sequential(*layers), (torch.rand(1, channels, side, side),)
+
+
+def _strided(one: int, two: int, side: int, count: int, kernel: int, depthwise: bool) -> Made:
+    import torch
+
+    sizes = [one, *[two] * count]
+    layers = [
+        torch.nn.Conv2d(a, b, kernel, 2, kernel // 2, groups=b if depthwise else 1) for a, b in itertools.pairwise(sizes)
+    ]
+    return torch.nn.Sequential(*layers), (torch.rand(1, one, side, side),)
 
 
 def _alternating(channels: int, side: int, count: int, kernel: int) -> Made:

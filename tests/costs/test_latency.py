@@ -14,7 +14,7 @@ import sdk
 from sdk.costs import Costs, LatencyModel
 from sdk.costs.latency import borders
 from sdk.costs.transfer import Peak, core_peak, peak_of, transferred
-from sdk.costs.work import Step, steps_of
+from sdk.costs.work import PADDED, Step, steps_of
 from sdk.devices import Kernel, Kernels, find_device
 from sdk.devices.writing import profile_text
 from sdk.errors import BadInput, BudgetError
@@ -69,6 +69,19 @@ def test_tiles_pad_positions_channels_and_depth() -> None:
     step = Step("linear", "l", 5, 1, 10, 1, 7, 35, 50, 70)
     assert step.features((4, 8, 4))[0] == 8 * 16 * 8
     assert step.features((1, 1, 1))[0] == 5 * 10 * 7
+
+
+def test_strided_layers_that_pad_both_sides_alike_have_a_step_for_it_in_their_scheme() -> None:
+    nn = torch.nn
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 1, 1), nn.Conv2d(8, 8, 3, 2, 1, groups=8))
+    model = load_model(net.eval(), (torch.randn(1, 3, 16, 16),))
+    steps = [step for step in steps_of(model) if step.kind == PADDED]
+    assert [(step.layer, step.outputs) for step in steps] == [("0", 3 * 18 * 18), ("2", 8 * 10 * 10)]
+    row = Kernel(kind=PADDED, scheme=NAMES[0], ns=(0, 2.0, 0, 0, 100.0))
+    priced, free = LatencyModel(model, kernels(rows=(*kernels().rows, row))), LatencyModel(model, kernels())
+    plans = [dict.fromkeys(("0", "1", "2"), name) for name in NAMES[:2]]
+    extra = [1e6 * (priced.median(plan) - free.median(plan)) for plan in plans]
+    assert extra == pytest.approx([2 * 100 + 2 * (3 * 18 * 18 + 8 * 10 * 10), 0.0])
 
 
 def test_borders_lie_between_inside_and_outside() -> None:
