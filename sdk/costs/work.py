@@ -21,8 +21,8 @@ LAYOUT = "layout"
 PASSED = "passed"
 """Kind of the step that copies what the caller gives into the runtime, and out of it what it takes: once in every inference."""
 PADDED = "padded"
-"""Kind of the step that pads a layer's input, in the scheme of that layer, where the file's own `SAME` will not do: some kernels pad
-within themselves, in front of others it is an operator."""
+"""Kind of the step that pads a layer's input, in the scheme of that layer, where the file's own `SAME` will not do: some kernels
+pad within themselves, in front of others it is an operator."""
 CALLERS = (LAYOUT, PASSED)
 """Kinds of the steps that are about the caller's tensors: they lie between no others."""
 ROW = "linear_row"
