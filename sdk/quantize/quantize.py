@@ -8,8 +8,8 @@ from sdk.lowering.types import Quantized, Range
 from sdk.models import Model
 from sdk.models.samples import Samples
 from sdk.quantize.tied import tie
-from sdk.quantize.walk import round_in_order, small, walkable
-from sdk.rounding import Statistics, round_layer, settle_layer
+from sdk.quantize.walk import round_in_order, walkable
+from sdk.rounding import Statistics, round_layer, settles
 from sdk.schemes import Scheme
 
 
@@ -30,12 +30,11 @@ def quantize(
     known, found = ranges or {}, statistics or Statistics()
     if samples is not None and walkable(model, samples):
         return tie(Quantized(model, dict(schemes), round_in_order(model, schemes, known, found, samples), dict(known)))
-    module, settles = model.module(), small(model)
+    module, settled = model.module(), settles(model)
     grids = {}
     for layer in model.inventory.layers:
         if layer.name in schemes:
             weights = {w: module.get_parameter(w) for w in layer.weights}
-            made = round_layer(layer, weights, [schemes[layer.name]], found)[0]
-            grids[layer.name] = settle_layer(layer, weights, made, found) if settles else made
+            grids[layer.name] = round_layer(layer, weights, [schemes[layer.name]], found, settled)[0]
             model.release()
     return tie(Quantized(model, dict(schemes), grids, dict(known)))

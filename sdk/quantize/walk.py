@@ -14,7 +14,7 @@ from typing import Any
 from sdk.lowering.types import Range
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples, parts_of
-from sdk.rounding import Drift, Grid, Statistics, aim, lies_on, round_layer, settle_layer
+from sdk.rounding import Drift, Grid, Statistics, aim, lies_on, round_layer, settles
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error, quantize_static
 from sdk.sensitivity.moments import MomentsSum, add_product, input_rows, product_calls, rows_of
@@ -29,19 +29,10 @@ ROWS = 8192
 HELD = 2 << 30
 """Bytes of activations held at once: a model with large ones is walked on fewer samples."""
 
-LARGEST = 2 << 30
-"""Bytes of float weights beyond which two copies of a model are not held, nor its roundings settled, which costs six products of
-each weight with its moments: its layers are rounded once, on float inputs."""
-
 
 def walkable(model: Model, samples: Samples | None) -> bool:
     """Whether there is data to walk on, and the model is small enough."""
-    return samples is not None and samples.origin == "given" and small(model)
-
-
-def small(model: Model) -> bool:
-    """Whether the float weights are at most LARGEST."""
-    return 4 * sum(layer.parameters for layer in model.inventory.layers) <= LARGEST
+    return samples is not None and samples.origin == "given" and settles(model)
 
 
 def round_in_order(
@@ -144,7 +135,7 @@ def _rounded(
         first = layer.weights[0]
         weights[first] = aim(weights[first], layer.channel_axis, drifts)
         statistics = replace(statistics, parts=tuple({layer.name: drift.moments} for drift in drifts))
-    made = settle_layer(layer, weights, round_layer(layer, weights, [schemes[layer.name]], statistics)[0], statistics)
+    made = round_layer(layer, weights, [schemes[layer.name]], statistics, settled=True)[0]
     for name, grid in zip(layer.weights, made, strict=True):
         module.get_parameter(name).data = grid.dequantize()
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, Protocol
 
 from sdk.rounding.grid import Grid
@@ -13,6 +14,9 @@ BLOCK = 32
 
 PART = 1 << 25
 """Weights beyond which a matrix is swept in parts: its channels do not depend on each other, and memory is bounded."""
+
+TOGETHER = 1 << 21
+"""Weights times grids that are swept at once."""
 
 PART_ROWS = 64
 """Channels that a part has a multiple of, so that no table of several channels is torn."""
@@ -110,3 +114,25 @@ class Tables:
         found = torch.searchsorted(self.middle, (value / scale).reshape(self.shape))
         codes.copy_(found.reshape(codes.shape))
         torch.mul(self.table.gather(2, found).reshape(value.shape), scale, out=rounded)
+
+
+def rounders_of(
+    grids: Sequence[Grid], least: Sequence[float], order: Any, channels: int
+) -> Iterator[tuple[list[int], list[tuple[slice, Rounder]]]]:
+    """Yield what is swept at once, up to TOGETHER: the places of its grids, and what rounds which of them.
+
+    Integers share a rounder, and palettes of equally many tables. `least`: the whole weight's least code in each grid.
+    """
+    def tables(n: int) -> int:
+        return 0 if grids[n].table is None else int(grids[n].table.shape[0])
+
+    ordered = sorted(range(len(grids)), key=tables)
+    most = max(1, TOGETHER // (channels * order.shape[1]))
+    for start in range(0, len(ordered), most):
+        places, rounders = ordered[start : start + most], list[tuple[slice, Rounder]]()
+        for count, alike in groupby(range(len(places)), lambda i, places=places: tables(places[i])):  # type: ignore[misc]
+            run = list(alike)
+            kind, chosen = Tables if count else Integers, [places[i] for i in run]
+            made = kind([grids[n] for n in chosen], [least[n] for n in chosen], order, channels)
+            rounders.append((slice(run[0], run[-1] + 1), made))
+        yield places, rounders

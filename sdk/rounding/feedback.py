@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby
 from typing import Any
 
-from sdk.rounding.columns import BLOCK, Integers, Rounder, Tables, columns_first, in_order, parts_of, rows_of
+from sdk.rounding.columns import BLOCK, Rounder, columns_first, in_order, parts_of, rounders_of, rows_of
 from sdk.rounding.grid import Grid
 from sdk.rounding.statistics import Moments
 
@@ -19,9 +18,6 @@ SMALL = 96
 
 ROWS = 256
 """Rows of a matrix that are brought into another order at once."""
-
-TOGETHER = 1 << 21
-"""Weights times grids that are swept at once."""
 
 
 def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Grid, ...]:
@@ -56,13 +52,9 @@ def _fed(flat: Any, grids: Sequence[Grid], least: Sequence[float], factor: Any, 
     channels, (groups, k) = len(flat), order.shape
     whole = columns_first(in_order(flat, order), groups)
     made: dict[int, Any] = {}
-    for parts in _batches(grids, max(1, TOGETHER // flat.numel())):
-        rounders, start = [], 0
-        for kind, chosen in parts:
-            run = slice(start, start := start + len(chosen))
-            rounders.append((run, kind([grids[n] for n in chosen], [least[n] for n in chosen], order, channels)))
-        codes = _sweep(whole.repeat(start, 1, 1, 1), factor, rounders)
-        for place, found in zip([n for _, chosen in parts for n in chosen], codes, strict=True):
+    for places, rounders in rounders_of(grids, least, order, channels):
+        codes = _sweep(whole.repeat(len(places), 1, 1, 1), factor, rounders)
+        for place, found in zip(places, codes, strict=True):
             back = torch.empty(groups, channels // groups, k, dtype=grids[place].codes.dtype)
             back.scatter_(2, order.unsqueeze(1).expand_as(back), found.transpose(1, 2).to(back.dtype))
             made[place] = back.reshape(flat.shape)
@@ -141,14 +133,3 @@ def _sweep(work: Any, factor: Any, rounders: Sequence[tuple[slice, Rounder]]) ->
             for one, theirs in zip(work, errors, strict=True):  # one product each: company must not change the rounding
                 one[:, stop:].baddbmm_(rest, theirs, alpha=-1)
     return codes
-
-
-def _batches(grids: Sequence[Grid], most: int) -> Iterator[list[tuple[type[Rounder], list[int]]]]:
-    """Which grids, at most `most`, share a sweep, and what rounds them: integers, and palettes of equally many tables."""
-    def tables(n: int) -> int:
-        return 0 if grids[n].table is None else int(grids[n].table.shape[0])
-
-    ordered = sorted(range(len(grids)), key=tables)
-    for start in range(0, len(ordered), most):
-        kinds = groupby(ordered[start : start + most], tables)
-        yield [(Tables if count else Integers, list(chosen)) for count, chosen in kinds]

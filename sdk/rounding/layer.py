@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sdk.models import Layer
+from sdk.models import Layer, Model
 from sdk.rounding.feedback import feed_back
 from sdk.rounding.grid import Grid
 from sdk.rounding.round import round_weights
@@ -13,28 +13,26 @@ from sdk.rounding.settle import settle
 from sdk.rounding.statistics import Moments, Statistics, weigh
 from sdk.schemes import Scheme
 
+LARGEST = 2 << 30
+"""Bytes of float weights beyond which roundings are not settled, which costs six products of each weight with its moments."""
+
 
 def round_layer(
-    layer: Layer, weights: Mapping[str, Any], schemes: Sequence[Scheme], statistics: Statistics
+    layer: Layer, weights: Mapping[str, Any], schemes: Sequence[Scheme], statistics: Statistics, settled: bool
 ) -> list[tuple[Grid, ...]]:
     """Return the grids of the layer's weights for each of `schemes`; `weights` by qualified name.
 
     Scales and tables lose least by the importance of each weight. Where the moments of the input are known its energy counts
-    too (see `weigh`), and error feedback then chooses the codes (see `feed_back`).
+    too (see `weigh`), and error feedback then chooses the codes; see `feed`.
     """
     made = round_plain(layer, weights, schemes, statistics)
     moments = statistics.moments(layer.name)
-    return made if moments is None else feed(layer, weights, made, moments)
+    return made if moments is None else feed(layer, weights, made, moments, statistics, settled)
 
 
-def settle_layer(
-    layer: Layer, weights: Mapping[str, Any], grids: tuple[Grid, ...], statistics: Statistics
-) -> tuple[Grid, ...]:
-    """Return `grids` of `round_layer`, settled (see `settle`) where the moments of the layer's input are known."""
-    moments, first = statistics.moments(layer.name), layer.weights[0]
-    if moments is None or not _rounds(grids[0]):
-        return grids
-    return settle(weights[first], grids[0], moments, statistics.importance.get(first)), *grids[1:]
+def settles(model: Model) -> bool:
+    """Whether roundings of the model's layers are settled: up to LARGEST bytes of float weights."""
+    return 4 * sum(layer.parameters for layer in model.inventory.layers) <= LARGEST
 
 
 def round_plain(
@@ -52,14 +50,18 @@ def round_plain(
 
 
 def feed(
-    layer: Layer, weights: Mapping[str, Any], grids: Sequence[tuple[Grid, ...]], moments: Moments
+    layer: Layer, weights: Mapping[str, Any], grids: Sequence[tuple[Grid, ...]], moments: Moments, statistics: Statistics,
+    settled: bool,
 ) -> list[tuple[Grid, ...]]:
-    """Return `grids` with the codes of the layer's (first) weight chosen by error feedback; what is exact stays, and floats."""
-    chosen = [i for i, (grid, *_) in enumerate(grids) if _rounds(grid)]
-    made = list(grids)
+    """Return `grids` with the codes of the layer's (first) weight chosen by error feedback (see `feed_back`).
+
+    `settled`: and then settled (see `settle`). What is exact stays, and floats.
+    """
+    chosen, made = [i for i, (grid, *_) in enumerate(grids) if _rounds(grid)], list(grids)
     if chosen:
-        fed = feed_back(weights[layer.weights[0]], [grids[i][0] for i in chosen], moments)
-        for i, grid in zip(chosen, fed, strict=True):
+        weight, importance = weights[layer.weights[0]], statistics.importance.get(layer.weights[0])
+        fed = feed_back(weight, [grids[i][0] for i in chosen], moments)
+        for i, grid in zip(chosen, settle(weight, fed, moments, importance) if settled else fed, strict=True):
             made[i] = (grid, *grids[i][1:])
     return made
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sdk.rounding.columns import BLOCK, Integers, Tables, columns_first, parts_of, rows_of
+from sdk.rounding.columns import BLOCK, Rounder, columns_first, parts_of, rounders_of, rows_of
 from sdk.rounding.feedback import regularise
 from sdk.rounding.grid import Grid
 from sdk.rounding.refit import refitted
@@ -19,8 +19,8 @@ LEAST_COUNT = 0.2
 """What every channel counts at least, beside the mean: few samples do not decide that one does not matter."""
 
 
-def settle(weight: Any, grid: Grid, moments: Moments, importance: Any = None) -> Grid:
-    """Return `grid` with codes, scales and tables of less error in the layer's output.
+def settle(weight: Any, grids: Sequence[Grid], moments: Moments, importance: Any = None) -> tuple[Grid, ...]:
+    """Return each of `grids` (of one weight) with codes, scales and tables of less error in the layer's output.
 
     Codes: coordinate descent on the squared error of the output, as Behdin et al. 2023 (QuantEase) do, from the codes of
     error feedback on. Scales and tables: least squares in the same metric (see `sdk.rounding.refit`). No step makes the
@@ -28,13 +28,13 @@ def settle(weight: Any, grid: Grid, moments: Moments, importance: Any = None) ->
     """
     import torch
 
-    flat = weight.detach().float().movedim(grid.channel_axis, 0)
+    flat = weight.detach().float().movedim(grids[0].channel_axis, 0)
     flat = flat.reshape(len(flat), -1)
     groups, k = moments.value.shape[:2]
     products = regularise(moments, torch.arange(k).expand(groups, k)).float()
-    counts = _counts(importance, grid.channel_axis, moments)
-    grid = refitted(flat, _descended(flat, grid, products), products, counts)
-    return _descended(flat, grid, products)  # a second time around lowers the error by 0.5 % more
+    counts = _counts(importance, grids[0].channel_axis, moments)
+    fitted = [refitted(flat, grid, products, counts) for grid in _descended(flat, grids, products)]
+    return _descended(flat, fitted, products)  # a second time around lowers the error by 0.5 % more
 
 
 def _counts(importance: Any, channel_axis: int, moments: Moments) -> Any:
@@ -48,37 +48,60 @@ def _counts(importance: Any, channel_axis: int, moments: Moments) -> Any:
     return counts / mean + LEAST_COUNT if mean > 0 else None
 
 
-def _descended(flat: Any, grid: Grid, products: Any) -> Grid:
+def _descended(flat: Any, grids: Sequence[Grid], products: Any) -> tuple[Grid, ...]:
     """One pass of coordinate descent over the columns."""
+    least = [float(grid.codes.min()) for grid in grids]
+    codes: list[list[Any]] = [[] for _ in grids]
+    for rows in parts_of(flat, len(products)):
+        made = _pass(flat[rows], [rows_of(grid, rows) for grid in grids], least, products)
+        for found, one in zip(codes, made, strict=True):
+            found.append(one)
+    return tuple(map(_coded, grids, codes))
+
+
+def _coded(grid: Grid, rows: Sequence[Any]) -> Grid:
+    """The grid with other codes ([channels, k], in parts)."""
     import torch
 
     moved = grid.codes.movedim(grid.channel_axis, 0)
-    least = [float(grid.codes.min())]
-    codes = [_pass(flat[rows], rows_of(grid, rows), least, products) for rows in parts_of(flat, len(products))]
-    made = torch.cat(codes).to(moved.dtype).reshape(moved.shape)
+    made = torch.cat(list(rows)).to(moved.dtype).reshape(moved.shape)
     return replace(grid, codes=made.movedim(0, grid.channel_axis).contiguous())
 
 
-def _pass(flat: Any, grid: Grid, least: Sequence[float], products: Any) -> Any:
-    """Decide the codes ([channels, k]) of some channels again, column by column."""
+def _pass(flat: Any, grids: Sequence[Grid], least: Sequence[float], products: Any) -> list[Any]:
+    """Decide the codes ([channels, k], of each grid) of some channels again, column by column."""
     import torch
 
     groups, k = products.shape[:2]
-    order = torch.arange(k).expand(groups, k)
-    round_ = (Integers if grid.table is None else Tables)([grid], least, order, len(flat))
-    now = columns_first(grid.dequantize(), groups)
-    slope = products @ (columns_first(flat, groups) - now)  # half of what the error falls by, per unit of each value
+    order, whole = torch.arange(k).expand(groups, k), columns_first(flat, groups)
+    made: dict[int, Any] = {}
+    for places, rounders in rounders_of(grids, least, order, len(flat)):
+        now = torch.stack([columns_first(grids[n].dequantize(), groups) for n in places])
+        for place, codes in zip(places, _sweep(whole, now, products, rounders), strict=True):
+            made[place] = codes.transpose(1, 2).reshape(flat.shape)
+    return [made[n] for n in sorted(made)]
+
+
+def _sweep(whole: Any, now: Any, products: Any, rounders: Sequence[tuple[slice, Rounder]]) -> Any:
+    """The codes (int16) that `now` ([grids, groups, k, channels per group]) goes to, nearer to `whole` in that metric."""
+    import torch
+
+    count, _, k, channels = now.shape
+    groups = len(products)
+    slope = torch.stack([products @ (whole - each) for each in now])  # half of what the error falls by, per unit of each value
     codes = torch.empty(now.shape, dtype=torch.int16)
     diagonal = products.diagonal(dim1=1, dim2=2).unsqueeze(2)
     for start in range(0, k, BLOCK):
         stop = min(k, start + BLOCK)
-        near, steps = slope[:, start:stop], torch.empty(groups, stop - start, now.shape[2])
+        near, steps = slope[:, :, start:stop], torch.empty(count, groups, stop - start, channels)
         for i in range(start, stop):
-            step = steps[:, i - start]
-            best = now[:, i] + near[:, i - start] / diagonal[:, i]
-            round_(best.unsqueeze(0), i, codes[:, i].unsqueeze(0), step.unsqueeze(0))
-            step.sub_(now[:, i])
-            near.addcmul_(products[:, start:stop, i].unsqueeze(2), step.unsqueeze(1), value=-1)
+            step = steps[:, :, i - start]
+            best = now[:, :, i] + near[:, :, i - start] / diagonal[:, i]
+            for chosen, round_ in rounders:
+                round_(best[chosen], i, codes[chosen, :, i], step[chosen])
+            step.sub_(now[:, :, i])
+            near.addcmul_(products[:, start:stop, i].unsqueeze(2), step.unsqueeze(2), value=-1)
         for rest in (slice(0, start), slice(stop, k)):
-            slope[:, rest].baddbmm_(products[:, rest, start:stop], steps, alpha=-1)
-    return codes.transpose(1, 2).reshape(flat.shape)
+            for one, theirs in zip(slope, steps, strict=True):  # one product each: company must not change the rounding
+                one[:, rest].baddbmm_(products[:, rest, start:stop], theirs, alpha=-1)
+    return codes

@@ -34,10 +34,11 @@ class WeightErrors:
 
     def __init__(
         self, layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], statistics: Statistics,
-        holds: Callable[[Layer, Scheme], bool], looked_up: Any = None,
+        holds: Callable[[Layer, Scheme], bool], settled: bool, looked_up: Any = None,
     ) -> None:
         """Round the layer's weights, which `params` holds by name, where no scheme `holds` them; `turn_to` takes the errors.
 
+        `settled`: roundings are (see `sdk.rounding.settle`).
         `looked_up`: the rows of a table that samples read (see `sampled`), or None.
         """
         distinct = [scheme for scheme in rounded(schemes) if not holds(layer, scheme)]
@@ -48,8 +49,8 @@ class WeightErrors:
         importance = {name: statistics.importance[name] for name in layer.weights if name in statistics.importance}
         self._some = sampled(layer, params[layer.weights[0]], importance.get(layer.weights[0]), looked_up)
         self._weights = {name: self._taken(params[name].detach()) for name in layer.weights}
-        own = replace(statistics, importance={name: self._taken(value) for name, value in importance.items()})
-        self._plain = round_plain(layer, self._weights, distinct, own)
+        self._statistics = replace(statistics, importance={name: self._taken(value) for name, value in importance.items()})
+        self._plain, self._settled = round_plain(layer, self._weights, distinct, self._statistics), settled
         self._rows: list[Any] | None = None
 
     def turn_away(self) -> None:
@@ -60,7 +61,8 @@ class WeightErrors:
     def turn_to(self, half: int) -> None:
         """Hold the errors for the first (0) or second (1) half of the samples."""
         if len(self._halves) == 2:
-            self._rows = self._errors(feed(self._layer, self._weights, self._plain, self._halves[1 - half][self._layer.name]))
+            moments = self._halves[1 - half][self._layer.name]
+            self._rows = self._errors(feed(self._layer, self._weights, self._plain, moments, self._statistics, self._settled))
         elif self._rows is None:
             self._rows, self._plain = self._errors(self._plain), []
 
