@@ -102,7 +102,7 @@ class LanguageSubject:
         """The layer's weight on a scheme: nearest codes, or with the SDK's error feedback. Rounded once for all."""
         import torch
 
-        from sdk.rounding import Statistics, round_layer
+        from sdk.rounding import Statistics, round_layer, settle
         from sdk.schemes import scheme_named
         from sdk.sensitivity.errors import grid_key
 
@@ -112,7 +112,7 @@ class LanguageSubject:
             planned, module = self.bench.model.inventory[layer], self._module
             weights = {name: module.get_parameter(name) for name in planned.weights}
             known = self.bench.statistics if fed_back else Statistics()
-            torch.save(round_layer(planned, weights, [chosen], known, settled=True)[0], file)
+            torch.save(round_layer(planned, weights, [chosen], known, settle)[0], file)
         return tuple(replace(each, scheme=chosen) for each in torch.load(file, weights_only=False))
 
     def loss(self, schemes: Mapping[str, str], fed_back: bool, seen: bool = False) -> float:

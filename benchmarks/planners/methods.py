@@ -185,7 +185,7 @@ def _errors(subject: Subject, name: str, bits: int) -> list[tuple[Any, Any]]:
     module = subject.bench.model.module()
     layer = subject.bench.model.inventory[name]
     weights = {w: module.get_parameter(w).detach() for w in layer.weights}
-    grids = round_layer(layer, weights, [scheme_named(WIDTHS[bits])], Statistics(), False)[0]
+    grids = round_layer(layer, weights, [scheme_named(WIDTHS[bits])], Statistics())[0]
     importance = subject.bench.statistics.importance
     return [
         (importance[w], grid.dequantize() - weights[w])

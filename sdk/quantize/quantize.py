@@ -9,7 +9,7 @@ from sdk.models import Model
 from sdk.models.samples import Samples
 from sdk.quantize.tied import tie
 from sdk.quantize.walk import round_in_order, walkable
-from sdk.rounding import Statistics, round_layer, settles
+from sdk.rounding import Statistics, round_layer, settle, small, unrefined
 from sdk.schemes import Scheme
 
 
@@ -30,11 +30,11 @@ def quantize(
     known, found = ranges or {}, statistics or Statistics()
     if samples is not None and walkable(model, samples):
         return tie(Quantized(model, dict(schemes), round_in_order(model, schemes, known, found, samples), dict(known)))
-    module, settled = model.module(), settles(model)
+    module, refine = model.module(), settle if small(model) else unrefined
     grids = {}
     for layer in model.inventory.layers:
         if layer.name in schemes:
             weights = {w: module.get_parameter(w) for w in layer.weights}
-            grids[layer.name] = round_layer(layer, weights, [schemes[layer.name]], found, settled)[0]
+            grids[layer.name] = round_layer(layer, weights, [schemes[layer.name]], found, refine)[0]
             model.release()
     return tie(Quantized(model, dict(schemes), grids, dict(known)))

@@ -14,7 +14,7 @@ from typing import Any
 from sdk.lowering.types import Range
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples, parts_of
-from sdk.rounding import Drift, Grid, Statistics, aim, lies_on, round_layer, settles
+from sdk.rounding import Drift, Grid, Statistics, aim, lies_on, round_layer, settle, small
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error, quantize_static
 from sdk.sensitivity.moments import MomentsSum, add_product, input_rows, product_calls, rows_of
@@ -32,7 +32,7 @@ HELD = 2 << 30
 
 def walkable(model: Model, samples: Samples | None) -> bool:
     """Whether there is data to walk on, and the model is small enough."""
-    return samples is not None and samples.origin == "given" and settles(model)
+    return samples is not None and samples.origin == "given" and small(model)
 
 
 def round_in_order(
@@ -135,7 +135,7 @@ def _rounded(
         first = layer.weights[0]
         weights[first] = aim(weights[first], layer.channel_axis, drifts)
         statistics = replace(statistics, parts=tuple({layer.name: drift.moments} for drift in drifts))
-    made = round_layer(layer, weights, [schemes[layer.name]], statistics, settled=True)[0]
+    made = round_layer(layer, weights, [schemes[layer.name]], statistics, settle)[0]
     for name, grid in zip(layer.weights, made, strict=True):
         module.get_parameter(name).data = grid.dequantize()
     return made

@@ -15,7 +15,7 @@ BLOCK = 32
 PART = 1 << 25
 """Weights beyond which a matrix is swept in parts: its channels do not depend on each other, and memory is bounded."""
 
-TOGETHER = 1 << 21
+TOGETHER = 1 << 20
 """Weights times grids that are swept at once."""
 
 PART_ROWS = 64

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sdk.models import Layer, Model
 from sdk.rounding.feedback import feed_back
 from sdk.rounding.grid import Grid
 from sdk.rounding.round import round_weights
-from sdk.rounding.settle import settle
 from sdk.rounding.statistics import Moments, Statistics, weigh
 from sdk.schemes import Scheme
 
 LARGEST = 2 << 30
-"""Bytes of float weights beyond which roundings are not settled, which costs six products of each weight with its moments."""
+"""Bytes of float weights beyond which roundings are not refined, which costs six products of each weight with its moments."""
+
+
+Refine = Callable[[Any, Sequence[Grid], Moments, Any], Sequence[Grid]]
+"""Grids of one weight with less error in the layer's output, from (the weight, its grids, moments, importance or None)."""
+
+
+def unrefined(weight: Any, grids: Sequence[Grid], moments: Moments, importance: Any) -> Sequence[Grid]:
+    """Return the grids as they are."""
+    return grids
+
+
+def small(model: Model) -> bool:
+    """Whether the float weights are at most LARGEST, so that roundings are refined."""
+    return 4 * sum(layer.parameters for layer in model.inventory.layers) <= LARGEST
 
 
 def round_layer(
-    layer: Layer, weights: Mapping[str, Any], schemes: Sequence[Scheme], statistics: Statistics, settled: bool
+    layer: Layer, weights: Mapping[str, Any], schemes: Sequence[Scheme], statistics: Statistics, refine: Refine = unrefined
 ) -> list[tuple[Grid, ...]]:
     """Return the grids of the layer's weights for each of `schemes`; `weights` by qualified name.
 
     Scales and tables lose least by the importance of each weight. Where the moments of the input are known its energy counts
-    too (see `weigh`), and error feedback then chooses the codes; see `feed`.
+    too (see `weigh`), and error feedback then chooses the codes, which `refine` (`settle`, `descend`) chooses again.
     """
     made = round_plain(layer, weights, schemes, statistics)
     moments = statistics.moments(layer.name)
-    return made if moments is None else feed(layer, weights, made, moments, statistics, settled)
-
-
-def settles(model: Model) -> bool:
-    """Whether roundings of the model's layers are settled: up to LARGEST bytes of float weights."""
-    return 4 * sum(layer.parameters for layer in model.inventory.layers) <= LARGEST
+    return made if moments is None else feed(layer, weights, made, moments, statistics, refine)
 
 
 def round_plain(
@@ -51,17 +59,17 @@ def round_plain(
 
 def feed(
     layer: Layer, weights: Mapping[str, Any], grids: Sequence[tuple[Grid, ...]], moments: Moments, statistics: Statistics,
-    settled: bool,
+    refine: Refine,
 ) -> list[tuple[Grid, ...]]:
-    """Return `grids` with the codes of the layer's (first) weight chosen by error feedback (see `feed_back`).
+    """Return `grids` with the layer's (first) weight rounded by error feedback (see `feed_back`) and then by `refine`.
 
-    `settled`: and then settled (see `settle`). What is exact stays, and floats.
+    What is exact stays, and floats.
     """
     chosen, made = [i for i, (grid, *_) in enumerate(grids) if _rounds(grid)], list(grids)
     if chosen:
         weight, importance = weights[layer.weights[0]], statistics.importance.get(layer.weights[0])
         fed = feed_back(weight, [grids[i][0] for i in chosen], moments)
-        for i, grid in zip(chosen, settle(weight, fed, moments, importance) if settled else fed, strict=True):
+        for i, grid in zip(chosen, refine(weight, fed, moments, importance), strict=True):
             made[i] = (grid, *grids[i][1:])
     return made
 

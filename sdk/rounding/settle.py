@@ -19,22 +19,35 @@ LEAST_COUNT = 0.2
 """What every channel counts at least, beside the mean: few samples do not decide that one does not matter."""
 
 
-def settle(weight: Any, grids: Sequence[Grid], moments: Moments, importance: Any = None) -> tuple[Grid, ...]:
+def settle(weight: Any, grids: Sequence[Grid], moments: Moments, importance: Any) -> tuple[Grid, ...]:
     """Return each of `grids` (of one weight) with codes, scales and tables of less error in the layer's output.
 
-    Codes: coordinate descent on the squared error of the output, as Behdin et al. 2023 (QuantEase) do, from the codes of
-    error feedback on. Scales and tables: least squares in the same metric (see `sdk.rounding.refit`). No step makes the
+    Codes: see `descend`. Scales and tables: least squares in the same metric (see `sdk.rounding.refit`). No step makes the
     error larger. `importance` (of the weight's shape, or None) says how much the channels that share a table count.
     """
-    import torch
-
-    flat = weight.detach().float().movedim(grids[0].channel_axis, 0)
-    flat = flat.reshape(len(flat), -1)
-    groups, k = moments.value.shape[:2]
-    products = regularise(moments, torch.arange(k).expand(groups, k)).float()
+    flat, products = _metric(weight, grids[0].channel_axis, moments)
     counts = _counts(importance, grids[0].channel_axis, moments)
     fitted = [refitted(flat, grid, products, counts) for grid in _descended(flat, grids, products)]
     return _descended(flat, fitted, products)  # a second time around lowers the error by 0.5 % more
+
+
+def descend(weight: Any, grids: Sequence[Grid], moments: Moments, importance: Any) -> tuple[Grid, ...]:
+    """Return each of `grids` (of one weight) with codes of less error in the layer's output.
+
+    One pass of coordinate descent on the squared error of the output, as Behdin et al. 2023 (QuantEase) do, from the codes of
+    error feedback on. That is most of what `settle` gains, for a third of its time.
+    """
+    flat, products = _metric(weight, grids[0].channel_axis, moments)
+    return _descended(flat, grids, products)
+
+
+def _metric(weight: Any, channel_axis: int, moments: Moments) -> tuple[Any, Any]:
+    """The weight as [channels, k], and the moments as errors are measured in ([groups, k, k])."""
+    import torch
+
+    flat = weight.detach().float().movedim(channel_axis, 0)
+    groups, k = moments.value.shape[:2]
+    return flat.reshape(len(flat), -1), regularise(moments, torch.arange(k).expand(groups, k)).float()
 
 
 def _counts(importance: Any, channel_axis: int, moments: Moments) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sdk.models import Layer
-from sdk.rounding import Grid, Statistics, feed, round_plain
+from sdk.rounding import Grid, Refine, Statistics, feed, round_plain
 from sdk.schemes import Scheme
 from sdk.sensitivity.sampling import sampled
 
@@ -34,11 +34,11 @@ class WeightErrors:
 
     def __init__(
         self, layer: Layer, schemes: Sequence[Scheme], params: Mapping[str, Any], statistics: Statistics,
-        holds: Callable[[Layer, Scheme], bool], settled: bool, looked_up: Any = None,
+        holds: Callable[[Layer, Scheme], bool], refine: Refine, looked_up: Any = None,
     ) -> None:
         """Round the layer's weights, which `params` holds by name, where no scheme `holds` them; `turn_to` takes the errors.
 
-        `settled`: roundings are (see `sdk.rounding.settle`).
+        `refine`: what follows error feedback.
         `looked_up`: the rows of a table that samples read (see `sampled`), or None.
         """
         distinct = [scheme for scheme in rounded(schemes) if not holds(layer, scheme)]
@@ -50,7 +50,7 @@ class WeightErrors:
         self._some = sampled(layer, params[layer.weights[0]], importance.get(layer.weights[0]), looked_up)
         self._weights = {name: self._taken(params[name].detach()) for name in layer.weights}
         self._statistics = replace(statistics, importance={name: self._taken(value) for name, value in importance.items()})
-        self._plain, self._settled = round_plain(layer, self._weights, distinct, self._statistics), settled
+        self._plain, self._refine = round_plain(layer, self._weights, distinct, self._statistics), refine
         self._rows: list[Any] | None = None
 
     def turn_away(self) -> None:
@@ -62,7 +62,7 @@ class WeightErrors:
         """Hold the errors for the first (0) or second (1) half of the samples."""
         if len(self._halves) == 2:
             moments = self._halves[1 - half][self._layer.name]
-            self._rows = self._errors(feed(self._layer, self._weights, self._plain, moments, self._statistics, self._settled))
+            self._rows = self._errors(feed(self._layer, self._weights, self._plain, moments, self._statistics, self._refine))
         elif self._rows is None:
             self._rows, self._plain = self._errors(self._plain), []
 

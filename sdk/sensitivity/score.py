@@ -9,7 +9,7 @@ from typing import Any
 from sdk.heap import give_back
 from sdk.models import Layer, Model
 from sdk.models.samples import Samples, parts_of
-from sdk.rounding import Statistics, settles
+from sdk.rounding import Statistics, descend, small, unrefined
 from sdk.schemes import Scheme
 from sdk.sensitivity.activations import activation_error
 from sdk.sensitivity.errors import HELD, WeightErrors, grid_key, rounded
@@ -75,7 +75,8 @@ class Scoring:
     ) -> None:
         """`holds` says that a scheme stores a layer's weights as they are, which then are not rounded."""
         self._model, self._samples, self._draws = model, samples, draws
-        self._ranges, self._statistics, self._holds, self._settled = ranges, statistics, holds, settles(model)
+        self._ranges, self._statistics, self._holds = ranges, statistics, holds
+        self._refine = descend if small(model) else unrefined  # most of what settling gains
         runs = chunks_of(model, schemes)
         named = [[layer for layer in model.inventory.layers if layer.name in run[0]] for run in runs]
         self._stream = Stream(model, samples.inputs, named, loss, draws, seed=2)
@@ -94,7 +95,7 @@ class Scoring:
         params = self._stream.weights(changed)
         errors = {
             layer.name: WeightErrors(
-                layer, schemes[layer.name], params, self._statistics, self._holds, self._settled, self._looked_up(layer)
+                layer, schemes[layer.name], params, self._statistics, self._holds, self._refine, self._looked_up(layer)
             ) for layer in changed
         }  # fmt: skip
         owners = {layer.weights[0]: layer.name for layer in layers}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdk.models import Layer
-from sdk.rounding import Moments, Statistics, lies_on, off_diagonal, recognise, round_layer, round_weight
+from sdk.rounding import Moments, Statistics, lies_on, off_diagonal, recognise, round_layer, round_weight, settle
 from sdk.schemes import all_schemes
 
 GRIDS = {
@@ -72,7 +72,7 @@ def test_calibration_data_do_not_move_it() -> None:
     layer = Layer("fc", "linear", ("fc.weight",), (8, 128), 0, 1024, 1024, None, "x", "y", ("y",), 1)
     known = Statistics({"fc.weight": torch.rand(8, 128)}, ({"fc": moments}, {"fc": moments}))
     scheme = all_schemes()["int4_g32_dynamic"]
-    (grid,) = round_layer(layer, {"fc.weight": weight}, [scheme], known, True)[0]
+    (grid,) = round_layer(layer, {"fc.weight": weight}, [scheme], known, settle)[0]
     assert off_diagonal(moments.value) > 0 and torch.equal(grid.dequantize(), weight)
 
 

@@ -43,7 +43,7 @@ def test_the_output_loses_less_and_every_grid_stays_one(shape: tuple[int, ...], 
         if len(shape) > 2 and ((scheme.granularity == "group" and scheme.format == "int") or scheme.scale_group):
             continue
         fed = feed_back(weight, [round_weight(weight, scheme, 0)], moments)[0]
-        (found,) = settle(weight, [fed], moments)
+        (found,) = settle(weight, [fed], moments, None)
         before, after = _losses(weight, fed, moments), _losses(weight, found, moments)
         assert float(after.sum()) < float(before.sum()), name
         if scheme.format == "int" or found.table.shape[0] == shape[0]:
@@ -84,10 +84,10 @@ def test_a_big_matrix_settles_in_parts_to_the_same_grid(monkeypatch: pytest.Monk
     weight, moments = _case((192, 64), 1)
     for name in ("int4_channel", "int4_g32", "lut2_gc4", "lut4_scaled", "lut4_g32"):
         fed = feed_back(weight, [round_weight(weight, all_schemes()[name], 0)], moments)[0]
-        (whole,) = settle(weight, [fed], moments)
+        (whole,) = settle(weight, [fed], moments, None)
         with monkeypatch.context() as small:
             small.setattr(columns, "PART", 64 * 64)
-            (parts,) = settle(weight, [fed], moments)
+            (parts,) = settle(weight, [fed], moments, None)
         assert float((whole.dequantize() - parts.dequantize()).abs().mean()) < 2e-3, name
 
 
@@ -97,6 +97,6 @@ def test_company_does_not_change_what_a_grid_settles_to() -> None:
         names = ("int8_channel", "lut4", "lut2", "int4_channel", "lut6")
         plain = [round_weight(weight, all_schemes()[name], 0) for name in names]
         fed = feed_back(weight, plain, moments)
-        alone = [settle(weight, [grid], moments)[0] for grid in fed]
-        for one, other in zip(alone, settle(weight, fed, moments), strict=True):
+        alone = [settle(weight, [grid], moments, None)[0] for grid in fed]
+        for one, other in zip(alone, settle(weight, fed, moments, None), strict=True):
             assert torch.equal(one.dequantize(), other.dequantize())
