@@ -70,11 +70,11 @@ def regularise(moments: Moments, order: Any) -> Any:
         for rows, chosen in zip(into.split(ROWS), own.split(ROWS), strict=True):
             rows.copy_(value[chosen][:, own])
     dense.mul_(1 - moments.noise)
-    dense.diagonal(dim1=1, dim2=2).copy_(_damped(moments).gather(1, order))
+    dense.diagonal(dim1=1, dim2=2).copy_(damped(moments).gather(1, order))
     return dense
 
 
-def _damped(moments: Moments) -> Any:
+def damped(moments: Moments) -> Any:
     """The diagonal of the regularised moments, float64 [groups, k]."""
     energy = moments.value.diagonal(dim1=1, dim2=2).double()
     return energy + DAMPING * energy.mean(1, keepdim=True).clamp(min=1e-12)
@@ -88,7 +88,7 @@ def _factor(moments: Moments) -> tuple[Any, Any]:
     """
     import torch
 
-    order = _damped(moments).argsort(dim=1, descending=True, stable=True)
+    order = damped(moments).argsort(dim=1, descending=True, stable=True)
     found = regularise(moments, order.flip(1)).mT  # LAPACK's own order: it then needs no copy
     torch.linalg.cholesky(found, out=found)
     _invert(found)

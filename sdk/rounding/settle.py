@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from sdk.rounding.columns import BLOCK, Rounder, columns_first, parts_of, rounders_of, rows_of
-from sdk.rounding.feedback import regularise
+from sdk.rounding.feedback import damped
 from sdk.rounding.grid import Grid
 from sdk.rounding.refit import refitted
 from sdk.rounding.statistics import Moments
@@ -43,11 +43,10 @@ def descend(weight: Any, grids: Sequence[Grid], moments: Moments, importance: An
 
 def _metric(weight: Any, channel_axis: int, moments: Moments) -> tuple[Any, Any]:
     """The weight as [channels, k], and the moments as errors are measured in ([groups, k, k])."""
-    import torch
-
     flat = weight.detach().float().movedim(channel_axis, 0)
-    groups, k = moments.value.shape[:2]
-    return flat.reshape(len(flat), -1), regularise(moments, torch.arange(k).expand(groups, k)).float()
+    products = moments.value.float() * (1 - moments.noise)
+    products.diagonal(dim1=1, dim2=2).copy_(damped(moments))
+    return flat.reshape(len(flat), -1), products
 
 
 def _counts(importance: Any, channel_axis: int, moments: Moments) -> Any:

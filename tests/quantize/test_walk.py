@@ -98,7 +98,7 @@ def test_only_given_samples_and_models_that_fit_are_walked(monkeypatch: pytest.M
     model, samples = _loaded(_deep(1), _images(4, 1))
     assert walkable(model, samples)
     assert not walkable(model, None) and not walkable(model, take_samples(model, None))
-    monkeypatch.setattr(walk, "LARGEST", 100)
+    monkeypatch.setattr("sdk.rounding.layer.LARGEST", 100)
     assert not walkable(model, samples)
 
 
