@@ -203,9 +203,76 @@ def enlarger() -> Made:
     return nn.Sequential(*body, nn.Conv2d(32, 27, 3, padding=1), nn.PixelShuffle(3)).eval(), image(96)
 
 
+def textnet() -> Made:
+    """Convolutions of three shapes, side by side while it was trained."""
+    from transformers import TextNetConfig, TextNetForImageClassification
+
+    layers = [[[3, 3], [3, 3]], [[3, 3], [1, 3], [3, 1]], [[3, 3], [3, 1], [1, 3]], [[3, 3], [1, 3]]]
+    config = TextNetConfig(
+        hidden_sizes=[32, 48, 96, 160, 256], stem_num_channels=3, stem_out_channels=32, num_labels=70,
+        conv_layer_kernel_sizes=layers, conv_layer_strides=[[1, 2], [2, 1, 1], [2, 1, 1], [2, 1]],
+    )  # fmt: skip
+    return First(TextNetForImageClassification(config), "logits"), image(160)
+
+
+def hgnet() -> Made:
+    """Stages that join the results of all their layers at once."""
+    from transformers import HGNetV2Config, HGNetV2ForImageClassification
+
+    config = HGNetV2Config(
+        stem_channels=[3, 16, 32], stage_in_channels=[32, 64, 160, 256], stage_mid_channels=[16, 32, 64, 96],
+        stage_out_channels=[64, 160, 256, 384], stage_num_blocks=[1, 1, 2, 1], stage_downsample=[False, True, True, True],
+        stage_light_block=[False, False, True, True], stage_kernel_size=[3, 3, 5, 5], stage_numb_of_layers=[3, 3, 4, 4],
+        hidden_sizes=[64, 160, 256, 384], depths=[1, 1, 2, 1], embedding_size=32, num_labels=80,
+    )  # fmt: skip
+    return First(HGNetV2ForImageClassification(config), "logits"), image(160)
+
+
+def focal() -> Made:
+    """Blocks that gate by what depthwise convolutions of growing size see."""
+    from transformers import FocalNetConfig, FocalNetForImageClassification
+
+    config = FocalNetConfig(
+        image_size=128, embed_dim=32, depths=[1, 1, 2, 1], focal_levels=[2, 2, 2, 2], hidden_sizes=[32, 64, 128, 256],
+        num_labels=50,
+    )  # fmt: skip
+    return First(FocalNetForImageClassification(config), "logits"), image(128)
+
+
+def windows() -> Made:
+    """Attention within windows that are shifted."""
+    from transformers import SwinConfig, SwinForImageClassification
+
+    config = SwinConfig(image_size=112, embed_dim=48, depths=[2, 2, 2], num_heads=[2, 4, 8], window_size=7, num_labels=60)
+    return First(SwinForImageClassification(config), "logits"), image(112)
+
+
+def relative() -> Made:
+    """An encoder whose attention adds a number for each distance."""
+    from transformers import T5Config, T5EncoderModel
+
+    config = T5Config(
+        vocab_size=7000, d_model=192, d_kv=32, d_ff=640, num_layers=4, num_heads=6, feed_forward_proj="gated-gelu",
+        relative_attention_num_buckets=16,
+    )  # fmt: skip
+    return encoder(T5EncoderModel(config), 7000, 72)
+
+
+def caption() -> Made:
+    """The encoder of texts that belong to images, each word of which sees those before it."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(
+        vocab_size=11000, hidden_size=256, intermediate_size=896, num_hidden_layers=4, num_attention_heads=4,
+        max_position_embeddings=64, projection_dim=128,
+    )  # fmt: skip
+    return encoder(CLIPTextModel(config), 11000, 40)
+
+
 SEEN: dict[str, Any] = {
     "mobilenet-v1": mobilenet_v1, "poolformer": poolformer, "segformer": segformer, "albert": albert, "mixer": mixer,
     "dilated": dilated, "keyword": keyword, "squeezed": squeezed, "bottleneck": bottleneck, "electra": electra,
-    "listener": listener, "dense": dense, "shuffled": shuffled, "enlarger": enlarger,
+    "listener": listener, "dense": dense, "shuffled": shuffled, "enlarger": enlarger, "textnet": textnet, "hgnet": hgnet,
+    "focal": focal, "windows": windows, "relative": relative, "caption": caption,
 }  # fmt: skip
 """Name → a factory of a module with random weights, and its example inputs."""

@@ -10,70 +10,82 @@ from torch import nn
 from benchmarks.costs.models import First, Made, encoder, image
 
 
-def textnet() -> Made:
-    """Convolutions of three shapes, side by side while it was trained."""
-    from transformers import TextNetConfig, TextNetForImageClassification
+def keys() -> Made:
+    """Convolutions that become attention with a learned number for each distance."""
+    from transformers import LevitConfig, LevitForImageClassification
 
-    layers = [[[3, 3], [3, 3]], [[3, 3], [1, 3], [3, 1]], [[3, 3], [3, 1], [1, 3]], [[3, 3], [1, 3]]]
-    config = TextNetConfig(
-        hidden_sizes=[32, 48, 96, 160, 256], stem_num_channels=3, stem_out_channels=32, num_labels=70,
-        conv_layer_kernel_sizes=layers, conv_layer_strides=[[1, 2], [2, 1, 1], [2, 1, 1], [2, 1]],
+    config = LevitConfig(
+        image_size=128, hidden_sizes=[96, 160, 224], depths=[2, 2, 2], num_attention_heads=[3, 5, 7], key_dim=[16, 16, 16],
+        num_labels=40,
     )  # fmt: skip
-    return First(TextNetForImageClassification(config), "logits"), image(160)
+    return First(LevitForImageClassification(config), "logits"), image(128)
 
 
-def hgnet() -> Made:
-    """Stages that join the results of all their layers at once."""
-    from transformers import HGNetV2Config, HGNetV2ForImageClassification
+def turned() -> Made:
+    """An encoder of words whose queries and keys are turned by their place."""
+    from transformers import RoFormerConfig, RoFormerModel
 
-    config = HGNetV2Config(
-        stem_channels=[3, 16, 32], stage_in_channels=[32, 64, 160, 256], stage_mid_channels=[16, 32, 64, 96],
-        stage_out_channels=[64, 160, 256, 384], stage_num_blocks=[1, 1, 2, 1], stage_downsample=[False, True, True, True],
-        stage_light_block=[False, False, True, True], stage_kernel_size=[3, 3, 5, 5], stage_numb_of_layers=[3, 3, 4, 4],
-        hidden_sizes=[64, 160, 256, 384], depths=[1, 1, 2, 1], embedding_size=32, num_labels=80,
+    config = RoFormerConfig(
+        vocab_size=9000, hidden_size=224, embedding_size=224, num_hidden_layers=3, num_attention_heads=4, intermediate_size=672,
+        max_position_embeddings=128,
     )  # fmt: skip
-    return First(HGNetV2ForImageClassification(config), "logits"), image(160)
+    return encoder(RoFormerModel(config), 9000, 56)
 
 
-def focal() -> Made:
-    """Blocks that gate by what depthwise convolutions of growing size see."""
-    from transformers import FocalNetConfig, FocalNetForImageClassification
+def wake() -> Made:
+    """A spectrogram's convolution, two recurrent layers over its frames, a decision on the last."""
 
-    config = FocalNetConfig(
-        image_size=128, embed_dim=32, depths=[1, 1, 2, 1], focal_levels=[2, 2, 2, 2], hidden_sizes=[32, 64, 128, 256],
-        num_labels=50,
+    class Wake(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.front = nn.Conv2d(1, 24, (20, 5), (8, 2))
+            self.one, self.two = nn.GRU(24 * 9, 96, batch_first=True), nn.GRU(96, 96, batch_first=True)
+            self.wide, self.out = nn.Linear(96, 160), nn.Linear(160, 12)
+
+        def forward(self, x: Any) -> Any:
+            frames = self.front(x).relu().permute(0, 3, 1, 2).flatten(2)
+            return self.out(self.wide(self.two(self.one(frames)[0])[0][:, -1]).relu())
+
+    return Wake().eval(), (torch.randn(1, 1, 88, 51),)
+
+
+def response() -> Made:
+    """Depthwise blocks whose channels are weighed by how much the whole image responds."""
+    from transformers import ConvNextV2Config, ConvNextV2ForImageClassification
+
+    config = ConvNextV2Config(image_size=128, hidden_sizes=[32, 64, 128, 256], depths=[1, 1, 3, 1], num_labels=45)
+    return First(ConvNextV2ForImageClassification(config), "logits"), image(128)
+
+
+def depth() -> Made:
+    """A map of depths from attention whose keys are fewer, joined at four sizes."""
+    from transformers import GLPNConfig, GLPNForDepthEstimation
+
+    config = GLPNConfig(
+        hidden_sizes=[16, 32, 64, 128], depths=[1, 1, 1, 1], num_attention_heads=[1, 2, 2, 4], decoder_hidden_size=32,
+        mlp_ratios=[4, 4, 4, 4],
     )  # fmt: skip
-    return First(FocalNetForImageClassification(config), "logits"), image(128)
+    return First(GLPNForDepthEstimation(config), "predicted_depth"), image(128)
 
 
-def windows() -> Made:
-    """Attention within windows that are shifted."""
-    from transformers import SwinConfig, SwinForImageClassification
+def swift() -> Made:
+    """Convolutions beside attention that adds queries up instead of comparing them."""
+    from transformers import SwiftFormerConfig, SwiftFormerForImageClassification
 
-    config = SwinConfig(image_size=112, embed_dim=48, depths=[2, 2, 2], num_heads=[2, 4, 8], window_size=7, num_labels=60)
-    return First(SwinForImageClassification(config), "logits"), image(112)
+    config = SwiftFormerConfig(image_size=128, depths=[1, 1, 2, 1], embed_dims=[32, 48, 96, 160], num_labels=50)
+    return First(SwiftFormerForImageClassification(config), "logits"), image(128)
 
 
-def relative() -> Made:
-    """An encoder whose attention adds a number for each distance."""
-    from transformers import T5Config, T5EncoderModel
+def wave() -> Made:
+    """A wave's convolutions, places by a grouped one, and attention."""
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
 
-    config = T5Config(
-        vocab_size=7000, d_model=192, d_kv=32, d_ff=640, num_layers=4, num_heads=6, feed_forward_proj="gated-gelu",
-        relative_attention_num_buckets=16,
+    config = Wav2Vec2Config(
+        hidden_size=160, num_hidden_layers=2, num_attention_heads=4, intermediate_size=480, conv_dim=[96, 96, 128, 128],
+        conv_stride=[5, 4, 2, 2], conv_kernel=[10, 4, 3, 2], num_feat_extract_layers=4, num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
     )  # fmt: skip
-    return encoder(T5EncoderModel(config), 7000, 72)
-
-
-def caption() -> Made:
-    """The encoder of texts that belong to images, each word of which sees those before it."""
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    config = CLIPTextConfig(
-        vocab_size=11000, hidden_size=256, intermediate_size=896, num_hidden_layers=4, num_attention_heads=4,
-        max_position_embeddings=64, projection_dim=128,
-    )  # fmt: skip
-    return encoder(CLIPTextModel(config), 11000, 40)
+    return First(Wav2Vec2Model(config), "last_hidden_state"), (torch.randn(1, 6400),)
 
 
 def grouped() -> Made:
@@ -117,7 +129,7 @@ def separator() -> Made:
 
 
 UNSEEN: dict[str, Any] = {
-    "textnet": textnet, "hgnet": hgnet, "focal": focal, "windows": windows, "relative": relative, "caption": caption,
+    "keys": keys, "turned": turned, "wake": wake, "response": response, "depth": depth, "swift": swift, "wave": wave,
     "grouped": grouped, "separator": separator,
 }  # fmt: skip
 """Name → a factory of a module with random weights, and its example inputs."""

@@ -45,8 +45,8 @@ class Tensor:
     """One activation: bytes in float, the steps in which it is made (-1: an input) and last needed, and all that touch it.
 
     `maker` is the layer that makes it (None: another operator); `layers` read it, `others` says whether something else does.
-    `rewritten` are the steps that write a result over it. `public`: an input or output of the model; `image`: of four
-    dimensions, whose order runtimes change.
+    `rewritten` are the steps that write a result over it, `viewed` those that view it. `public`: an input or output of the model;
+    `image`: of four dimensions, whose order runtimes change.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Tensor:
     last: int
     touched: frozenset[int]
     rewritten: frozenset[int]
+    viewed: frozenset[int]
     maker: str | None
     layers: frozenset[str]
     others: bool
@@ -68,7 +69,8 @@ class Activations:
 
     By step: `layers` is the layer that it computes (or None), `kinds` the name of its operator, `scratch` the bytes that it
     holds besides its tensors, `padded` those of a padded copy of its input, where a runtime makes one, `indirect` the entries
-    of the table through which a convolution reads its input. `pointers` counts all of these; `outputs` are the bytes of the
+    of the table through which a convolution reads its input. `operators` counts those of the runtime, `weighted` the layers among
+    them, `pointers` the entries of all tables; `outputs` are the bytes of the
     model's outputs, `masked` the steps of attention with a mask of truth values. `pads`: step of a layer with an
     operator that pads in front → bytes of what that makes, and whether it adds anything. `inner`: the inputs of each step that is
     a linear layer; `integers`: the steps that make no floats. `needs`: where it is known, the steps whose
@@ -82,6 +84,7 @@ class Activations:
     padded: tuple[int, ...]
     indirect: tuple[int, ...]
     operators: int
+    weighted: int
     pointers: int
     outputs: int
     masked: frozenset[int]
@@ -112,7 +115,7 @@ class Activations:
 
         Steps outside separate them: what needs the result of one, directly or not, is of a later part.
         """
-        needs = self._needs()
+        needs = self.reads()
         found: list[int] = []
         for step, before in enumerate(needs):
             found.append(max((found[each] + (each in outside and step not in outside) for each in before), default=0))
@@ -125,7 +128,7 @@ class Activations:
                     last[each] = min(last.get(each, latest), latest)
         return tuple(found)
 
-    def _needs(self) -> list[set[int]]:
+    def reads(self) -> list[set[int]]:
         """By step: those whose results it reads."""
         if self.needs:
             return [set(each) for each in self.needs]
@@ -230,7 +233,9 @@ class _Reading:
             tuple(self.of_layer.get(node.name) for node in steps), tuple(map(kernel if self.simpler else named, steps)),
             tuple(int(self.working.get(kind_of(node), scratch_of(node)) * bytes_of(node)) for node in steps),
             tuple(map(padded_bytes, steps)), indirect,
-            operators=sum(map(self._operators, steps)), pointers=sum(indirect), outputs=sum(map(bytes_of, self._outputs())),
+            operators=sum(map(self._operators, steps)),
+            weighted=sum(self._operators(node) for node in steps if node.name in self.of_layer),
+            pointers=sum(indirect), outputs=sum(map(bytes_of, self._outputs())),
             masked=frozenset(step for step, node in enumerate(steps) if is_masked(node)),
             pads={step: pad for step, node in enumerate(steps) if (pad := self._pad(node)) is not None},
             inner=tuple(node.args[0].meta["val"].shape[-1] if kind_of(node) == "linear" else 0 for node in steps),
@@ -273,6 +278,7 @@ class _Reading:
             name=name, bytes=bytes_of(self.nodes[name]), made=-1 if name in self.inputs else min(touched),
             last=steps - 1 if name in out or (public and not self.simpler) else max(touched, default=0), touched=touched,
             rewritten=frozenset(place[node.name] for node in uses if self._over_written(node) and self._root(node.name) == name),
+            viewed=frozenset(place[node.name] for node in uses if self._views(node) and self._root(node.name) == name),
             maker=self.of_layer.get(name),
             layers=frozenset(layer for layer in readers if layer is not None), others=None in readers or public, public=public,
             image=dims_of(self.nodes[name]) == 4,
@@ -353,6 +359,10 @@ class _Reading:
     def _over_written(self, node: Any) -> bool:
         """Whether the node is an operator of its own that writes over its input."""
         return node.name in self.alias and node.name not in self.of_layer and kind_of(node) in IN_PLACE
+
+    def _views(self, node: Any) -> bool:
+        """Whether the node is a view that the toolchain keeps as an operator."""
+        return node.name in self.alias and node.name not in self.of_layer and is_view(node) and not self._idle(node)
 
     def _root(self, name: str) -> str:
         while name in self.alias:

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sdk.costs.activations import PLAIN, Activations, Tensor
+from sdk.costs.nodes import IN_PLACE
+from sdk.costs.orders import PAIRED
 from sdk.costs.transfer import THREADS
 from sdk.lowering import Operators
 
@@ -161,25 +163,24 @@ def blocks(
     """
     inline, dynamic = (dynamic, ()) if rules.simpler else ((), dynamic)
     parts, narrow = found.parts(outside), {*static, *dynamic}
-    padded = {
-        step: size for step, (size, layer, kind) in enumerate(zip(found.padded, found.layers, found.kinds, strict=True))
-        if size and kind in rules.padded and (layer is None or layer in dynamic or step in outside)
-    }  # fmt: skip
-    if rules.padding:
-        made = {step for tensor in found.tensors if tensor.maker in static for step in tensor.touched - {tensor.made}}
-        apart = {step for step in found.pads if found.layers[step] in narrow or step in made}
-        padded |= {step: size for step, (size, adds) in found.pads.items() if step in apart or not adds}
+    padded = _padded(found, static, dynamic, outside, rules)
     inside, held = _working(found, padded, narrow, outside, rules)
     for step, (layer, inner) in enumerate(zip(found.layers, found.inner, strict=True)):
         if layer in inline and inner:
             inside.append(Block(THREADS * (ROWS * inner + ALIGNMENT), PHASES * step, PHASES * step + TURN))
     plain = outside - {step for step in padded if found.layers[step] is not None}
+    integers, first = _integers(found, static, outside, rules), _first_converted(found, static)
+    pieces: list[tuple[Block, bool]] = []
     for tensor in found.tensors:
-        copies = None if _narrow(found, tensor, static, outside, rules) else found.copies(tensor, static, dynamic, padded)
+        copies = None if _narrow(tensor, integers, outside) else found.copies(tensor, static, dynamic, padded)
         turned = _turned(found, tensor, rules)
         size = tensor.bytes if copies is not None else tensor.bytes // 4
-        for first, last, public in _stays(tensor, outside, plain, parts):
-            block = Block(size, *_moments(first, last, copies or (), {*padded, *turned}, turned))
+        stretches = _stays(tensor, outside, plain, parts)
+        if rules.simpler and copies and _is_inside(stretches) and not tensor.touched & padded.keys():
+            pieces += _converted(found, tensor, integers, first)
+            continue
+        for start, last, public in stretches:
+            block = Block(size, *_moments(start, last, copies or (), {*padded, *turned}, turned))
             (held if public else inside).append(block)
         if tensor.public and tensor.image and not rules.simpler:
             last = tensor.last if tensor.made >= 0 else max(tensor.touched, default=0)
@@ -190,7 +191,22 @@ def blocks(
             held.append(Block(padded[step], max(0, PHASES * tensor.made + COMPUTE), PHASES * step + COMPUTE))
         for step, block in _copied(tensor, copies, turned, padded):
             (held if step in outside else inside).append(block)
-    return inside, held
+    return inside + _joined(found, pieces), held
+
+
+def _padded(
+    found: Activations, static: Collection[str], dynamic: Collection[str], outside: frozenset[int], rules: Operators
+) -> dict[int, int]:
+    """The steps that read a padded copy, and its bytes."""
+    padded = {
+        step: size for step, (size, layer, kind) in enumerate(zip(found.padded, found.layers, found.kinds, strict=True))
+        if size and kind in rules.padded and (layer is None or layer in dynamic or step in outside)
+    }  # fmt: skip
+    if rules.padding:
+        made = {step for tensor in found.tensors if tensor.maker in static for step in tensor.touched - {tensor.made}}
+        apart = {step for step in found.pads if found.layers[step] in {*static, *dynamic} or step in made}
+        padded |= {step: size for step, (size, adds) in found.pads.items() if step in apart or not adds}
+    return padded
 
 
 def _working(
@@ -229,21 +245,107 @@ def _copied(
         yield step, Block((tensor.bytes if made else max(tensor.bytes, padded.get(step, 0))) // 4, first, first + 1)
 
 
-def _narrow(found: Activations, tensor: Tensor, static: Collection[str], outside: frozenset[int], rules: Operators) -> bool:
-    """Whether a tensor between static layers and operators that follow them stays in 8 bits.
+def _is_inside(stretches: Sequence[tuple[int, int, bool]]) -> bool:
+    """Whether an accelerated part alone holds a tensor."""
+    return not any(public for _, _, public in stretches)
 
-    Such an operator reads what a static layer made, and static layers alone read what it makes.
+
+def _first_converted(found: Activations, static: Collection[str]) -> dict[int, int]:
+    """By step that reads floats: when the first of its inputs was made that static layers made in integers."""
+    first: dict[int, int] = {}
+    for tensor in found.tensors:
+        if tensor.maker in static:
+            for step in tensor.touched - {tensor.made}:
+                first[step] = min(first.get(step, step), tensor.made)
+    return first
+
+
+def _converted(
+    found: Activations, tensor: Tensor, integers: Collection[int], first: Mapping[int, int]
+) -> Iterator[tuple[Block, bool]]:
+    """Yield what is held of a tensor that steps in `integers` make or read beside others, and whether it is floats read once.
+
+    ExecuTorch's toolchain leaves what a static layer made in integers, and each reader of floats has a copy made just before
+    it reads; one that writes over its input, or views it, does so to this copy. Static layers share one copy of floats.
     """
-    if not rules.narrow or tensor.public or tensor.made < 0 or tensor.touched & outside:
-        return False
-    if tensor.maker in static and all(found.kinds[step] in ORDERS for step in tensor.touched if found.layers[step] is None):
-        return all(found.layers[step] in static for step in tensor.touched if found.layers[step] is not None)
-    writers = [step for step in sorted({tensor.made, *tensor.rewritten}) if found.layers[step] is None]
-    if len(writers) > 1 or any(found.layers[step] not in static for step in tensor.touched if step > max(writers, default=step)):
-        return False
-    steps = [(found.layers[step], found.kinds[step]) for step in tensor.touched]
-    allowed = all(layer in static if layer is not None else kind in rules.narrow for layer, kind in steps)
-    return allowed and any(layer is not None for layer, _ in steps)
+    start = PHASES * tensor.made + COMPUTE
+    makers = {step for step in tensor.touched if found.layers[step] == tensor.maker is not None} | {tensor.made}
+    readers = tensor.touched - makers
+    if tensor.made in integers:
+        over = min(tensor.rewritten | tensor.viewed, default=None)
+        before = [step for step in sorted(readers) if over is None or step <= over]
+        turn = {step: PHASES * step + (0 if first.get(step) == tensor.made else READ) for step in before}
+        ends = [PHASES * step + COMPUTE if step in integers else turn[step] for step in before]
+        yield Block(tensor.bytes // 4, start, max(ends, default=start)), False
+        for step in before:
+            if step != over and step not in integers:
+                yield Block(tensor.bytes, turn[step], PHASES * step + COMPUTE), True
+        if over is None:
+            return
+        start, readers = turn[over], frozenset(step for step in readers if step > over)
+    narrow, over = readers & set(integers), max(tensor.rewritten | tensor.viewed, default=-1)
+    plain = readers - narrow
+    ends = [PHASES * step + COMPUTE for step in plain]
+    ends += [PHASES * min(narrow) + READ] if narrow else []
+    yield Block(tensor.bytes, start, max([start, *ends])), sum(step > over for step in plain) + bool(narrow) == 1
+    if narrow:
+        yield Block(tensor.bytes // 4, PHASES * min(narrow) + READ, PHASES * max(narrow) + COMPUTE), False
+
+
+def _joined(found: Activations, pieces: Sequence[tuple[Block, bool]]) -> list[Block]:
+    """Return the blocks where a result that is read once is written over an input of its size that is, too (`runtime.c`)."""
+    made: dict[int, Block] = {}
+    for block, alone in pieces:
+        step, phase = divmod(block.first, PHASES)
+        if alone and phase == COMPUTE and found.layers[step] is None and found.kinds[step] in IN_PLACE:
+            made[block.first] = block
+    blocks: list[Block] = []
+    starts: dict[int, int] = {}
+    for block, alone in sorted(pieces, key=lambda each: each[0].first):
+        first = starts.pop(block.first, block.first) if made.get(block.first) is block else block.first
+        over = made.get(block.last)
+        if alone and over is not None and over is not block and over.bytes == block.bytes and block.last not in starts:
+            starts[block.last] = first
+        else:
+            blocks.append(Block(block.bytes, first, block.last))
+    return blocks
+
+
+def _integers(found: Activations, static: Collection[str], outside: frozenset[int], rules: Operators) -> frozenset[int]:
+    """Return the steps that compute in integers: static layers, and operators that static layers alone feed and read.
+
+    Changes of order copy integers where one side has them.
+    """
+    if not rules.narrow:
+        return frozenset()
+    needs, users = found.reads(), [list[int]() for _ in found.layers]
+    for step, before in enumerate(needs):
+        for each in before:
+            users[each].append(step)
+    shown = {step for tensor in found.tensors if tensor.public for step in (tensor.made, *tensor.rewritten, *tensor.viewed)}
+
+    def made(step: int) -> bool:
+        turned = found.kinds[step] in ORDERS and found.layers[step] is None and bool(needs[step])
+        return found.layers[step] in static or (turned and all(map(made, needs[step])))
+
+    def read(step: int) -> bool:
+        turned = found.kinds[step] in ORDERS and found.layers[step] is None and bool(users[step]) and step not in shown
+        return found.layers[step] in static or (turned and all(map(read, users[step])))
+
+    def whole(step: int) -> bool:
+        kind, fed = found.kinds[step], bool(needs[step]) and all(map(made, needs[step]))
+        taken = bool(users[step]) and all(map(read, users[step])) and step not in shown
+        if kind in ORDERS:
+            return fed or taken
+        return kind in rules.narrow and fed and taken and (kind not in PAIRED or len(needs[step]) > 1)
+
+    steps = (step for step, layer in enumerate(found.layers) if layer is None and step not in outside and whole(step))
+    return frozenset(steps) | {step for step, layer in enumerate(found.layers) if layer in static}
+
+
+def _narrow(tensor: Tensor, integers: Collection[int], outside: frozenset[int]) -> bool:
+    """Whether a tensor that steps in `integers` make and read is held in 8 bits alone."""
+    return not tensor.public and tensor.made >= 0 and not tensor.touched & outside and tensor.touched <= set(integers)
 
 
 def _turned(found: Activations, tensor: Tensor, rules: Operators) -> tuple[int, ...]:

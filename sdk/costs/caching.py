@@ -83,6 +83,7 @@ def _moved(
     rewritten = frozenset(places[step] for step in tensor.rewritten if step in places)
     return replace(
         tensor, bytes=round(tensor.bytes * scale), made=made, last=max(touched), touched=frozenset(touched), rewritten=rewritten,
+        viewed=frozenset(places[step] for step in tensor.viewed if step in places),
     )  # fmt: skip
 
 
@@ -93,7 +94,7 @@ def _asks(tensor: Tensor, step: int, reads: dict[int, tuple[str, ...]]) -> bool:
 
 def _held(name: str, size: int, touched: set[int]) -> Tensor:
     made, last = min(touched), max(touched)
-    return Tensor(name, size, made, last, frozenset(touched), frozenset(), None, frozenset(), True, False, False)
+    return Tensor(name, size, made, last, frozenset(touched), frozenset(), frozenset(), None, frozenset(), True, False, False)
 
 
 def _attention(node: Any, count: int, tokens: int) -> int:

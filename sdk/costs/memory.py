@@ -87,7 +87,8 @@ class MemoryModel:
         if spoken is not None:
             outside = (*(kind for kind in table.operators.outside if kind not in spoken.inside), UPDATE)
             operators = replace(table.operators, outside=outside, taken=(), simpler=False)
-            self.table = replace(table, returned=spoken.returned, operators=operators)
+            each = {} if spoken.operator is None else {"layer": spoken.operator, "operator": spoken.operator}
+            self.table = replace(table, returned=spoken.returned, operators=operators, **each)
         self.found: Activations = activations(model, spoken.working if spoken is not None else {}, self.table.operators)
         self._prefilled: frozenset[str | None] = frozenset()
         if spoken is not None and spoken.prefill and model.language is not None:
@@ -298,7 +299,8 @@ class MemoryModel:
 
     def _private(self) -> int:
         pointers = round(self.table.indirection * self.found.pointers)
-        return self.table.fixed + self._fixed + self.table.operator * self.found.operators + pointers
+        plain = self.found.operators - self.found.weighted
+        return self.table.fixed + self._fixed + self.table.layer * self.found.weighted + self.table.operator * plain + pointers
 
     def _spared(self, name: str, scheme: Scheme) -> int:
         """Bytes of the layer's table of inputs if it runs outside, where it needs none."""

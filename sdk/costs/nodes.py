@@ -22,8 +22,8 @@ IN_PLACE = frozenset({
     "neg", "exp", "sqrt", "rsqrt", "abs", "clamp", "add", "sub", "mul", "div", "softmax", "_softmax",
 })  # fmt: skip
 """Operators that write over an input which nothing else reads (XNNPACK, `memory-planner.c`)."""
-PARTS = {"layer_norm": 8, "native_layer_norm": 8, "group_norm": 8, "scaled_dot_product_attention": 5}
-"""Operator → simpler ones that runtimes take it apart into."""
+PARTS = {"layer_norm": 14, "native_layer_norm": 14, "group_norm": 14, "scaled_dot_product_attention": 5}
+"""Operator → simpler ones that LiteRT's converter takes it apart into."""
 SCRATCH = {"layer_norm": 2.0, "native_layer_norm": 2.0, "group_norm": 2.0}
 """Operator → further tensors of its output's size that live while it runs: runtimes take it apart into simpler ones."""
 
@@ -36,7 +36,12 @@ UNROLLED = 6.5
 def is_view(node: Any) -> bool:
     """Whether a node moves nothing: a view, or a copy that runtimes leave out."""
     kind = kind_of(node)
-    return kind in VIEWS or (kind in COPIES and same_type(node, node.all_input_nodes[0]))
+    return (kind in VIEWS and not is_strided(node)) or (kind in COPIES and same_type(node, node.all_input_nodes[0]))
+
+
+def is_strided(node: Any) -> bool:
+    """Whether a node is a slice that leaves out rows between those it takes."""
+    return kind_of(node) == "slice" and len(node.args) > 4 and node.args[4] != 1
 
 
 def is_fused(node: Any, layers: Collection[str]) -> bool:
@@ -74,7 +79,9 @@ def is_masked(node: Any) -> bool:
 
 
 def named(node: Any) -> str:
-    """The operator's name; pooling that pads is told apart, as some runtimes pad in a step of its own."""
+    """The operator's name; slices of every n-th row and pooling that pads are told apart, as some kernels lack them."""
+    if is_strided(node):
+        return "slice_strided"
     return kind_of(node) + ("_padded" if "pool" in kind_of(node) and padded_bytes(node) else "")
 
 

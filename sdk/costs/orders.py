@@ -15,6 +15,8 @@ LAST = frozenset({
 """Operators that read an image with its channels last."""
 FIRST = frozenset({"view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "linear"})
 """Operators that read one with its channels first, as the caller does and operators outside of the accelerated parts."""
+PAIRED = frozenset({"add", "sub", "mul", "div", "maximum", "minimum"})
+"""Operators whose inputs, constants among them, all have one order; no constant is turned."""
 SIGNALS = frozenset({"conv1d", "conv_transpose1d"})
 """Operators that make an image of what they read and turn it, and their result back, whatever is beside them."""
 
@@ -67,10 +69,10 @@ class _Writer:
         elif kind in LAST:
             self._bring(node, sources[:1], True)
             self.last.add(node)
-        elif sources and all(each in self.last for each in sources):
+        elif sources and all(each in self.last for each in node.all_input_nodes if each in sources or kind in PAIRED):
             self.last.add(node)
         elif any(each in self.last for each in sources):
-            wide = all(dims_of(each) == 4 for each in sources)
+            wide = all(dims_of(each) == 4 and each.op != "get_attr" for each in node.all_input_nodes)
             self._bring(node, sources, wide)
             self.last |= {node} if wide else set()
 

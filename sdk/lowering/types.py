@@ -110,7 +110,8 @@ class Speaking:
 
     `returned`: copies of its logits that the caller holds; `inside`: operators that are written as others, which accelerated
     parts take; `working`: operator → further tensors of its output's size that live while it runs; `code`: bytes of code that
-    attention over a cache touches; `fixed`: further private bytes of every artifact; `copies`: rows in the place of others.
+    attention over a cache touches; `fixed`: further private bytes of every artifact, `operator`: those of each operator, layer or
+    not, where they differ; `copies`: rows in the place of others.
 
     A runtime with a prefill of its own, of at most `prefill` tokens, has two graphs, each of which packs the weights that it
     reads; its cache has room for whole prefills. `caches`: how often keys and values are held; `mapped`: the file is, or else it
@@ -122,6 +123,7 @@ class Speaking:
     working: Mapping[str, float]
     code: int
     fixed: int = 0
+    operator: int | None = None
     prefill: int = 0
     caches: int = 1
     mapped: bool = True
@@ -132,17 +134,18 @@ class Speaking:
 class MemoryTable:
     """What a runtime needs in memory, measured (`origin` says where and how); bytes.
 
-    `fixed` and `operator`: private bytes of every artifact and of each operator; `indirection`: per entry of the pointer
-    tables of convolutions; `slack`: the share of private bytes that is added for what an allocator does not give back, chosen
-    so that a prediction is rarely too low. `freed`: an accelerated part's pages of the file are given back once its weights are
-    packed. `returned`: copies of the outputs that the caller holds while it measures; `language`: what differs for language
-    models, None where they were not measured. `error`: relative differences (measured / predicted - 1) of which nine in ten of
-    the validation's cases lay inside.
+    `fixed`, `layer` and `operator`: private bytes of every artifact, of each operator that is a layer, and of each other one;
+    `indirection`: per entry of the pointer tables of convolutions; `slack`: the share of private bytes that is added for what an
+    allocator does not give back, chosen so that a prediction is rarely too low. `freed`: an accelerated part's pages of the file
+    are given back once its weights are packed. `returned`: copies of the outputs that the caller holds while it measures;
+    `language`: what differs for language models, None where they were not measured. `error`: relative differences (measured /
+    predicted - 1) of which nine in ten of the validation's cases lay inside.
     """
 
     origin: str
     code: Code
     fixed: int
+    layer: int
     operator: int
     indirection: float
     slack: float
