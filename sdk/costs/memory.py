@@ -87,8 +87,9 @@ class MemoryModel:
         if spoken is not None:
             outside = (*(kind for kind in table.operators.outside if kind not in spoken.inside), UPDATE)
             operators = replace(table.operators, outside=outside, taken=(), simpler=False)
-            each = {} if spoken.operator is None else {"layer": spoken.operator, "operator": spoken.operator}
-            self.table = replace(table, returned=spoken.returned, operators=operators, **each)
+            self.table = replace(table, returned=spoken.returned, operators=operators)
+            if spoken.operator is not None:
+                self.table = replace(self.table, layer=spoken.operator, operator=spoken.operator)
         self.found: Activations = activations(model, spoken.working if spoken is not None else {}, self.table.operators)
         self._prefilled: frozenset[str | None] = frozenset()
         if spoken is not None and spoken.prefill and model.language is not None:
