@@ -18,6 +18,7 @@ SHARE, HELD, CROPS = 8, 64, 3
 """Of how many photographs one is held out and one judged on; crops to choose by; crops of each that is judged."""
 SNIPPETS = "hutto_ICWSM_2014.tar.gz"
 """Inside `vaderSentiment`'s source distribution: reviews, editorials and short messages."""
+EDITORIALS = "nytEditorialSnippets_"
 PARAGRAPH = re.compile(r"(?is)<(?:p|li|blockquote)[^>]*>(.*?)(?=</p>|</li>|<p|<li|</blockquote>|</body>)")
 FIRST = 60
 """News documents before this one are for judging."""
@@ -108,10 +109,10 @@ def news() -> list[str]:
 
 
 def documents(folder: Path, count: int) -> list[str]:
-    """Return `count` texts in random order: news that nobody judges on, and prose."""
+    """Return `count` texts in random order: news that nobody judges on, and sentences of editorials."""
     import numpy as np
 
-    found = [text for text in (*news()[FIRST:], *prose(folder)) if len(text.split()) > 4]
+    found = [text for text in (*news()[FIRST:], *_snippets(folder, EDITORIALS)) if len(text.split()) > 4]
     return [found[i] for i in np.random.default_rng(123).permutation(len(found))[:count]]
 
 
@@ -127,10 +128,10 @@ def prose(folder: Path) -> list[str]:
     return found
 
 
-def _snippets(folder: Path) -> Iterator[str]:
+def _snippets(folder: Path, kind: str = "") -> Iterator[str]:
     with tarfile.open(next(folder.rglob(SNIPPETS))) as archive:
         for name in sorted(archive.getnames()):
-            file = archive.extractfile(name) if name.endswith("GroundTruth.txt") else None
+            file = archive.extractfile(name) if name.endswith(f"{kind}GroundTruth.txt") else None
             for line in file.read().decode("utf-8", "replace").splitlines() if file is not None else ():
                 yield line.split("\t")[-1].strip()
 

@@ -24,13 +24,14 @@ STEPS, BATCH = 500, 8
 RATES = (0.001, 0.0003)
 """Learning rates, of what lies behind codes and of scales, tables and floats (units: see `Trainable`), at pace 1."""
 
-PACE, TRAVEL = 0.02, 1.0
+PACE, TRAVEL, NEAR = 0.02, 1.0, 0.2
 """What the first step, at the full pace, moves the quantized model's outputs by: loss against itself, as a share of the loss.
 
 In deep models so many parameters move together that no rate suits all; this is what a trust region holds (Schulman et al. 2015).
 Small ones hardly notice a step. In them the second holds: the quantization steps that codes may go in the whole training at the
-full pace (1 in Cheng et al. 2023, SignRound). Where that would be slower than pace 1, a longer training goes farther instead:
-codes that are to change have to get there.
+full pace (1 in Cheng et al. 2023, SignRound). They go farther in proportion where the ends of blocks are off by more than NEAR
+of their size (root mean square): at one or two bits much has to change. Where that would be slower than pace 1, a longer training
+goes farther instead: codes that are to change have to get there.
 """
 
 HARM, SLOWER = 1.5, 3.0
@@ -149,7 +150,13 @@ class _Course:
                 tensor.copy_(old)
             moved = sum(self._pair.apart(before, after, self._inputs[i]) for i in places) / len(places)
             lost = sum(float(self._pair.terms(before, self._inputs[i], i)[0]) for i in places) / len(places)
-        self._pace = min(max(1.0, TRAVEL / (RATES[0] * self._steps)), math.sqrt(PACE * lost / max(moved, 1e-30)))
+        self._pace = min(max(1.0, self._travel() / (RATES[0] * self._steps)), math.sqrt(PACE * lost / max(moved, 1e-30)))
+
+    def _travel(self) -> float:
+        """Quantization steps that codes may go: see PACE."""
+        _, *blocks = self._whole
+        off = math.sqrt(sum(blocks) / len(blocks)) if blocks else 0.0
+        return TRAVEL * max(1.0, off / NEAR)
 
     def advance(self) -> float:
         """Take one step; return the batch's mean loss."""

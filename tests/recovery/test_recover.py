@@ -125,8 +125,24 @@ def test_a_pace_that_does_harm_is_given_up(
 def test_a_longer_training_is_finer_and_then_goes_farther(
     plan: Path, data: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, pace: float
 ) -> None:
+    monkeypatch.setattr(train, "NEAR", 1e9)
+    assert _pace(plan, data, tmp_path, monkeypatch, steps) == pytest.approx(pace)
+
+
+def test_codes_go_farther_in_proportion_where_blocks_are_off(
+    plan: Path, data: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for near in (2e-3, 1e-3):
+        monkeypatch.setattr(train, "NEAR", near)
+        found.append(_pace(plan, data, tmp_path, monkeypatch, 500))
+    assert found[1] == pytest.approx(2 * found[0]) and found[0] > 2
+
+
+def _pace(plan: Path, data: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int) -> float:
+    """The pace that a training begins with where no step is tried."""
     monkeypatch.setattr(train, "PACE", 1e9)
-    paces = []
+    paces: list[float] = []
 
     def stop(course: Any) -> float:
         paces.append(course._pace)
@@ -135,7 +151,7 @@ def test_a_longer_training_is_finer_and_then_goes_farther(
     monkeypatch.setattr(train._Course, "advance", stop)
     with pytest.raises(KeyboardInterrupt):
         sdk.recover(_net(), plan=plan, calibration=data[:16], data=data, steps=steps, out=tmp_path / "r.safetensors", **WORDS)
-    assert paces == [pytest.approx(pace)]
+    return paces[0]
 
 
 def test_what_does_not_fit_is_refused_in_one_sentence(plan: Path, data: list[Any], tmp_path: Path) -> None:
