@@ -24,7 +24,7 @@ STEPS, BATCH = 500, 8
 RATES = (0.001, 0.0003)
 """Learning rates, of what lies behind codes and of scales, tables and floats (units: see `Trainable`), at pace 1."""
 
-PACE, TRAVEL, NEAR = 0.02, 1.0, 0.2
+PACE, TRAVEL, NEAR = 0.08, 1.0, 0.2
 """What the first step, at the full pace, moves the quantized model's outputs by: loss against itself, as a share of the loss.
 
 In deep models so many parameters move together that no rate suits all; this is what a trust region holds (Schulman et al. 2015).
