@@ -72,7 +72,7 @@ class Activations:
     of the table through which a convolution reads its input. `operators` counts those of the runtime, `weighted` the layers among
     them, `pointers` the entries of all tables; `outputs` are the bytes of the
     model's outputs, `masked` the steps of attention with a mask of truth values. `pads`: step of a layer with an
-    operator that pads in front → bytes of what that makes, and whether it adds anything. `inner`: the inputs of each step that is
+    operator that pads in front → bytes of what that makes. `inner`: the inputs of each step that is
     a linear layer; `integers`: the steps that make no floats. `needs`: where it is known, the steps whose
     results each one reads; each is then of the last part that can compute it, not of the first.
     """
@@ -88,7 +88,7 @@ class Activations:
     pointers: int
     outputs: int
     masked: frozenset[int]
-    pads: Mapping[int, tuple[int, bool]]
+    pads: Mapping[int, int]
     inner: tuple[int, ...]
     integers: frozenset[int] = frozenset()
     needs: tuple[tuple[int, ...], ...] = ()
@@ -349,12 +349,12 @@ class _Reading:
             return 0
         return 1 if self.simpler else PARTS.get(kind_of(node), 1)
 
-    def _pad(self, node: Any) -> tuple[int, bool] | None:
-        """What a padding in front of a layer makes in bytes, and whether it adds anything; None where there is none."""
+    def _pad(self, node: Any) -> int | None:
+        """What a padding in front of a layer makes in bytes; None where there is none."""
         pad = next(iter(node.all_input_nodes), node)
         if node.name not in self.of_layer or kind_of(pad) not in PADS or pad.name not in self.alias:
             return None
-        return bytes_of(pad), bytes_of(pad) > bytes_of(pad.all_input_nodes[0])
+        return bytes_of(pad)
 
     def _over_written(self, node: Any) -> bool:
         """Whether the node is an operator of its own that writes over its input."""

@@ -158,8 +158,7 @@ def blocks(
     others by the accelerated part, which keeps images of the caller in its own layout. A tensor stays in 8 bits when its maker
     and all its readers are static; elsewhere a static layer reads and writes floats through 8-bit copies, and a `dynamic` one
     reads them so. Operators that pad read a padded copy, unless the padding is fused into a layer that computes in float or with
-    static activations (XNNPACK fuses none that adds nothing).
-    Outside, nothing is written over its input, and no operator is taken apart.
+    static activations. Outside, nothing is written over its input, and no operator is taken apart.
     """
     inline, dynamic = (dynamic, ()) if rules.simpler else ((), dynamic)
     parts, narrow = found.parts(outside), {*static, *dynamic}
@@ -205,7 +204,7 @@ def _padded(
     if rules.padding:
         made = {step for tensor in found.tensors if tensor.maker in static for step in tensor.touched - {tensor.made}}
         apart = {step for step in found.pads if found.layers[step] in {*static, *dynamic} or step in made}
-        padded |= {step: size for step, (size, adds) in found.pads.items() if step in apart or not adds}
+        padded |= {step: size for step, size in found.pads.items() if step in apart}
     return padded
 
 

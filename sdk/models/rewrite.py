@@ -78,17 +78,19 @@ def merge_get_attrs(module: Any) -> None:
 
 
 def drop_identities(module: Any) -> None:
-    """Remove dropout, clones, detaches and assertions, which do nothing at inference."""
+    """Remove dropout, clones, detaches, paddings of nothing and assertions, which do nothing at inference."""
     import torch
 
     aten = torch.ops.aten
     same = {aten.dropout.default, aten.clone.default, aten.detach.default, aten.alias.default, aten.lift_fresh_copy.default,
             aten.native_dropout.default, aten.feature_dropout.default, aten.alpha_dropout.default}
+    pads = {aten.pad.default, aten.constant_pad_nd.default}
     checks = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range", "sym_constrain_range_for_size"}
     for node in list(module.graph.nodes):
         if node.op != "call_function":
             continue
         idle = node.target is aten.to.dtype and node.args[0].meta["val"].dtype == node.args[1]
+        idle |= node.target in pads and all(isinstance(size, int) and size == 0 for size in node.args[1])
         if idle or (node.target in same and node.kwargs.get("memory_format") in (None, torch.preserve_format)):
             node.replace_all_uses_with(node.args[0])
             module.graph.erase_node(node)

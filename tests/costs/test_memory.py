@@ -301,7 +301,7 @@ def test_paddings_of_their_own_in_front_of_static_layers_are_copies() -> None:
     body = nn.Sequential(nn.Conv2d(4, 8, 1), nn.ZeroPad2d(1), nn.Conv2d(8, 8, 3)).eval()
     found = activations(load_model(body, (torch.randn(1, 4, 8, 8),)))
     step, wide, padded = found.layers.index("2"), 4 * 8 * 64, 4 * 8 * 100
-    assert found.pads == {step: (padded, True)}
+    assert found.pads == {step: padded}
     rules = Operators(padding=True)
     fused, copied = (live(found, static, (), frozenset(), rules)[0][step] for static in ((), ("0", "2")))
     assert fused == 2 * wide, "in float it is part of the layer"

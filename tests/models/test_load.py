@@ -69,6 +69,14 @@ def test_batch_norm_and_dropout_are_gone() -> None:
     assert not any("batch_norm" in n or "dropout" in n or n.endswith("_.default") for n in names)
 
 
+def test_paddings_of_nothing_are_gone() -> None:
+    body = nn.Sequential(nn.ZeroPad2d(0), nn.Conv2d(3, 4, 3), nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(4, 4, 2)).eval()
+    given = torch.randn(1, 3, 8, 8)
+    model = load_model(body, (given,))
+    assert [node.args[1] for node in model.program.graph.nodes if "pad" in str(node.target)] == [[0, 1, 0, 1]]
+    torch.testing.assert_close(model.module()(given)[0], body(given))
+
+
 def test_tied_weights_are_said_to_be_tied() -> None:
     torch.manual_seed(0)
 
