@@ -15,7 +15,7 @@ NUMBER = "sdk_number"
 
 def write_simpler(module: Any) -> None:
     """Change a GraphModule of known shapes: splits and selected rows into slices, means of images into ones that keep their
-    axes, attention, squares and cubes into products, `silu` into its parts.
+    axes, other means, sums and norms, attention, squares and cubes into products, `silu` into its parts.
 
     Metadata are kept up to date.
     """
@@ -101,13 +101,55 @@ def _select(writer: _Writer) -> None:
 
 
 def _mean(writer: _Writer) -> None:
-    """A mean over places that drops their axes: kernels keep them."""
+    """A mean over places that drops their axes, which kernels keep; over other axes a product."""
     value, axes = writer.given["self"].meta["val"], writer.given.get("dim")
-    if axes is None or len(value.shape) != 4 or writer.given.get("keepdim") or writer.given.get("dtype"):
+    if axes and len(value.shape) == 4 and sorted(axis % 4 for axis in axes) == [2, 3]:
+        if not writer.given.get("keepdim") and not writer.given.get("dtype"):
+            kept = writer.call("mean.dim", writer.given["self"], [2, 3], True)
+            writer.put(writer.call("reshape.default", kept, list(value.shape[:2])))
         return
-    if sorted(axis % 4 for axis in axes) == [2, 3]:
-        kept = writer.call("mean.dim", writer.given["self"], [2, 3], True)
-        writer.put(writer.call("reshape.default", kept, list(value.shape[:2])))
+    _put_sum(writer, writer.given["self"], mean=True)
+
+
+def _sum(writer: _Writer) -> None:
+    _put_sum(writer, writer.given["self"])
+
+
+def _norm(writer: _Writer) -> None:
+    """The root of a sum of squares."""
+    if writer.given.get("ord", 2) == 2 and _summed(writer):
+        _put_sum(writer, writer.call("mul.Tensor", writer.given["self"], writer.given["self"]), root=True)
+
+
+def _summed(writer: _Writer) -> tuple[int, int, int] | None:
+    """Of what is summed up: sizes before, of, and behind the axes summed over; None where these are not side by side, or where
+    it is no float32."""
+    import torch
+
+    value, axes = writer.given["self"].meta["val"], writer.given.get("dim")
+    shape, found = value.shape, sorted(axis % max(1, len(value.shape)) for axis in axes or ())
+    if value.dtype != torch.float32 or writer.given.get("dtype") or not found or found[-1] - found[0] != len(found) - 1:
+        return None
+    return math.prod(shape[: found[0]]), math.prod(shape[found[0] : found[-1] + 1]), math.prod(shape[found[-1] + 1 :])
+
+
+def _put_sum(writer: _Writer, value: Any, mean: bool = False, root: bool = False) -> None:
+    """Replace the node by the sum of `value` as a product with a row or a column of ones, or of shares, where it can be one."""
+    import torch
+
+    sizes = _summed(writer)
+    if sizes is None:
+        return
+    before, size, behind = sizes
+    share = 1 / size if mean else 1.0
+    shape = (before, 1, size) if behind > 1 else (1, size, 1)
+    ones = writer.once((share, shape), lambda: writer.constant(torch.full(shape, share)))
+    if behind > 1:
+        made = writer.call("bmm.default", ones, writer.call("reshape.default", value, [before, size, behind]))
+    else:
+        made = writer.call("bmm.default", writer.call("reshape.default", value, [1, before, size]), ones)
+    made = writer.call("reshape.default", made, list(writer.node.meta["val"].shape))
+    writer.put(writer.call("sqrt.default", made) if root else made)
 
 
 def _power(writer: _Writer) -> None:
@@ -172,5 +214,6 @@ def _product(writer: _Writer, left: Any, right: Any) -> Any:
 _RULES: dict[str, Callable[[_Writer], None]] = {
     "split": _split, "split_with_sizes": _split, "chunk": _split, "unbind": _split, "select": _select, "mean": _mean,
     "silu": _silu, "pow": _power,
+    "sum": _sum, "linalg_vector_norm": _norm,
     "scaled_dot_product_attention": _attention,
 }  # fmt: skip
