@@ -104,6 +104,12 @@ EXACT: dict[str, list[dict[str, Any]]] = {"tflite": [], "executorch": [
 ]}
 """Rows of products, as XNNPACK asked the allocator for them: channels in tiles, and per channel a bias, the sum of the codes and
 a scale, or 16-bit scales of groups."""
+LARGE: dict[str, dict[str, Any]] = {
+    "fp32": {"scheme": "fp32", "packed": 64.0, "scale": 64},
+    "int8_channel_static": {"scheme": "int8_channel_static", "packed": 128.0, "scale": 128},
+}
+"""Rows of `depthwise_large`, as XNNPACK asked the allocator for them on both runtimes (7x7 of 250 and 256 channels, AVX-512 with
+VNNI): each channel is a group of its own, which fills 16 channels out, and in 8 bits 8 channels in."""
 DENSE = ("linear", "pointwise", "conv2d", "conv1d", "pointwise1d")
 """Kinds of layers that are products."""
 UNPACKED = {"fp32": 0.0, "fp16": 2.0}
@@ -149,11 +155,11 @@ def fit(name: str, folder: Path, only: str | None, alone: bool) -> None:
         "operators": RULES[name], "error": [-0.1, 0.1], "copies": [],
     }  # fmt: skip
     for case in layers.HEAVY:
-        known = {each["scheme"]: each for each in EXACT[name]}
         for row in heavy_rows(case, name, runtime, folder, shared):
             print(case, row, file=sys.stderr, flush=True)
-            exact = row["kinds"][0] in DENSE
-            table["copies"].append({"kinds": row["kinds"], **(known.get(row["scheme"], row) if exact else row)})
+            known = {each["scheme"]: each for each in EXACT[name]} if row["kinds"][0] in DENSE else {}
+            known = LARGE if row["kinds"] == ["depthwise_large"] else known
+            table["copies"].append({"kinds": row["kinds"], **known.get(row["scheme"], row)})
     table["copies"] += [{"kinds": ["depthwise"], **row} for row in DEPTHWISE[name]]
     path.write_text(_yaml(table))
 
