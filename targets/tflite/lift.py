@@ -2,7 +2,8 @@
 
 The LiteRT converter multiplies constants into the weights next to them (a layer norm's gamma into the linear
 behind it), which would take the weight off its grid, and takes the bias of a linear through a linear behind it,
-whose activations would then be quantized without that bias. Such constants are passed as extra inputs during conversion
+whose activations would then be quantized without that bias. A linear that a ReLU and a factor read it writes twice,
+the second in floats with the factor in its weight. Such constants are passed as extra inputs during conversion
 and become constants of the file afterwards. Lookups with constant indices keep only the rows that they read.
 """
 
@@ -42,6 +43,7 @@ def lift(model: Model, bare: bool = False) -> Lifted:
     names = {w for layer in model.inventory.layers for w in layer.weights}
     _crop_transposed(module)
     _trim_lookups(lifted, names)
+    _keep_whole(lifted)
     for node in list(module.graph.nodes):
         if node.op == "call_function" and _feeds_layer(node, names):
             _lift_operands(lifted, node)
@@ -110,6 +112,46 @@ def _lift_operands(lifted: Lifted, node: Any) -> None:
             node.update_arg(index, new_input(lifted, torch.tensor(float(value))))
             if node.target in _scalar_forms():
                 node.target = _scalar_forms()[node.target]
+
+
+def _keep_whole(lifted: Lifted) -> None:
+    """Lift what scales a linear that a ReLU reads too; a PReLU is such a pair, and a negation is a factor."""
+    import torch
+
+    aten = torch.ops.aten
+    rectified = {aten.relu, aten.relu_, aten.relu6, aten.hardtanh, aten.prelu}
+    for linear in [node for node in lifted.module.graph.nodes if node.target is aten.linear.default]:
+        readers = _readers(linear)
+        if rectified.isdisjoint(map(_packet, readers)):
+            continue
+        for reader in readers:
+            if _packet(reader) in (aten.mul, aten.div):
+                _lift_operands(lifted, reader)
+            elif _packet(reader) in (aten.neg, aten.prelu):
+                _scale_apart(lifted, reader)
+
+
+def _readers(node: Any) -> list[Any]:
+    """What reads a node, also through nothing but data movement."""
+    moves = _operators()["moves"]
+    return [r for user in node.users for r in (_readers(user) if _packet(user) in moves else [user])]
+
+
+def _scale_apart(lifted: Lifted, node: Any) -> None:
+    """Write a negation, or the one inside a PReLU, as a product with an input: relu(x) - slope * relu(-x)."""
+    import torch
+
+    aten, call, x = torch.ops.aten, lifted.module.graph.call_function, node.args[0]
+    minus = new_input(lifted, torch.tensor(-1.0))
+    with lifted.module.graph.inserting_before(node):
+        made = call(aten.mul.Tensor, (x, minus))
+        if _packet(node) is aten.prelu:
+            slope = evaluate(lifted.module, node.args[1]).detach()  # of channels, which are the second axis
+            slope = new_input(lifted, slope.reshape(-1, *[1] * (node.meta["val"].ndim - 2)).clone())
+            made = call(aten.mul.Tensor, (call(aten.relu.default, (made,)), slope))
+            made = call(aten.sub.Tensor, (call(aten.relu.default, (x,)), made))
+    node.replace_all_uses_with(made)
+    lifted.module.graph.erase_node(node)
 
 
 def _scalar_forms() -> dict[Any, Any]:

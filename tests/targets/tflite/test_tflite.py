@@ -120,6 +120,36 @@ def test_a_bias_is_not_moved_through_the_linear_behind_it(tmp_path: Path) -> Non
     assert np.linalg.norm(got - want) <= 1e-5 * np.linalg.norm(want)
 
 
+class Rectified(nn.Module):
+    """Linears whose results are rectified and scaled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(64, 128), nn.Linear(128, 128), nn.Linear(128, 128)
+        self.slopes = nn.PReLU(128)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.slopes(self.first(x))
+        x = self.second(x)
+        x = torch.cat([x.relu(), (-x.view(8, 16)).relu().view(1, 128)], 1)[:, 64:192]
+        x = self.third(x)
+        return x.relu() + 0.5 * x
+
+
+def test_a_linear_that_is_rectified_and_scaled_is_written_once(tmp_path: Path) -> None:
+    """The converter would write it again with the factor in its weight, in floats."""
+    torch.manual_seed(3)
+    module = Rectified().eval()
+    nn.init.normal_(module.slopes.weight)
+    model = load_model(module, (torch.randn(1, 64),))
+    quantized = plan(model, dict.fromkeys(("first", "second", "third"), "int8_channel_dynamic"))
+    TARGET.lower(quantized, tmp_path / "model.tflite", None, lambda text: None)
+    assert (tmp_path / "model.tflite").stat().st_size < 64 * 128 + 2 * 128 * 128 + 12_000
+    (got,) = TARGET.open(tmp_path / "model.tflite").run([model.example[0].numpy()])
+    want = TARGET.reference(quantized)(*model.example)[0].numpy()
+    assert np.linalg.norm(got - want) <= 1e-5 * np.linalg.norm(want)
+
+
 def test_the_file_holds_exactly_the_plans_codes_and_scales(model: Any, tmp_path: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
