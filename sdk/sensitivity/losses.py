@@ -42,7 +42,8 @@ def _suited(model: Model, output: Any) -> str:
     last = model.inventory.layers[-1] if model.inventory.layers else None
     logits = last is not None and last.kind == "linear" and last.shape[0] == rows.shape[1] and rows.shape[1] > 1
     small = output.dim() == 2 or rows.shape[1] >= 1000
-    return "kl" if logits and small else "mse"
+    scores = bool(((rows >= 0) & (rows <= 1)).all())  # of sigmoids: a softmax of them is nearly even, whatever they are
+    return "kl" if logits and small and not scores else "mse"
 
 
 def measure(loss: str, reference: Any, changed: Any) -> float:

@@ -94,7 +94,7 @@ def test_weights_that_a_scheme_holds_are_not_rounded_and_score_the_same() -> Non
 
 def test_the_loss_is_assumed_from_the_output() -> None:
     data = (torch.randn(1, 3, 24, 24),)
-    for last, wanted in ((nn.Identity(), "kl"), (_Unit(), "cosine"), (nn.Softmax(1), "kl_probabilities")):
+    for last, wanted in ((nn.Identity(), "kl"), (_Unit(), "cosine"), (nn.Softmax(1), "kl_probabilities"), (nn.Sigmoid(), "mse")):
         model = load_model(_network(last), data)
         assert choose_loss("auto", model, model.module()(*data)) == (wanted, True)
 
