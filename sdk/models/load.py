@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,7 @@ def export_model(
     if context is not None and loaded.language is None:
         raise BadInput(f"--context: model {loaded.source!r} is not a language model; leave it out")
     inputs = _inputs(loaded, example if loaded.language is None else None, sample)
+    _refuse_quantized(loaded.module, loaded.source)
     turned, spilt = {}, None
     if loaded.language is not None:
         _check_finite(loaded.module, loaded.source)  # a turn spreads what is not over other weights
@@ -97,6 +99,7 @@ def finish_model(exported: Exported, name: str | None = None) -> Model:
     _check_complete(program, loaded)
     inventory = take_inventory(program)
     specs = _input_specs(program, tensors)
+    _check_work(program, specs, loaded.source)
     outs = _output_specs(program, output_names(flat, tuple(spec.name for spec in specs)))
     return Model(
         name or loaded.name, loaded.source, program, inventory, specs, outs, tensors, _digest(program, specs),
@@ -125,6 +128,27 @@ def _inputs(loaded: Loaded, example: Any, sample: Any) -> Any:
     if isinstance(chosen, tuple | list):
         return tuple(chosen), {}
     raise BadInput(f"model {loaded.source!r}: example inputs are a {type(chosen).__name__}; a tuple of tensors is needed")
+
+
+def _refuse_quantized(module: Any, source: str) -> None:
+    """BadInput where weights are packed already, in modules of PyTorch's eager quantization or in torchao's tensors."""
+    import torch
+    from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+    parts = module.named_modules() if isinstance(module, torch.nn.Module) else ()
+    packed = [name for name, part in parts if re.match(r"torch\.ao\.nn\.(\w+\.)*quantized\b", type(part).__module__)]
+    packed += [name for name, tensor in module.named_parameters() if is_traceable_wrapper_subclass(tensor)]
+    if packed:
+        raise BadInput(f"model {source!r}: {packed[0]} is quantized already: give the float model")
+
+
+def _check_work(program: Any, specs: tuple[TensorSpec, ...], source: str) -> None:
+    """BadInput where there is nothing to compute, or nothing to compute with."""
+    hollow = next((spec for spec in specs if 0 in spec.shape), None)
+    if hollow is not None:
+        raise BadInput(f"model {source!r}: input {hollow.name} has shape {list(hollow.shape)}, which holds nothing")
+    if not any(node.op == "call_function" for node in program.graph.nodes):
+        raise BadInput(f"model {source!r} computes nothing: its outputs are its inputs")
 
 
 def _check_complete(program: Any, loaded: Loaded) -> None:
