@@ -80,9 +80,9 @@ def _packet(node: Any) -> Any:
 
 
 def _feeds_layer(node: Any, weights: set[str]) -> bool:
-    """Whether the output of `node` reaches a layer's operator through nothing but data movement."""
+    """Whether the output of `node`, unless it is integers, reaches a layer's operator through nothing but data movement."""
     table = _operators()
-    if _packet(node) not in table["arithmetic"] | table["norms"] | table["biased"]:
+    if _packet(node) not in table["arithmetic"] | table["norms"] | table["biased"] or not _is_float(node):
         return False
     todo, seen = list(node.users), set()
     while todo:
@@ -95,6 +95,11 @@ def _feeds_layer(node: Any, weights: set[str]) -> bool:
         if _packet(user) in table["moves"] or user.target is operator.getitem:
             todo.extend(user.users)
     return False
+
+
+def _is_float(node: Any) -> bool:
+    value = node.meta.get("val")  # a node that was made here has none, and is one of floats
+    return not hasattr(value, "is_floating_point") or bool(value.is_floating_point())
 
 
 def _lift_operands(lifted: Lifted, node: Any) -> None:

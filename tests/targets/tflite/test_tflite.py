@@ -120,6 +120,28 @@ def test_a_bias_is_not_moved_through_the_linear_behind_it(tmp_path: Path) -> Non
     assert np.linalg.norm(got - want) <= 1e-5 * np.linalg.norm(want)
 
 
+class Counted(nn.Module):
+    """Positions that are counted by a mask, from the row behind the padding's on, as RoBERTa has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.positions, self.head = nn.Embedding(96, 32), nn.Embedding(20, 32), nn.Linear(32, 8)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        positions = torch.cumsum(ids.ne(1).int(), 1) + 1
+        return self.head(self.words(ids) + self.positions(positions))
+
+
+def test_rows_of_a_lookup_stay_integers(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    model = load_model(Counted().eval(), (torch.randint(2, 96, (1, 12)),))
+    quantized = plan(model, dict.fromkeys(("words", "positions", "head"), "fp32"))
+    TARGET.lower(quantized, tmp_path / "model.tflite", None, lambda text: None)
+    (got,) = TARGET.open(tmp_path / "model.tflite").run([model.example[0].numpy()])
+    want = TARGET.reference(quantized)(*model.example)[0].numpy()
+    assert np.linalg.norm(got - want) <= 1e-5 * np.linalg.norm(want)
+
+
 class Rectified(nn.Module):
     """Linears whose results are rectified and scaled."""
 
