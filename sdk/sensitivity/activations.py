@@ -10,12 +10,17 @@ from sdk.models import Layer
 
 
 def activation_error(value: Any, mode: str, layer: Layer, ranges: Mapping[str, Range]) -> Any:
-    """Difference that quantizing `value` makes: `dynamic` (per token; per sample for convolutions) or `static`."""
-    import torch
-
+    """Difference that quantizing the layer's input makes: `dynamic` (per token; per sample for convolutions) or `static`."""
     if mode == "dynamic":
         return quantize_dynamic(value, layer.kind == "linear") - value
-    found = ranges.get(layer.input)
+    return static_error(value, layer.input, ranges)
+
+
+def static_error(value: Any, tensor: str, ranges: Mapping[str, Range]) -> Any:
+    """Difference that quantizing `value` makes with the range of the `tensor` so named; none where that has no range."""
+    import torch
+
+    found = ranges.get(tensor)
     return torch.zeros_like(value) if found is None else quantize_static(value, found) - value
 
 

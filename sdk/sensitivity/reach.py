@@ -7,7 +7,7 @@ from typing import Any
 
 from sdk.heap import give_back
 from sdk.models import Layer
-from sdk.sensitivity.taps import run_tapped
+from sdk.sensitivity.taps import Taps, run_tapped
 
 TRIED = 3
 """Samples, evenly spread, that are tried first: where every row of theirs reaches, it does everywhere."""
@@ -43,7 +43,8 @@ def _reach(module: Any, owners: Mapping[str, str], inputs: tuple[Any, ...]) -> R
         value.register_hook(lambda grad: found.__setitem__(name, (grad != 0).any(-1).reshape(-1)))
 
     with torch.enable_grad():
-        outputs = [each for each in run_tapped(module, owners, tap, inputs) if each.is_floating_point() and each.requires_grad]
+        made = run_tapped(module, Taps(owners, tap), inputs)
+        outputs = [each for each in made if each.is_floating_point() and each.requires_grad]
         if outputs:
             generator = torch.Generator().manual_seed(5)
             torch.autograd.backward(outputs, [torch.randn(each.shape, generator=generator) for each in outputs])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,12 @@ from sdk.models import Layer, Model
 from sdk.models.samples import Samples, parts_of
 from sdk.rounding import Statistics, descend, small, unrefined
 from sdk.schemes import Scheme
-from sdk.sensitivity.activations import activation_error
+from sdk.sensitivity.activations import activation_error, static_error
 from sdk.sensitivity.errors import HELD, WeightErrors, grid_key, rounded
 from sdk.sensitivity.sampling import scored
 from sdk.sensitivity.statistics import take_statistics
 from sdk.sensitivity.stream import Stream, passed_on, room
-from sdk.sensitivity.taps import Tap, run_tapped
+from sdk.sensitivity.taps import Taps, run_tapped
 
 MEMORY = 2_000_000_000
 """Bytes of gradients and weight errors held at once of a big model, which is scored a few layers at a time (see `room`)."""
@@ -46,7 +46,7 @@ def score(
 ) -> Sensitivity:
     """Estimate ½·E[(gᵀΔ)²] for every layer and scheme: g the gradient of a random output direction, Δ the change.
 
-    The weight's error and the quantized input's error of a layer are added before squaring. Error feedback fits its
+    The weight's error and those of the quantized input and output of a layer are added before squaring. Error feedback fits its
     rounding to the samples, so each half of them is scored on weights that were rounded by the other half. `ranges` are the
     static activation ranges by tensor name, `statistics` what rounding uses (see `take_statistics`; taken if absent).
     """
@@ -82,6 +82,7 @@ class Scoring:
         self._stream = Stream(model, samples.inputs, named, loss, draws, seed=2)
         self._places = {layer.name: place for layers, place in zip(named, self._stream.places, strict=True) for layer in layers}
         self._read: dict[str, Any] = {}
+        self._read_as_floats = _read_as_floats(model)
         self.chunks = [chunk for run in reversed(runs) for chunk in run]
 
     def score(
@@ -100,7 +101,7 @@ class Scoring:
         }  # fmt: skip
         owners = {layer.weights[0]: layer.name for layer in layers}
         dots: dict[tuple[str, str], float] = {}
-        tap = _tap({layer.name: layer for layer in layers}, schemes, self._ranges, dots)
+        taps = _taps({layer.name: layer for layer in layers}, owners, self._read_as_floats, schemes, self._ranges, dots)
         sums: dict[str, Any] = {name: torch.zeros(len(schemes[name]), dtype=torch.float64) for name in owners.values()}
         (place,) = {self._places[name] for name in sums}
         for half, numbers in enumerate(parts_of(range(len(self._samples)))):
@@ -110,7 +111,7 @@ class Scoring:
             for each in errors.values():
                 each.turn_to(half)
             give_back()
-            for _ in self._stream.backward(place, numbers, owners, tap, dots.clear):
+            for _ in self._stream.backward(place, numbers, taps, dots.clear):
                 for name in sums:
                     inputs_too = torch.tensor([dots.get((name, s.activations), 0.0) for s in schemes[name]], dtype=torch.float64)
                     sums[name] += errors[name].squares(inputs_too) if name in errors else inputs_too.square()
@@ -140,32 +141,47 @@ class Scoring:
                 read[rows.flatten()] = True
 
             def run(sample: int, module: Any, values: tuple[Any, ...]) -> Any:
-                return run_tapped(module, dict.fromkeys(layer.weights, name), tap, values)
+                return run_tapped(module, Taps(dict.fromkeys(layer.weights, name), tap), values)
 
             self._stream.forward(self._places[name], run)
         return self._read[name]
 
 
-def _tap(
-    layers: Mapping[str, Layer], schemes: Mapping[str, Sequence[Scheme]], ranges: Mapping[str, Any],
-    dots: dict[tuple[str, str], float],
-) -> Tap:
-    """A tap that adds up in `dots`, by layer and kind of activations, how far the error of its input goes along the gradient."""
+def _read_as_floats(model: Model) -> frozenset[str]:
+    """Layers whose output something else than a layer reads: static ones quantize it, and no reader's score counts that."""
+    ends, layers = {layer.output: layer.name for layer in model.inventory.layers}, {e.fused[0] for e in model.inventory.layers}
+    read = [node for node in model.program.graph.nodes if node.name in ends and any(u.name not in layers for u in node.users)]
+    return frozenset(ends[node.name] for node in read)
+
+
+def _taps(
+    layers: Mapping[str, Layer], owners: Mapping[str, str], floats: Collection[str], schemes: Mapping[str, Sequence[Scheme]],
+    ranges: Mapping[str, Any], dots: dict[tuple[str, str], float],
+) -> Taps:
+    """Taps that add up in `dots`, by layer and kind of activations, how far their errors go along the gradient.
+
+    Those are of the input, and of the output of static layers in `floats`: what other layers read is in 8 bits as their input.
+    """
 
     def add(key: tuple[str, str], amount: float) -> None:
         dots[key] = dots.get(key, 0.0) + amount
 
-    def tap(name: str, value: Any) -> None:
-        modes = {s.activations for s in schemes[name]} - {"float"}
-        if not modes or not value.is_floating_point():
-            return
+    def listen(value: Any, key: tuple[str, str], error: Any) -> None:
         if not value.requires_grad:
             value.requires_grad_(True)
-        for mode in sorted(modes):
-            error = activation_error(value.detach(), mode, layers[name], ranges)
-            value.register_hook(lambda grad, e=error, k=(name, mode): add(k, float((grad * e).sum())))
+        value.register_hook(lambda grad: add(key, float((grad * error).sum())))
 
-    return tap
+    def tap(name: str, value: Any) -> None:
+        if value.is_floating_point():
+            for mode in sorted({s.activations for s in schemes[name]} - {"float"}):
+                listen(value, (name, mode), activation_error(value.detach(), mode, layers[name], ranges))
+
+    def end(name: str, value: Any) -> None:
+        listen(value, (name, "static"), static_error(value.detach(), layers[name].output, ranges))
+
+    static = {name for name in layers if any(s.activations == "static" for s in schemes[name]) and layers[name].output in ranges}
+    # before the activation function, which may lie in another segment: where that clips, the gradient is zero
+    return Taps(owners, tap, {layers[name].fused[0]: name for name in static & set(floats)}, end)
 
 
 def chunks_of(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[list[dict[str, list[Scheme]]]]:
@@ -180,7 +196,8 @@ def chunks_of(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[lis
     for layer in model.inventory.layers:
         parts = _parts(layer, schemes.get(layer.name, ()), most)
         modes = {scheme.activations for part in parts for scheme in part} - {"float"}
-        size = sum(_size(layer, part) for part in parts) + passing[layer.output] + (1 + len(modes)) * passing[layer.input]
+        size = sum(_size(layer, part) for part in parts) + (1 + len(modes)) * passing[layer.input]
+        size += (1 + ("static" in modes)) * passing[layer.output]
         if len(parts) == 1 and held + size <= most:
             runs[-1][0][layer.name] = parts[0]
             held += size

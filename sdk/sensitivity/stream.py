@@ -12,7 +12,7 @@ from sdk.sensitivity.losses import direction
 from sdk.sensitivity.segments import Segment, cut
 from sdk.sensitivity.slopes import finite_slopes
 from sdk.sensitivity.tape import Tape
-from sdk.sensitivity.taps import Tap, run_tapped
+from sdk.sensitivity.taps import NOBODY, Taps, run_tapped
 
 Runner = Callable[[int, Any, tuple[Any, ...]], Any]
 """Told the number of a sample, a segment's module and its inputs; returns its outputs."""
@@ -94,12 +94,11 @@ class Stream:
         self._filled = max(self._filled, place + 1)
 
     def backward(
-        self, place: int, samples: Sequence[int], owners: Mapping[str, str] | None = None, tap: Tap = lambda name, value: None,
-        before: Callable[[], None] = lambda: None,
+        self, place: int, samples: Sequence[int], taps: Taps = NOBODY, before: Callable[[], None] = lambda: None
     ) -> Iterator[int]:
         """Yield once per (sample, draw) with the gradients of the weights of the segment at `place`, after calling `before`.
 
-        `tap` sees the inputs of the operators whose weight is in `owners` (see `run_tapped`). The samples of the last segment
+        `taps` hear of the forward pass. The samples of the last segment
         must be taken in their order. BadInput where the model has no gradients.
         """
         for earlier in range(self._filled, len(self._segments) - 1):
@@ -110,11 +109,10 @@ class Stream:
                     for _ in self._differentiate(later, sample):
                         pass
         for sample in samples:
-            yield from self._differentiate(place, sample, owners or {}, tap, before)
+            yield from self._differentiate(place, sample, taps, before)
 
     def _differentiate(
-        self, place: int, sample: int, owners: Mapping[str, str] | None = None, tap: Tap = lambda name, value: None,
-        before: Callable[[], None] = lambda: None,
+        self, place: int, sample: int, taps: Taps = NOBODY, before: Callable[[], None] = lambda: None
     ) -> Iterator[int]:
         import torch
 
@@ -122,7 +120,7 @@ class Stream:
         live = [self._leaf(name, value) for name, value in zip(segment.inputs, self._values(sample, segment), strict=True)]
         first = (place, sample) not in self._pulled
         with torch.enable_grad():
-            outputs = dict(zip(segment.outputs, run_tapped(segment.module, owners or {}, tap, tuple(live)), strict=True))
+            outputs = dict(zip(segment.outputs, run_tapped(segment.module, taps, tuple(live)), strict=True))
             generator = torch.Generator()
             if self.is_last(place):
                 generator.set_state(self._states[sample])

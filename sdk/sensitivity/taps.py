@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Tap = Callable[[str, Any], None]
-"""Told a layer's name and its input tensor."""
+"""Told a layer's name and its input tensor, or its output's."""
 
 
-def run_tapped(module: Any, owners: Mapping[str, str], tap: Tap, inputs: tuple[Any, ...]) -> Any:
-    """Interpret `module` on `inputs`; before each operator whose weight is in `owners` (weight → layer) call `tap`.
+def _unheard(name: str, value: Any) -> None:
+    """A tap that does nothing."""
 
-    The tensor handed to `tap` is the operator's own view of its input, so a gradient hook on it sees
-    this operator alone.
+
+@dataclass(frozen=True, slots=True)
+class Taps:
+    """`tap` hears before each operator whose weight is in `owners` (weight → layer), `end` what each node in `ends` makes.
+
+    The tensor handed to `tap` is the operator's own view of its input, so a gradient hook on it sees this operator alone; the
+    one handed to `end` is what everybody reads.
     """
+
+    owners: Mapping[str, str] = field(default_factory=dict)
+    tap: Tap = _unheard
+    ends: Mapping[str, str] = field(default_factory=dict)
+    end: Tap = _unheard
+
+
+NOBODY = Taps()
+
+
+def run_tapped(module: Any, taps: Taps, inputs: tuple[Any, ...]) -> Any:
+    """Interpret `module` on `inputs`, and let `taps` hear."""
     import torch
 
     class Tapped(torch.fx.Interpreter):  # type: ignore[misc]
         def run_node(self, node: Any) -> Any:
-            layer = _layer_of(node, owners)
+            made = self._made(node)
+            if node.name in taps.ends:
+                made = made.view_as(made)
+                taps.end(taps.ends[node.name], made)
+            return made
+
+        def _made(self, node: Any) -> Any:
+            layer = _layer_of(node, taps.owners)
             if layer is None:
                 return super().run_node(node)
             args, kwargs = self.fetch_args_kwargs_from_env(node)
@@ -28,7 +53,7 @@ def run_tapped(module: Any, owners: Mapping[str, str], tap: Tap, inputs: tuple[A
             if value.is_floating_point():
                 value = value.view_as(value)
                 args = (*args[:position], value, *args[position + 1 :])
-            tap(layer, value)
+            taps.tap(layer, value)
             return self.call_function(node.target, args, kwargs)
 
     tapped = Tapped(module)

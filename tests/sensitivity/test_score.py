@@ -116,3 +116,35 @@ class _WithBoxes(nn.Module):
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return self.network(image), image.mean(1)[:, :6, :4] - 0.5
+
+
+class _Smooth(nn.Module):
+    """Static layers whose outputs no layer reads: a smooth function, a sum and the caller do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 1), nn.Linear(16, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.gelu(self.first(x))
+        x = x + self.second(x)
+        result: torch.Tensor = self.last(x.mean((2, 3)))
+        return result
+
+
+def test_what_a_static_layer_loses_in_its_output_counts() -> None:
+    torch.manual_seed(1)
+    generator = torch.Generator().manual_seed(5)
+    data = [(torch.randn(1, 3, 12, 12, generator=generator),) for _ in range(48)]
+    model = load_model(_Smooth().eval(), data[0])
+    samples, static = take_samples(model, data), all_schemes()["int8_channel_static"]
+    ranges = calibrate_ranges(model, model.inventory.layers, samples)
+    statistics = take_statistics(model, samples, "mse")
+    wanted = {layer.name: [static] for layer in model.inventory.layers}
+    found = score(model, wanted, samples, "mse", draws=8, ranges=ranges, statistics=statistics).values
+    module = model.module()
+    with torch.no_grad():
+        for layer in model.inventory.layers:
+            run = reference(quantize(model, {layer.name: static}, ranges, statistics))
+            lost = sum(measure("mse", tuple(module(*x)), run(*x)) for x in data) / len(data)
+            assert 1 / 1.5 < found[layer.name][static.name] / lost < 1.5, layer.name
