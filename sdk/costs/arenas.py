@@ -1,27 +1,16 @@
-"""How much room the activations take: their lifetimes as blocks, and the places that runtimes give these in an arena.
-
-XNNPACK (`memory-planner.c`) and LiteRT (`arena_planner.cc`, `simple_memory_arena.cc`) place blocks alike: the largest first,
-each into the smallest gap that fits between those which live at the same time. XNNPACK looks for no gap in front of the first of
-these, so that a chain of blocks of one size, each of which overlaps only the next, is laid out end to end.
-"""
+"""How much room the activations take: their lifetimes as blocks, for runtimes to place (see `sdk.costs.placing`)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from sdk.costs.activations import PLAIN, Activations, Tensor
 from sdk.costs.nodes import IN_PLACE
 from sdk.costs.orders import PAIRED
+from sdk.costs.placing import ALIGNMENT, MAPPED, Block, arena, buckets, grown
 from sdk.costs.transfer import THREADS
 from sdk.lowering import Operators
 
-ALIGNMENT = 64
-"""Bytes to whose multiples a block is placed."""
-MAPPED = 2_000_000
-"""Bytes from which an allocator gives back to the system what is freed (between 1.86 and 2.21 MB where torch was imported)."""
-RUNTIME = 16
-"""The same for ExecuTorch's own blocks."""
 PHASES, READ, COMPUTE, WRITE, TURN = 5, 1, 2, 3, 4
 """Moments of a step: its inputs are padded or brought into order (0), converted, computed; its result is converted, and brought
 back into order."""
@@ -37,71 +26,6 @@ of changes of their order (read in files of ExecuTorch 1.4.1)."""
 ONCE, SCORES = 0.5, 2.0
 """Of what attention holds inside (its scores twice): what passes to the runtime where its mask is applied once to them, and where
 the runtime does all of it in steps of its own (four times the scores, as allocations of a vision transformer show)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Bytes that live from `first` to `last`, both moments included."""
-
-    bytes: int
-    first: int
-    last: int
-
-
-def arena(blocks: Sequence[Block], front: bool = True) -> int:
-    """Return the bytes of the arena that holds all `blocks`; `front`: room in front of those that live is used too."""
-    placed: list[tuple[int, int, Block]] = []
-    for block in sorted(blocks, key=lambda each: (-each.bytes, each.first)):
-        size = -(-block.bytes // ALIGNMENT) * ALIGNMENT
-        beside = sorted((place, end) for place, end, other in placed if other.first <= block.last and block.first <= other.last)
-        best, least, free = -1, 0, 0
-        for place, end in beside:
-            gap = place - free if free or front else 0
-            if gap >= size and (best < 0 or gap < least):
-                best, least = free, gap
-            free = max(free, end)
-        start = best if best >= 0 else free
-        placed.append((start, start + size, block))
-    return max((end for _, end, _ in placed), default=0)
-
-
-def buckets(blocks: Sequence[Block]) -> int:
-    """Return the bytes of the buckets that hold all `blocks` (ExecuTorch, `memory_planning.py`).
-
-    The largest first, each goes into the first bucket none of whose blocks lives with it, or behind those that do, where it still
-    fits; elsewhere it begins a bucket of its own size.
-    """
-    found: list[tuple[int, list[tuple[int, Block]]]] = []
-    for block in sorted(blocks, key=lambda each: (-each.bytes, -each.first)):
-        ends = [
-            max((end for end, other in held if other.first <= block.last and block.first <= other.last), default=0)
-            for _, held in found
-        ]
-        place = next((at for at, end in enumerate(ends) if not end), None)
-        if place is None:
-            place = next((at for at, end in enumerate(ends) if end + block.bytes <= found[at][0]), len(found))
-        if place == len(found):
-            found.append((block.bytes, []))
-        end = ends[place] if place < len(ends) else 0
-        found[place][1].append((end + -(-block.bytes // RUNTIME) * RUNTIME, block))
-    return sum(-(-size // RUNTIME) * RUNTIME for size, _ in found)
-
-
-def grown(sizes: Sequence[int]) -> int:
-    """Return the bytes that an allocator's heap takes for one room that is made anew wherever the next of `sizes` is larger.
-
-    The new room is there before the old one is given back (XNNPACK, `runtime.c`), so that what is given back is used again only
-    once two old ones lie side by side. Large rooms are no part of the heap.
-    """
-    top = start = size = most = 0
-    for each in sizes:
-        if each <= most:
-            continue
-        most = each
-        if each < MAPPED:
-            start = 0 if each <= start else start + size
-            size, top = each, max(top, start + each)
-    return top
 
 
 def arenas(

@@ -16,8 +16,9 @@ from torch import nn
 import sdk
 from sdk.costs import Costs, MemoryModel
 from sdk.costs.activations import activations, outside_steps
-from sdk.costs.arenas import Block, arena, buckets, grown, live
+from sdk.costs.arenas import live
 from sdk.costs.memory import LEFT, padded, time_steps, unrolled
+from sdk.costs.placing import Block, arena, buckets, grown
 from sdk.costs.scratch import scratch
 from sdk.errors import BadInput, BudgetError
 from sdk.lowering import Code, Copies, MemoryTable, Operators
