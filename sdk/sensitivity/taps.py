@@ -1,4 +1,4 @@
-"""Runs a model's graph with taps: the inputs of layers seen on the way forward, their gradients on the way back."""
+"""Runs a model's graph with taps: inputs and outputs of layers seen on the way forward, their gradients on the way back."""
 
 from __future__ import annotations
 

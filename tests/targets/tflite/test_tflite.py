@@ -97,6 +97,15 @@ def test_the_file_computes_as_the_quantized_model_and_costs_what_was_said(model:
     assert abs(said / path.stat().st_size - 1) < 0.015
 
 
+def off(quantized: Any, path: Path) -> float:
+    """How far the finished file's output is from the torch model's with the same quantization, relative."""
+    TARGET.lower(quantized, path, None, lambda text: None)
+    example = quantized.model.example
+    (got,) = TARGET.open(path).run([example[0].numpy()])
+    want = TARGET.reference(quantized)(*example)[0].numpy()
+    return float(np.linalg.norm(got - want) / np.linalg.norm(want))
+
+
 class Residual(nn.Module):
     """A linear whose result is added to what another linear makes of it."""
 
@@ -114,10 +123,7 @@ def test_a_bias_is_not_moved_through_the_linear_behind_it(tmp_path: Path) -> Non
     torch.manual_seed(2)
     model = load_model(Residual().eval(), (torch.randn(1, 64),))
     quantized = plan(model, dict.fromkeys(("enter", "inner", "leave"), "int2_channel_dynamic"))
-    TARGET.lower(quantized, tmp_path / "model.tflite", None, lambda text: None)
-    (got,) = TARGET.open(tmp_path / "model.tflite").run([model.example[0].numpy()])
-    want = TARGET.reference(quantized)(*model.example)[0].numpy()
-    assert np.linalg.norm(got - want) <= 1e-5 * np.linalg.norm(want)
+    assert off(quantized, tmp_path / "model.tflite") <= 1e-5
 
 
 class Counted(nn.Module):
@@ -136,10 +142,7 @@ def test_rows_of_a_lookup_stay_integers(tmp_path: Path) -> None:
     torch.manual_seed(4)
     model = load_model(Counted().eval(), (torch.randint(2, 96, (1, 12)),))
     quantized = plan(model, dict.fromkeys(("words", "positions", "head"), "fp32"))
-    TARGET.lower(quantized, tmp_path / "model.tflite", None, lambda text: None)
-    (got,) = TARGET.open(tmp_path / "model.tflite").run([model.example[0].numpy()])
-    want = TARGET.reference(quantized)(*model.example)[0].numpy()
-    assert np.linalg.norm(got - want) <= 1e-5 * np.linalg.norm(want)
+    assert off(quantized, tmp_path / "model.tflite") <= 1e-5
 
 
 class Rectified(nn.Module):
@@ -165,11 +168,8 @@ def test_a_linear_that_is_rectified_and_scaled_is_written_once(tmp_path: Path) -
     nn.init.normal_(module.slopes.weight)
     model = load_model(module, (torch.randn(1, 64),))
     quantized = plan(model, dict.fromkeys(("first", "second", "third"), "int8_channel_dynamic"))
-    TARGET.lower(quantized, tmp_path / "model.tflite", None, lambda text: None)
+    assert off(quantized, tmp_path / "model.tflite") <= 1e-5
     assert (tmp_path / "model.tflite").stat().st_size < 64 * 128 + 2 * 128 * 128 + 12_000
-    (got,) = TARGET.open(tmp_path / "model.tflite").run([model.example[0].numpy()])
-    want = TARGET.reference(quantized)(*model.example)[0].numpy()
-    assert np.linalg.norm(got - want) <= 1e-5 * np.linalg.norm(want)
 
 
 def test_the_file_holds_exactly_the_plans_codes_and_scales(model: Any, tmp_path: Path) -> None:
