@@ -49,11 +49,11 @@ def plan(found: dict[str, list[str]], name: str) -> dict[str, str]:
     if name in UNIFORM:
         return {layer: next((s for s in UNIFORM[name] if s in schemes), "fp32") for layer, schemes in found.items()}
     toss = random.Random(name)
-    return {layer: toss.choice(schemes) for layer, schemes in found.items()}
+    return {layer: toss.choice(schemes) for layer, schemes in sorted(found.items())}
 
 
 def build(model: Any, runtime: Any, schemes: dict[str, str], folder: Path) -> Path:
-    """Lower and return the file; it stays in `folder` and is not made again."""
+    """Lower and return the file; it stays in `folder` and is not made again for the same schemes."""
     from sdk.models.samples import take_samples
     from sdk.quantize import quantize
     from sdk.schemes import scheme_named
@@ -61,11 +61,13 @@ def build(model: Any, runtime: Any, schemes: dict[str, str], folder: Path) -> Pa
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / runtime.artifact
-    if (folder / "schemes.json").exists():
+    kept = folder / "schemes.json"
+    if kept.exists() and json.loads(kept.read_text()) == schemes:
         return path
+    (folder / "memory.json").unlink(missing_ok=True)
     layers = [layer for layer in model.inventory.layers if layer.kind not in ("embedding", "lstm", "gru")]
     ranges = calibrate_ranges(model, layers, take_samples(model, [model.example], 1))
     quantized = quantize(model, {name: scheme_named(s) for name, s in schemes.items()}, ranges)
     runtime.lower(quantized, path, None, lambda _: None)
-    (folder / "schemes.json").write_text(json.dumps(schemes, indent=1))
+    kept.write_text(json.dumps(schemes, indent=1))
     return path

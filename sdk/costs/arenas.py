@@ -23,6 +23,8 @@ ORDERS = ("channels_last", "channels_first")
 MIXED = 7
 """Copies of its result that a part holds besides the scores where it multiplies them with the values: packed values, and a chain
 of changes of their order (read in files of ExecuTorch 1.4.1)."""
+ADDRESS = 8
+"""Bytes of a pointer in the tables of convolutions: those of later parts take the place that outgrown rooms left."""
 ONCE, SCORES = 0.5, 2.0
 """Of what attention holds inside (its scores twice): what passes to the runtime where its mask is applied once to them, and where
 the runtime does all of it in steps of its own (four times the scores, as allocations of a vision transformer show)."""
@@ -51,6 +53,8 @@ def arenas(
     sizes = [arena(rooms[part], rules.front) for part in sorted(rooms)]
     most = max(sizes, default=0)
     spare = grown(sizes) - (most if most < MAPPED else 0) if rules.growing else 0
+    before = max((size for size in sizes[: sizes.index(most)] if size < MAPPED), default=0) if spare else 0
+    spare = max(min(spare, before), spare - ADDRESS * found.pointers)
     return most, spare, (buckets if rules.simpler else arena)(whole)
 
 
@@ -98,7 +102,7 @@ def blocks(
         copies = None if _narrow(tensor, integers, outside) else found.copies(tensor, static, dynamic, padded)
         turned = _turned(found, tensor, rules)
         size = tensor.bytes if copies is not None else tensor.bytes // 4
-        stretches = _stays(tensor, outside, plain, parts)
+        stretches = _stays(tensor, outside, plain, parts, rules)
         if rules.simpler and copies and _is_inside(stretches) and not tensor.touched & padded.keys():
             pieces += _converted(found, tensor, integers, first)
             continue
@@ -296,15 +300,15 @@ def _moments(
 
 
 def _stays(
-    tensor: Tensor, outside: frozenset[int], plain: frozenset[int], parts: Sequence[int]
+    tensor: Tensor, outside: frozenset[int], plain: frozenset[int], parts: Sequence[int], rules: Operators
 ) -> list[tuple[int, int, bool]]:
     """The steps from and to which a tensor is held, and whether by the runtime: one stretch for each room it is in.
 
-    Each result that is written over the tensor is one of its own: the runtime holds it if a step outside makes or reads it, the
+    Each result that is written over the tensor, and on ExecuTorch each view of it, is one of its own: the runtime holds it if a step outside makes or reads it, the
     caller does, or a later part. What steps outside read through a padding, all but the `plain` ones, is the part's that pads.
     Only inside of an accelerated part it takes the place of the one before.
     """
-    writers = sorted({tensor.made, *tensor.rewritten})
+    writers = sorted({tensor.made, *tensor.rewritten, *(tensor.viewed if rules.simpler else ())})
     ends = [*writers[1:], tensor.last]
     found: list[tuple[int, int, bool]] = []
     over = False

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from sdk.costs.activations import Activations, activations, outside_steps
 from sdk.costs.arenas import arenas, worst
 from sdk.costs.caching import UPDATE, cached, held_for
-from sdk.costs.nodes import TILE
+from sdk.costs.nodes import PRODUCTS, TILE
 from sdk.costs.scratch import scratch
 from sdk.lowering import Copies, MemoryTable, Prices
 from sdk.models import Layer, Model
@@ -33,8 +33,8 @@ Shared = Mapping[tuple[str, str], Mapping[tuple[str, str], int]]
 STEPS = 12
 """Steps of an inference that the solver weighs: the worst ones."""
 LEFT = 600_000
-"""Bytes added where kernels outside ask for room of their own at each run: what an allocator keeps of it varied between models
-(-0.9 to 1.4 MB beside the other parts on 20 plans), and a limit has to hold."""
+"""Bytes added at most where kernels outside ask for room of their own at each run, and no more than they ask for: what an allocator
+keeps of it varied between models (-0.9 to 1.4 MB beside the other parts on 20 plans), and a limit has to hold."""
 TURNED = 4
 """Bytes per weight of the transposed copy that contractions read, of which dilated convolutions make none (LiteRT, `conv.cc`)."""
 FILES = 4
@@ -119,7 +119,7 @@ class MemoryModel:
         inside = [(layer, scheme) for layer, scheme in layers if not self._row(layer, scheme).outside]
         rooms = (scratch(each, self._row(each, scheme).scratch, each.name in self._dilated) for each, scheme in outside)
         working = max(rooms, default=0)
-        left = LEFT if any(self._row(layer, scheme).scratch for layer, scheme in outside) else 0
+        left = min(LEFT, working)
         code = self._code() + (self.table.code.outside if any(layer.kind != "embedding" for layer, _ in outside) else 0)
         running = self.table.code.running + self._touched(self._outside(named)) + self._of_modes(named.values())
         spared = sum(self._spared(name, scheme) for name, scheme in named.items())
@@ -209,7 +209,7 @@ class MemoryModel:
         inputs = layer.parameters // layer.shape[layer.channel_axis]
         scales = layer.shape[layer.channel_axis] * (inputs // scheme.group if scheme.granularity == "group" else 1)
         stepped = row.stepped * unrolled(layer, self._steps[layer.name] - row.folded) if row.stepped else 0.0
-        stepped += row.step * self._steps.get(layer.name, 0)
+        stepped += row.step * self._steps.get(layer.name, 0) * (len(layer.weights) // 2)
         readers = 1 if layer.kind == "embedding" else layer.uses + (layer.name in self._prefilled)
         spared = TURNED if row.scratch == "contraction" and layer.name in self._dilated else 0
         channels = row.channel * layer.shape[layer.channel_axis]
@@ -288,7 +288,8 @@ class MemoryModel:
         """Bytes of code of the operators that the accelerated parts leave out."""
         kinds = {self.found.kinds[step] for step in outside} | ({"masked_attention"} if outside & self.found.masked else set())
         known, other = self.table.code.operators, self.table.code.other
-        return self._spoken + sum(known.get(kind, other) for kind in kinds | ({"bmm"} & set(self.found.kinds)))
+        kinds |= {"bmm"} if PRODUCTS & set(self.found.kinds) else set()
+        return self._spoken + sum(known.get(kind, other) for kind in kinds)
 
     def _of_modes(self, schemes: Iterable[Scheme]) -> int:
         """Bytes of code of the kinds of kernels that a plan asks for."""
@@ -360,10 +361,10 @@ def time_steps(model: Model, layer: Layer) -> int:
 def kernel_kind(layer: Layer) -> str:
     """Name the kernels of a layer: its kind, or what is packed in another way.
 
-    `pointwise` and `pointwise1d` are convolutions of one element; `depthwise_large` has more elements than XNNPACK's depthwise
+    `pointwise` and `pointwise1d` are convolutions of one element and one group; `depthwise_large` has more elements than XNNPACK's depthwise
     kernels take (25), so that a general kernel pads each channel to a whole tile.
     """
     if layer.kind == "depthwise" and math.prod(layer.shape[2:]) > 25:
         return "depthwise_large"
-    pointwise = layer.kind in ("conv1d", "conv2d") and math.prod(layer.shape[2:]) == 1
+    pointwise = layer.kind in ("conv1d", "conv2d") and math.prod(layer.shape[2:]) == 1 and layer.groups == 1
     return {"conv1d": "pointwise1d", "conv2d": "pointwise"}[layer.kind] if pointwise else layer.kind

@@ -27,8 +27,12 @@ PARTS = {"layer_norm": 14, "native_layer_norm": 14, "group_norm": 14, "scaled_do
 SCRATCH = {"layer_norm": 2.0, "native_layer_norm": 2.0, "group_norm": 2.0}
 """Operator → further tensors of its output's size that live while it runs: runtimes take it apart into simpler ones."""
 
+PRODUCTS = frozenset({"bmm", "matmul"})
+"""Operators that multiply matrices."""
 TILE = 16
 """Columns that kernels of products compute at once: what they multiply with is packed in as many (XNNPACK)."""
+BILINEAR = 5
+"""Pointers' worth of tables that a bilinear resize keeps for each output position (XNNPACK, `resize-bilinear-nhwc.c`)."""
 UNROLLED = 6.5
 """Tensors of all gates that live with each step of a recurrent layer, none of which XNNPACK uses again (measured at 40 steps)."""
 
@@ -64,10 +68,16 @@ def scratch_of(node: Any) -> float:
     if kind_of(node) in ("lstm", "gru"):
         gates, steps = node.args[2][0].meta["val"].shape[0], math.prod(node.args[0].meta["val"].shape[:-1])
         return float(UNROLLED * 4 * gates * steps / bytes_of(node))
-    if kind_of(node) == "bmm":
-        batch, inner, columns = node.args[1].meta["val"].shape
-        return float(batch * -(-columns // TILE) * TILE * (inner + 1) / max(1, math.prod(node.meta["val"].shape)))
+    if is_product(node):
+        *batch, inner, columns = node.args[1].meta["val"].shape
+        packed = math.prod(batch) * -(-columns // TILE) * TILE * (inner + 1)
+        return float(packed / max(1, math.prod(node.meta["val"].shape)))
     return SCRATCH.get(kind_of(node), 0.0)
+
+
+def is_product(node: Any) -> bool:
+    """Whether a node multiplies two activations, each a batch of matrices."""
+    return kind_of(node) in PRODUCTS and all(each.op != "get_attr" and dims_of(each) > 2 for each in node.args[:2])
 
 
 def is_masked(node: Any) -> bool:
@@ -147,8 +157,11 @@ def dims_of(node: Any) -> int:
 def pointers_of(node: Any) -> int:
     """Entries of the table of input rows that an indirect convolution keeps: one per output position and kernel element.
 
-    Depthwise kernels share the overlapping columns of neighbouring positions (XNNPACK, `indirection.c`).
+    Depthwise kernels share the overlapping columns of neighbouring positions (XNNPACK, `indirection.c`). A bilinear resize keeps
+    four for each output position, and two weights, which take as much as a fifth.
     """
+    if kind_of(node) == "upsample_bilinear2d":
+        return int(BILINEAR * math.prod(node.meta["val"].shape[2:]))
     if not kind_of(node).startswith("conv") or "transpose" in kind_of(node):
         return 0
     kernel, out = tuple(node.args[1].meta["val"].shape[2:]), tuple(node.meta["val"].shape[2:])
