@@ -41,9 +41,9 @@ RULES: dict[str, dict[str, Any]] = {
         ],
         "taken": [
             "channels_last", "channels_first", "add", "sub", "mul", "div", "neg", "abs", "ceil", "floor", "exp", "log",
-            "sqrt", "rsqrt", "square", "relu", "relu_", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max",
-            "hardswish", "hardsigmoid", "gelu", "sigmoid", "silu", "tanh", "softmax", "_softmax", "leaky_relu", "prelu", "maximum", "minimum", "cat",
-            "stack", "pixel_shuffle", "permute", "transpose", "t", "view", "_unsafe_view", "reshape", "flatten",
+            "sqrt", "rsqrt", "square", "relu", "relu_", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max", "hardswish",
+            "hardsigmoid", "gelu", "sigmoid", "silu", "tanh", "softmax", "_softmax", "leaky_relu", "prelu", "maximum", "minimum",
+            "cat", "stack", "pixel_shuffle", "permute", "transpose", "t", "view", "_unsafe_view", "reshape", "flatten",
             "unflatten", "squeeze", "unsqueeze", "expand", "slice", "getitem", "clone", "contiguous", "to", "_to_copy",
             "alias", "detach", "bmm", "matmul", "linear", "conv1d", "conv2d", "mean_of_places", "max_pool2d",
             "max_pool2d_padded", "avg_pool2d",

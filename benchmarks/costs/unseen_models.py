@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -152,7 +153,7 @@ def forecast() -> Made:
         def __init__(self) -> None:
             super().__init__()
             sizes = (16, 96, 96, 192, 192, 256)
-            self.body = nn.Sequential(*(Layer(i, o, 2**at) for at, (i, o) in enumerate(zip(sizes, sizes[1:], strict=False))))
+            self.body = nn.Sequential(*(Layer(i, o, 2**at) for at, (i, o) in enumerate(pairwise(sizes))))
             self.out = nn.Linear(256, 48)
 
         def forward(self, x: Any) -> Any:

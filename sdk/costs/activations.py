@@ -31,7 +31,7 @@ from sdk.costs.nodes import (
     pointers_of,
     scratch_of,
 )  # fmt: skip
-from sdk.costs.orders import write_orders
+from sdk.costs.orders import channels_first, write_orders
 from sdk.lowering import Operators
 from sdk.models import Model
 from sdk.models.simpler import write_simpler
@@ -113,7 +113,8 @@ class Activations:
     def parts(self, outside: Collection[int]) -> tuple[int, ...]:
         """Return which accelerated part computes each step, counted in the order in which they run.
 
-        Steps outside separate them: what needs the result of one, directly or not, is of a later part.
+        Steps outside separate them: what needs the result of one, directly or not, is of a later part. What passes between
+        parts is brought back into order by the one that made it.
         """
         needs = self.reads()
         found: list[int] = []
@@ -126,6 +127,9 @@ class Activations:
                 for each in needs[step]:
                     latest = found[step] - (each in outside and step not in outside)
                     last[each] = min(last.get(each, latest), latest)
+            for step, kind in enumerate(self.kinds):
+                if kind == channels_first.__name__ and not needs[step] & set(outside):
+                    found[step] = max((found[each] for each in needs[step]), default=found[step])
         return tuple(found)
 
     def reads(self) -> list[set[int]]:

@@ -53,8 +53,8 @@ def arenas(
     sizes = [arena(rooms[part], rules.front) for part in sorted(rooms)]
     most = max(sizes, default=0)
     spare = grown(sizes) - (most if most < MAPPED else 0) if rules.growing else 0
-    before = max((size for size in sizes[: sizes.index(most)] if size < MAPPED), default=0) if spare else 0
-    spare = max(min(spare, before), spare - ADDRESS * found.pointers)
+    before = max(sizes[: sizes.index(most)], default=0) if rules.growing and sizes else 0
+    spare = before if before >= MAPPED else max(min(spare, before), spare - ADDRESS * found.pointers)
     return most, spare, (buckets if rules.simpler else arena)(whole)
 
 
@@ -304,9 +304,9 @@ def _stays(
 ) -> list[tuple[int, int, bool]]:
     """The steps from and to which a tensor is held, and whether by the runtime: one stretch for each room it is in.
 
-    Each result that is written over the tensor, and on ExecuTorch each view of it, is one of its own: the runtime holds it if a step outside makes or reads it, the
-    caller does, or a later part. What steps outside read through a padding, all but the `plain` ones, is the part's that pads.
-    Only inside of an accelerated part it takes the place of the one before.
+    Each result that is written over the tensor, and on ExecuTorch each view of it, is one of its own: the runtime holds it if a
+    step outside makes or reads it, the caller does, or a later part. What steps outside read through a padding, all but the
+    `plain` ones, is the part's that pads. Only inside of an accelerated part it takes the place of the one before.
     """
     writers = sorted({tensor.made, *tensor.rewritten, *(tensor.viewed if rules.simpler else ())})
     ends = [*writers[1:], tensor.last]

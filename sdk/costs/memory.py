@@ -33,8 +33,8 @@ Shared = Mapping[tuple[str, str], Mapping[tuple[str, str], int]]
 STEPS = 12
 """Steps of an inference that the solver weighs: the worst ones."""
 LEFT = 600_000
-"""Bytes added at most where kernels outside ask for room of their own at each run, and no more than they ask for: what an allocator
-keeps of it varied between models (-0.9 to 1.4 MB beside the other parts on 20 plans), and a limit has to hold."""
+"""Bytes added at most where kernels outside ask for room of their own at each run, and no more than they ask for: what an
+allocator keeps of it varied between models (-0.9 to 1.4 MB beside the other parts on 20 plans), and a limit has to hold."""
 TURNED = 4
 """Bytes per weight of the transposed copy that contractions read, of which dilated convolutions make none (LiteRT, `conv.cc`)."""
 FILES = 4
@@ -325,6 +325,8 @@ def padded(layer: Layer, deep: int) -> float:
     if not deep or layer.kind == "depthwise" or layer.kind.startswith("conv_transpose") or len(layer.shape) < 2:
         return layer.parameters
     taken, made = layer.shape[1], layer.shape[0] // layer.groups
+    if taken == made == 1 < layer.groups:
+        return layer.parameters  # a depthwise kernel of XNNPACK, whatever the layer is called
     return layer.parameters * (-(-taken // deep) * deep / taken) * (-(-made // TILE) * TILE / made)
 
 
@@ -361,10 +363,11 @@ def time_steps(model: Model, layer: Layer) -> int:
 def kernel_kind(layer: Layer) -> str:
     """Name the kernels of a layer: its kind, or what is packed in another way.
 
-    `pointwise` and `pointwise1d` are convolutions of one element and one group; `depthwise_large` has more elements than XNNPACK's depthwise
-    kernels take (25), so that a general kernel pads each channel to a whole tile.
+    `pointwise` and `pointwise1d` are convolutions of one element in one group; `depthwise_large` has more elements than
+    XNNPACK's depthwise kernels take (25), so that a general kernel pads each channel to a whole tile.
     """
-    if layer.kind == "depthwise" and math.prod(layer.shape[2:]) > 25:
+    alone = layer.kind == "depthwise" or (layer.kind == "conv1d" and layer.shape[0] == layer.groups > 1)
+    if alone and math.prod(layer.shape[2:]) > 25:
         return "depthwise_large"
     pointwise = layer.kind in ("conv1d", "conv2d") and math.prod(layer.shape[2:]) == 1 and layer.groups == 1
     return {"conv1d": "pointwise1d", "conv2d": "pointwise"}[layer.kind] if pointwise else layer.kind

@@ -50,8 +50,8 @@ class _Writer:
     def __init__(self, graph: Any, ends: Collection[str], kind: Callable[[Any], str], outside: Callable[[Any], bool]) -> None:
         self.graph, self.ends, self.kind, self.outside = graph, ends, kind, outside
         self.last: set[Any] = set()
-        self.partner: dict[Any, Any] = {}
-        self.turned: set[Any] = set()
+        self.partner: dict[tuple[Any, int], Any] = {}
+        self.part = _parts(graph, outside)
 
     def write(self) -> None:
         for node in list(self.graph.nodes):
@@ -61,6 +61,7 @@ class _Writer:
                 self._visit(node)
 
     def _visit(self, node: Any) -> None:
+        self._enter(node)
         kind, sources = self.kind(node), [each for each in node.all_input_nodes if each.op != "get_attr"]
         if self.outside(node) or kind in FIRST:
             self._bring(node, sources, False)
@@ -76,15 +77,27 @@ class _Writer:
             self._bring(node, sources, wide)
             self.last |= {node} if wide else set()
 
+    def _enter(self, node: Any) -> None:
+        """Let a node read what other parts make with its channels first, as all that passes between parts is held."""
+        for source in node.all_input_nodes:
+            if source in self.last and self.part[source] != self.part[node]:
+                node.replace_input_with(source, self._turned(source, self.part[source], False))
+
     def _bring(self, node: Any, sources: list[Any], last: bool) -> None:
         """Let a node read its sources in one order."""
         for source in sources:
             if source.op != "get_attr" and (source in self.last) != last and (dims_of(source) == 4 or not last):
-                if source not in self.partner:
-                    made = self._copy(source, channels_last if last else channels_first)
-                    self.partner[source], self.partner[made] = made, source
-                    self.last |= {made} if last else set()
-                node.replace_input_with(source, self.partner[source])
+                place = self.part[node] if last else self.part[source]
+                node.replace_input_with(source, self._turned(source, place, last))
+
+    def _turned(self, source: Any, part: int, last: bool) -> Any:
+        """The copy of a source in the other order that a part makes, once."""
+        if (source, part) not in self.partner:
+            made = self._copy(source, channels_last if last else channels_first)
+            self.part[made] = part
+            self.partner[source, part], self.partner[made, part] = made, source
+            self.last |= {made} if last else set()
+        return self.partner[source, part]
 
     def _turn(self, node: Any, source: Any) -> None:
         """A convolution of signals turns its input, and what it is fused with turns its result."""
@@ -103,4 +116,21 @@ class _Writer:
         with self.graph.inserting_after(source):
             made = self.graph.call_function(name, (source,))
         made.meta["val"] = source.meta["val"]
+        self.part[made] = self.part[source]
         return made
+
+
+def _parts(graph: Any, outside: Callable[[Any], bool]) -> dict[Any, int]:
+    """Return which accelerated part has each node: the last one that can; steps outside have one of their own."""
+    nodes = list(graph.nodes)
+    apart = {node for node in nodes if node.op == "call_function" and outside(node)}
+    found: dict[Any, int] = {}
+    for node in nodes:
+        found[node] = max((found[each] + (each in apart and node not in apart) for each in node.all_input_nodes), default=0)
+    for node in reversed(nodes):
+        users = [found[user] - (node in apart and user not in apart) for user in node.users if user.op == "call_function"]
+        found[node] = min(users, default=found[node])
+    for node in nodes:
+        if node in apart or node.op in ("placeholder", "output"):
+            found[node] = -1
+    return found

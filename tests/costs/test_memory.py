@@ -16,14 +16,15 @@ from torch import nn
 import sdk
 from sdk.costs import Costs, MemoryModel
 from sdk.costs.activations import activations, outside_steps
-from sdk.costs.arenas import live
-from sdk.costs.memory import LEFT, padded, time_steps, unrolled
+from sdk.costs.arenas import arenas, live
+from sdk.costs.memory import LEFT, kernel_kind, padded, time_steps, unrolled
 from sdk.costs.placing import Block, arena, buckets, grown
 from sdk.costs.scratch import scratch
 from sdk.errors import BadInput, BudgetError
 from sdk.lowering import Code, Copies, MemoryTable, Operators
 from sdk.models.load import load_model
 from sdk.schemes import scheme_named
+from targets.executorch import TARGET as EXECUTORCH
 from targets.null import TARGET
 
 
@@ -343,7 +344,8 @@ def test_kernels_outside_take_room_of_their_own(model: Any) -> None:
     plain = {"first": "fp32", "second": "int8_channel", "third": "fp32", "head": "fp32"}
     bare, working = (_model(model, replace(TABLE, copies=(*TABLE.copies[:3], _outside(name)))) for name in ("", "contraction"))
     more = working.parts(plain).activations - bare.parts(plain).activations
-    assert more == LEFT + 4 * 144 * (16 + 64), "channels and positions"
+    room = 4 * 144 * (16 + 64)
+    assert room < LEFT and more == 2 * room, "channels and positions, and what an allocator keeps of them"
     alone = plain | {"second": "fp32"}
     assert working.parts(alone).activations == bare.parts(alone).activations
 
@@ -379,6 +381,111 @@ def test_recurrent_layers_are_unrolled() -> None:
     rows = (Copies(("lstm",), "fp32", packed=0.0, stepped=4.0, step=size) for size in (0, 500))
     bare, stepped = (_model(recurrent, replace(TABLE, copies=(row,))).parts({layer.name: "fp32"}).packed for row in rows)
     assert stepped - bare == 10 * 500, "and the operators of every step"
+
+
+@pytest.mark.parametrize("more", [{"num_layers": 2}, {"bidirectional": True}])
+def test_each_layer_and_direction_of_a_recurrent_one_has_its_steps(more: dict[str, Any]) -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.memory = nn.GRU(16, 16, batch_first=True, **more)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.memory(x)[0]
+            return result
+
+    recurrent = load_model(Recurrent().eval(), (torch.randn(1, 10, 16),))
+    name = recurrent.inventory.layers[0].name
+    rows = (Copies(("gru",), "fp32", packed=0.0, step=size) for size in (0, 500))
+    bare, stepped = (_model(recurrent, replace(TABLE, copies=(row,))).parts({name: "fp32"}).packed for row in rows)
+    assert stepped - bare == 2 * 10 * 500
+
+
+def test_bilinear_resizes_keep_tables() -> None:
+    class Resize(nn.Module):
+        def __init__(self, mode: str) -> None:
+            super().__init__()
+            self.mode = mode
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.interpolate(x, size=(12, 10), mode=self.mode)
+
+    image = (torch.randn(1, 4, 6, 5),)
+    bilinear, nearest = (activations(load_model(Resize(mode).eval(), image)).pointers for mode in ("bilinear", "nearest"))
+    assert (bilinear, nearest) == (5 * 12 * 10, 0), "four pointers and two weights of each position"
+
+
+def test_products_of_two_activations_pack_the_second() -> None:
+    class Product(nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return x @ y
+
+    pair = (torch.randn(2, 3, 8, 10), torch.randn(2, 3, 10, 20))
+    assert activations(load_model(Product().eval(), pair)).scratch == (4 * 6 * 32 * (10 + 1),), "whole tiles, and a row"
+
+
+def test_a_convolution_of_one_element_in_groups_is_no_product() -> None:
+    whole, grouped = (load_model(nn.Conv1d(8, 8, 1, groups=by).eval(), (torch.randn(1, 8, 6),)) for by in (1, 2))
+    assert [kernel_kind(each.inventory.layers[0]) for each in (whole, grouped)] == ["pointwise1d", "conv1d"]
+
+
+def test_what_a_part_views_for_the_runtime_is_a_copy() -> None:
+    class Viewed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.wide, self.norm = nn.Conv2d(3, 16, 3, padding=1), nn.LayerNorm(64)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.norm(self.wide(x).sigmoid().flatten(2))
+            return result
+
+    rules = EXECUTORCH.memory().operators
+    found = activations(load_model(Viewed().eval(), (torch.randn(1, 3, 8, 8),)), rules=rules)
+    inside, held, size = *live(found, (), (), outside_steps(found, (), rules.outside, rules.taken), rules), 4 * 16 * 64
+    step = found.kinds.index("layer_norm") - 1
+    assert inside[step] >= size and held[step] >= size, "the part's own image, and the view that the runtime holds"
+
+
+def test_what_passes_between_parts_is_turned_by_both() -> None:
+    class Skip(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            kept = self.one(x).sigmoid()
+            return self.two(nn.functional.instance_norm(self.two(kept)) * kept)
+
+    rules = EXECUTORCH.memory().operators
+    found = activations(load_model(Skip().eval(), (torch.randn(1, 3, 8, 8),)), rules=rules)
+    outside = outside_steps(found, (), rules.outside, rules.taken)
+    parts = found.parts(outside)
+    turns = [(kind, parts[step]) for step, kind in enumerate(found.kinds) if kind.startswith("channels_")]
+    assert turns.count(("channels_first", 0)) == 2, "what the norm reads, and what the second part reads"
+    assert ("channels_last", 1) in turns and max(parts) == 1
+
+
+def test_an_outgrown_room_of_megabytes_is_there_while_the_next_is_made() -> None:
+    class Growing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.LayerNorm(1 << 18)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.norm((x.sigmoid() * x).exp())
+            return torch.cat([x.sigmoid() * x, x.tanh() * x], 1)
+
+    rules = EXECUTORCH.memory().operators
+    found = activations(load_model(Growing().eval(), (torch.randn(1, 4, 1 << 18),)), rules=rules)
+    most, spare, _ = arenas(found, (), (), outside_steps(found, (), rules.outside, rules.taken), rules)
+    assert most > spare >= 4 << 20
+
+
+def test_depthwise_kernels_of_signals_fill_no_tiles() -> None:
+    few, many = (load_model(nn.Conv1d(32, 32, taps, groups=32).eval(), (torch.randn(1, 32, 40),)) for taps in (15, 31))
+    layers = [each.inventory.layers[0] for each in (few, many)]
+    assert padded(layers[0], 8) == layers[0].parameters
+    assert kernel_kind(layers[1]) == "depthwise_large"
 
 
 def test_pages_of_packed_weights_may_be_given_back(model: Any) -> None:
