@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from sdk.errors import BadInput
-from sdk.heap import give_back
+from sdk.heap import give_back, give_back_large_blocks
 from sdk.models import Layer, Model
 from sdk.models.load import finish_model
 from sdk.models.running import run_float
@@ -47,7 +47,7 @@ class Workbench:
             found = sources or read_sources(request)
             self._turned = turns(request)
             self.model: Model = finish_model(found.exported, request.name)
-            give_back()  # what loading a big model freed is more than its layers need
+            give_back_large_blocks()  # what loading a big model freed is more than its layers need
             taken, judged = (TAKEN, EVALUATED) if self.model.language is None else (TAKEN_WINDOWS, EVALUATED_WINDOWS)
             self.taken = take_samples(self.model, self.windowed(found.data), taken)
             self.samples: Samples = self.taken.spread(judged, FOLDS)

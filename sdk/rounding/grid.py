@@ -51,7 +51,7 @@ class Grid:
         else:
             blocks = flat.float().reshape(flat.shape[0], self.scale.shape[1], -1)
             scale = self.scale.expand(flat.shape[0], -1).unsqueeze(-1)
-            out = (blocks * scale).reshape(flat.shape)
+            out = blocks.mul_(scale).reshape(flat.shape)
         return out.reshape(moved).movedim(0, self.channel_axis).contiguous()
 
     def _looked_up(self, flat: Any, start: int, stop: int) -> Any:

@@ -53,6 +53,7 @@ def _subset(values: Any, costs: Any) -> tuple[Any, Any]:
 
     ordered, order = values.sort(dim=1)
     costs = costs.gather(1, order)
+    del order
     count = ordered.shape[1]
     if count <= SAMPLES:
         return ordered, costs

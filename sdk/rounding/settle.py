@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sdk.rounding.columns import BLOCK, Rounder, columns_first, parts_of, rounders_of, rows_of
+from sdk.rounding.columns import BLOCK, Rounder, parts_of, rounders_of, rows_of
 from sdk.rounding.feedback import damped
 from sdk.rounding.grid import Grid
 from sdk.rounding.refit import refitted
@@ -17,6 +17,9 @@ from sdk.rounding.statistics import Moments
 
 LEAST_COUNT = 0.2
 """What every channel counts at least, beside the mean: few samples do not decide that one does not matter."""
+
+CHANNELS = 256
+"""Channels whose error is multiplied with the moments at once."""
 
 
 def settle(weight: Any, grids: Sequence[Grid], moments: Moments, importance: Any) -> tuple[Grid, ...]:
@@ -44,7 +47,7 @@ def descend(weight: Any, grids: Sequence[Grid], moments: Moments, importance: An
 def _metric(weight: Any, channel_axis: int, moments: Moments) -> tuple[Any, Any]:
     """The weight as [channels, k], and the moments as errors are measured in ([groups, k, k])."""
     flat = weight.detach().float().movedim(channel_axis, 0)
-    products = moments.value.float() * (1 - moments.noise)
+    products = moments.value * (1 - moments.noise)
     products.diagonal(dim1=1, dim2=2).copy_(damped(moments))
     return flat.reshape(len(flat), -1), products
 
@@ -76,7 +79,7 @@ def _coded(grid: Grid, rows: Sequence[Any]) -> Grid:
     import torch
 
     moved = grid.codes.movedim(grid.channel_axis, 0)
-    made = torch.cat(list(rows)).to(moved.dtype).reshape(moved.shape)
+    made = torch.cat(list(rows)).reshape(moved.shape)
     return replace(grid, codes=made.movedim(0, grid.channel_axis).contiguous())
 
 
@@ -85,22 +88,41 @@ def _pass(flat: Any, grids: Sequence[Grid], least: Sequence[float], products: An
     import torch
 
     groups, k = products.shape[:2]
-    order, whole = torch.arange(k).expand(groups, k), columns_first(flat, groups)
+    order = torch.arange(k).expand(groups, k)
     made: dict[int, Any] = {}
     for places, rounders in rounders_of(grids, least, order, len(flat)):
-        now = torch.stack([columns_first(grids[n].dequantize(), groups) for n in places])
-        for place, codes in zip(places, _sweep(whole, now, products, rounders), strict=True):
-            made[place] = codes.transpose(1, 2).reshape(flat.shape)
+        now = torch.empty(len(places), groups, k, len(flat) // groups)
+        for into, place in zip(now, places, strict=True):
+            into.copy_(_by_column(grids[place].dequantize(), groups))
+        slope = _slope(flat, now, products)
+        for place, codes in zip(places, _sweep(now, slope, products, rounders), strict=True):
+            made[place] = codes.to(grids[place].codes.dtype).transpose(1, 2).reshape(flat.shape)
     return [made[n] for n in sorted(made)]
 
 
-def _sweep(whole: Any, now: Any, products: Any, rounders: Sequence[tuple[slice, Rounder]]) -> Any:
-    """The codes (int16) that `now` ([grids, groups, k, channels per group]) goes to, nearer to `whole` in that metric."""
+def _by_column(rows: Any, groups: int) -> Any:
+    """[channels, k] → a view of it as [groups, k, channels / groups]."""
+    return rows.reshape(groups, -1, rows.shape[1]).transpose(1, 2)
+
+
+def _slope(flat: Any, now: Any, products: Any) -> Any:
+    """Half of what the error falls by, per unit of each value of `now` ([grids, groups, k, channels per group])."""
+    import torch
+
+    slope, whole = torch.empty_like(now), _by_column(flat, len(products))
+    for each, into in zip(now, slope, strict=True):  # one product each: company must not change the rounding
+        for start in range(0, now.shape[3], CHANNELS):
+            some = slice(start, start + CHANNELS)
+            into[..., some] = products @ (whole[..., some] - each[..., some])
+    return slope
+
+
+def _sweep(now: Any, slope: Any, products: Any, rounders: Sequence[tuple[slice, Rounder]]) -> Any:
+    """The codes (int16) that `now` ([grids, groups, k, channels per group]) goes to down its `slope`."""
     import torch
 
     count, _, k, channels = now.shape
     groups = len(products)
-    slope = torch.stack([products @ (whole - each) for each in now])  # half of what the error falls by, per unit of each value
     codes = torch.empty(now.shape, dtype=torch.int16)
     diagonal = products.diagonal(dim1=1, dim2=2).unsqueeze(2)
     for start in range(0, k, BLOCK):
@@ -114,6 +136,6 @@ def _sweep(whole: Any, now: Any, products: Any, rounders: Sequence[tuple[slice, 
             step.sub_(now[:, :, i])
             near.addcmul_(products[:, start:stop, i].unsqueeze(2), step.unsqueeze(2), value=-1)
         for rest in (slice(0, start), slice(stop, k)):
-            for one, theirs in zip(slope, steps, strict=True):  # one product each: company must not change the rounding
+            for one, theirs in zip(slope, steps, strict=True):
                 one[:, rest].baddbmm_(products[:, rest, start:stop], theirs, alpha=-1)
     return codes

@@ -12,7 +12,7 @@ from sdk.models import Layer
 def activation_error(value: Any, mode: str, layer: Layer, ranges: Mapping[str, Range]) -> Any:
     """Difference that quantizing the layer's input makes: `dynamic` (per token; per sample for convolutions) or `static`."""
     if mode == "dynamic":
-        return quantize_dynamic(value, layer.kind == "linear") - value
+        return quantize_dynamic(value, layer.kind == "linear").sub_(value)
     return static_error(value, layer.input, ranges)
 
 
@@ -21,7 +21,7 @@ def static_error(value: Any, tensor: str, ranges: Mapping[str, Range]) -> Any:
     import torch
 
     found = ranges.get(tensor)
-    return torch.zeros_like(value) if found is None else quantize_static(value, found) - value
+    return torch.zeros_like(value) if found is None else quantize_static(value, found).sub_(value)
 
 
 def quantize_dynamic(value: Any, per_token: bool) -> Any:
@@ -33,8 +33,8 @@ def quantize_dynamic(value: Any, per_token: bool) -> Any:
     high = flat.amax(1, keepdim=True).clamp(min=0)
     scale = ((high - low) / 255).clamp(min=torch.finfo(torch.float32).eps)
     zero = torch.round(-128 - low / scale).clamp(-128, 127)
-    codes = (torch.round(flat / scale) + zero).clamp(-128, 127)
-    return ((codes - zero) * scale).reshape(value.shape)
+    codes = (flat / scale).round_().add_(zero).clamp_(-128, 127)
+    return codes.sub_(zero).mul_(scale).reshape(value.shape)
 
 
 def quantize_static(value: Any, found: Range) -> Any:
@@ -44,7 +44,5 @@ def quantize_static(value: Any, found: Range) -> Any:
 
 def quantize_affine(value: Any, scale: float, zero_point: int) -> Any:
     """Quantize-dequantize to asymmetric int8 with one scale per tensor."""
-    import torch
-
-    codes = (torch.round(value / scale) + zero_point).clamp(-128, 127)
-    return (codes - zero_point) * scale
+    codes = (value / scale).round_().add_(zero_point).clamp_(-128, 127)
+    return codes.sub_(zero_point).mul_(scale)

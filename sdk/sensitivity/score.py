@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sdk.heap import give_back
@@ -166,18 +167,19 @@ def _taps(
     def add(key: tuple[str, str], amount: float) -> None:
         dots[key] = dots.get(key, 0.0) + amount
 
-    def listen(value: Any, key: tuple[str, str], error: Any) -> None:
+    def listen(value: Any, key: tuple[str, str], error: Callable[[Any], Any]) -> None:
         if not value.requires_grad:
             value.requires_grad_(True)
-        value.register_hook(lambda grad: add(key, float((grad * error).sum())))
+        seen = value.detach()  # the error is made anew on each way back: many of them would be held for one way
+        value.register_hook(lambda grad: add(key, float(error(seen).mul_(grad).sum())))
 
     def tap(name: str, value: Any) -> None:
         if value.is_floating_point():
             for mode in sorted({s.activations for s in schemes[name]} - {"float"}):
-                listen(value, (name, mode), activation_error(value.detach(), mode, layers[name], ranges))
+                listen(value, (name, mode), partial(activation_error, mode=mode, layer=layers[name], ranges=ranges))
 
     def end(name: str, value: Any) -> None:
-        listen(value, (name, "static"), static_error(value.detach(), layers[name].output, ranges))
+        listen(value, (name, "static"), lambda seen: static_error(seen, layers[name].output, ranges))
 
     static = {name for name in layers if any(s.activations == "static" for s in schemes[name]) and layers[name].output in ranges}
     # before the activation function, which may lie in another segment: where that clips, the gradient is zero
@@ -195,9 +197,7 @@ def chunks_of(model: Model, schemes: Mapping[str, Sequence[Scheme]]) -> list[lis
     passing = passed_on(model)
     for layer in model.inventory.layers:
         parts = _parts(layer, schemes.get(layer.name, ()), most)
-        modes = {scheme.activations for part in parts for scheme in part} - {"float"}
-        size = sum(_size(layer, part) for part in parts) + (1 + len(modes)) * passing[layer.input]
-        size += (1 + ("static" in modes)) * passing[layer.output]
+        size = sum(_size(layer, part) for part in parts) + 2 * (passing[layer.input] + passing[layer.output])  # and gradients
         if len(parts) == 1 and held + size <= most:
             runs[-1][0][layer.name] = parts[0]
             held += size

@@ -173,7 +173,7 @@ class Stream:
     def _leaf(self, name: str, value: Any) -> Any:
         if not value.is_floating_point() or name not in self._differentiable:
             return value
-        return value.clone().requires_grad_(True)
+        return value.detach().requires_grad_(True)
 
 
 def _differentiable(module: Any, layers: Sequence[Layer]) -> set[str]:

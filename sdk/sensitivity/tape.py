@@ -11,7 +11,7 @@ from typing import IO, Any
 from sdk.cache import cache_folder
 from sdk.errors import BadInput
 
-SHORT = 4 << 20
+SHORT = 1 << 20
 """Bytes up to which all of it stays in memory."""
 
 
