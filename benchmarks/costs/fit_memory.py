@@ -62,28 +62,9 @@ RETURNED = {"tflite": 2, "executorch": 4}
 them, and the C library does not give an aligned block's room to the next (measured on one convolution with 4 MB of output)."""
 FOLDED = {"tflite": True, "executorch": False}
 """Whether the first step of an unrolled recurrent layer, whose state is empty, is folded away (measured at 4 to 16 steps)."""
-LOADING = {"executorch": 830_000}
-"""Bytes of code that loading touches, where what runs need besides hides it (maps of 20 models after loading: 640 to 900 kB)."""
 STEP: dict[str, dict[str, int]] = {"tflite": {"lstm": 39_000, "gru": 43_500}, "executorch": {"lstm": 17_900, "gru": 19_000}}
 """Bytes of the operators of each step of an unrolled layer (8 wide; LiteRT: 80 steps less 10, floats and integers alike;
 ExecuTorch, where each step is an accelerated part of its own: 40 less 10)."""
-RUNNING = {"executorch": 390_000}
-"""Bytes of code that the first run touches: two layers touch less than a network does (1.2 to 1.3 MB with those of loading, of
-networks of float convolutions; 1.0 MB of two layers)."""
-OPERATORS: dict[str, dict[str, int]] = {"tflite": {}, "executorch": {
-    "embedding": 120_000, "arange": 50_000, "layer_norm": 190_000, "group_norm": 190_000, "mean": 190_000, "bmm": 200_000,
-    "lstm": 400_000, "gru": 400_000, "scaled_dot_product_attention": 1_560_000, "masked_attention": 330_000,
-    "where": 250_000, "cumsum": 330_000, "amax": 300_000, "roll": 720_000, "softplus": 820_000, "mish": 950_000,
-}}  # fmt: skip
-"""Bytes of code that each kind of operator outside touches, and products of two activations (what whole networks touched more
-than those of convolutions; attention in steps of its own: two layers with one between)."""
-OTHER = {"executorch": 150_000}
-"""The same for any other kind (seven and nine of them, of masks of attention: 1.2 to 1.4 MB)."""
-MODES: dict[str, dict[str, int]] = {
-    "tflite": {"static": 215_000, "narrow": 130_000},
-    "executorch": {"static": 70_000, "dynamic": 130_000, "narrow": 70_000, "mixed": 150_000},
-}
-"""Bytes of code of further kinds of kernels (what other plans of the same networks touched more)."""
 DEPTHWISE: dict[str, list[dict[str, Any]]] = {
     "tflite": [
         {"scheme": "fp16", "packed": 4.0, "scale": 4}, {"scheme": "fp32", "packed": 4.0, "scale": 4},
@@ -201,17 +182,16 @@ def pages(name: str, runtime: Any, folder: Path) -> tuple[bool, dict[str, Any]]:
         return told.peak - told.private - size, told.last - told.base - told.private, size
 
     loading, ran, size = both("linear", "int8_channel_dynamic")
-    loading = LOADING.get(name, loading)
     freed = ran < size
     stays = 0 if freed else 1
-    running = RUNNING.get(name, ran - loading - stays * size)
+    running = max(0, ran - loading - stays * size)
     _, ran, size = both("conv2d", "int8_channel_static")
     convolutions = max(0, ran - loading - running - stays * size)
     code = {"loading": loading, "running": running, "convolutions": convolutions}
     if name in SCRATCH:
         _, ran, size = both("few convolutions", "int4_channel", "int8_channel_static")
-        code["outside"] = ran - size - sum(code.values())
-    return freed, {**code, "operators": OPERATORS[name], "other": OTHER.get(name, 0), "modes": MODES.get(name, {})}
+        code["outside"] = max(0, ran - size - sum(code.values()))
+    return freed, code
 
 
 def heavy_rows(case: str, name: str, runtime: Any, folder: Path, shared: dict[str, Any]) -> list[dict[str, Any]]:

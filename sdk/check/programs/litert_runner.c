@@ -93,6 +93,20 @@ static long status_bytes(const char *key) {
   return found;
 }
 
+// Makes the library's code resident: how much of it a run touches is decided by how the system keeps the file.
+static void touch_code(void) {
+  char line[512], mode[8];
+  unsigned long first, last;
+  long step = sysconf(_SC_PAGESIZE);
+  FILE *file = fopen("/proc/self/maps", "r");
+  while (file && fgets(line, sizeof line, file)) {
+    if (!strstr(line, "libLiteRt.so") || sscanf(line, "%lx-%lx %7s", &first, &last, mode) != 3) continue;
+    if (strcmp(mode, "r-xp") && strcmp(mode, "r--p")) continue;
+    for (unsigned long page = first; page < last; page += (unsigned long)step) (void)*(volatile const char *)page;
+  }
+  if (file) fclose(file);
+}
+
 static void reset_peak(void) {
   int file = open("/proc/self/clear_refs", O_WRONLY);
   if (file >= 0) {
@@ -339,6 +353,7 @@ int main(int count, char **words) {
     fflush(stdout);
     _exit(0);
   }
+  touch_code();
   long base = status_bytes("VmRSS:");
   printf("base_bytes %ld\n", base);
   reset_peak();
