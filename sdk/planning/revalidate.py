@@ -51,7 +51,9 @@ def _check_header(plan: Plan, facts: Facts, source: str) -> None:
             f"({plan.model.name}) than {facts.model} ({facts.digest[:19]}): plan this model with `sdk plan`"
         )
     if plan.target != facts.target:
-        raise BadInput(f"{source}: target: {plan.target}: not the wanted {facts.target}: plan again for it")
+        raise BadInput(
+            f"{source}: target: {plan.target}: not the wanted {facts.target}: give --target {plan.target}, or plan again"
+        )
     if plan.accelerator != facts.accelerator:
         raise BadInput(
             f"{source}: accelerator: {plan.accelerator or 'none'}: not the wanted {facts.accelerator or 'none'}: "

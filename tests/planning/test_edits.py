@@ -73,7 +73,7 @@ def test_the_order_of_edited_lines_is_the_models(plan, problem, facts):
             "target: executorch",
             "target: tflite",
             BadInput,
-            "p.yaml: target: tflite: not the wanted executorch: plan again for it",
+            "p.yaml: target: tflite: not the wanted executorch: give --target tflite, or plan again",
         ),
         (
             "sha256:abababab",
