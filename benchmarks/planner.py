@@ -45,8 +45,7 @@ HOW = (
     "plan among the same palettes, two make 31 % (the medians over the chunks are 0.00073 and 0.00070). The photographs held "
     "out are crops of 16 pictures, and losses on them vary by a quarter from chance: an earlier state of the planner whose "
     "losses there were 0.57 to 0.94 of a later one's at all five sizes had 0.92 to 1.10 of them (mean 0.97) on crops of 240 "
-    "other photographs, each known to 5 %. All rows are from before rounding [settles](../how-it-works.md): ours then lose as "
-    "much on photographs and 0.65 of it on pages (geometric means of five sizes)."
+    "other photographs, each known to 5 %. What is said of single chunks and photographs is of earlier states of the planner."
 )
 WORDS = (
     f"{LANGUAGE} stands on `permuted.gguf`, whose weights are off the grid of Q4_1 on which they were published (see "

@@ -21,6 +21,8 @@ LATENCY = 0.10
 """Regression of latency that has to be found."""
 MEMORY = 0.05
 """Regression of peak memory that has to be found."""
+BLUR = 1 << 20
+"""Bytes that count on both sides of a memory's ratio: some pages more or fewer are no change of a small artifact."""
 LEAST = 5
 """Repeats of a comparison."""
 MISSED, ALARMS = 1.645, 2.326
@@ -95,7 +97,7 @@ def judge_baseline(now: Sequence[Repeat], before: Sequence[Repeat], origin: Orig
         why = "measured on an emulator, which says nothing of the device"
         entries = [entries[0].model_copy(update={"verdict": "unjudged", "why": why})]
     peaks = [(a.peak_bytes, b.peak_bytes) for a, b in zip(now, before, strict=True)]
-    known = [math.log(a / b) for a, b in peaks if a and b]
+    known = [math.log((a + BLUR) / (b + BLUR)) for a, b in peaks if a and b]
     if len(known) == len(peaks):
         entries.append(_entry("memory against baseline", known, MEMORY, origin))
     return tuple(entries)
