@@ -204,8 +204,8 @@ def page() -> None:
         "planning", "What planning costs", intro("benchmarks.planning", document),
         "Everything that three targets may choose is scored at once, of the language model what ExecuTorch may; memory is the "
         "highest above what Python, its libraries and the loaded model held before, of one forward and backward pass with "
-        "gradients of all weights, and of taking statistics and scoring. Processor time of one thread. The language model and the "
-        "large problems were measured on another machine (AMD Zen 5), the examples since on a busy one (Intel).",
+        "gradients of all weights, and of taking statistics and scoring. Processor time of one thread. The language model and "
+        "the large problems were measured on another machine (AMD Zen 5), the examples since on a busy one (Intel).",
         table(examples, COLUMNS), f"## {LAYERS} layers of {SCHEMES} schemes", table(problems, LARGE),
     )  # fmt: skip
 
