@@ -148,7 +148,7 @@ def fit(name: str, folder: Path, only: str | None, alone: bool) -> None:
 
 
 def shared_costs(name: str, runtime: Any, folder: Path) -> dict[str, Any]:
-    """Private bytes of every artifact, layer and other operator by least squares over the deep models, and the code's pages."""
+    """Private bytes of every artifact, layer and other operator by least squares over the deep models."""
     import numpy as np
     from scipy.optimize import nnls
 
@@ -166,32 +166,14 @@ def shared_costs(name: str, runtime: Any, folder: Path) -> dict[str, Any]:
         left.append([weight, weight * found.weighted, weight * plain])
         right.append(weight * rest)
     fixed, layer, operator = nnls(np.array(left), np.array(right))[0]
-    freed, code = pages(name, runtime, folder)
-    return {"code": code, "fixed": round(fixed), "layer": round(layer), "operator": round(operator), "freed": freed}
+    freed = is_freed(name, runtime, folder)
+    return {"fixed": round(fixed), "layer": round(layer), "operator": round(operator), "freed": freed}
 
 
-def pages(name: str, runtime: Any, folder: Path) -> tuple[bool, dict[str, Any]]:
-    """Return whether the file's pages are given back after loading, and the code's pages.
-
-    A layer of megabytes peaks while it loads; what is resident at the end has the pages of running besides.
-    """
-
-    def both(case: str, *schemes: str) -> tuple[int, int, int]:
-        _, told, path = measured(case, list(schemes), name, runtime, folder)
-        size = path.stat().st_size
-        return told.peak - told.private - size, told.last - told.base - told.private, size
-
-    loading, ran, size = both("linear", "int8_channel_dynamic")
-    freed = ran < size
-    stays = 0 if freed else 1
-    running = max(0, ran - loading - stays * size)
-    _, ran, size = both("conv2d", "int8_channel_static")
-    convolutions = max(0, ran - loading - running - stays * size)
-    code = {"loading": loading, "running": running, "convolutions": convolutions}
-    if name in SCRATCH:
-        _, ran, size = both("few convolutions", "int4_channel", "int8_channel_static")
-        code["outside"] = max(0, ran - size - sum(code.values()))
-    return freed, code
+def is_freed(name: str, runtime: Any, folder: Path) -> bool:
+    """Return whether the file's pages are given back after loading: fewer are resident at the end than the file has."""
+    _, told, path = measured("linear", ["int8_channel_dynamic"], name, runtime, folder)
+    return bool(told.last - told.base - told.private < path.stat().st_size)
 
 
 def heavy_rows(case: str, name: str, runtime: Any, folder: Path, shared: dict[str, Any]) -> list[dict[str, Any]]:
@@ -219,7 +201,7 @@ def heavy_rows(case: str, name: str, runtime: Any, folder: Path, shared: dict[st
         operators = shared["layer"] * found.weighted + shared["operator"] * (found.operators - found.weighted)
         fixed = shared["fixed"] + operators + pointers
         packed = told.private - arena - fixed - scale * layer.shape[layer.channel_axis] - scratch(layer, kernel)
-        resident = told.peak - told.private - shared["code"]["loading"]
+        resident = told.peak - told.private
         passing = 0 if shared["freed"] else resident - path.stat().st_size
         if outside:
             passing = UNPACKED.get(scheme, 1.0) * layer.parameters if packed > layer.parameters else 0

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from sdk.costs.activations import Activations, activations, outside_steps
 from sdk.costs.arenas import arenas, worst
 from sdk.costs.caching import UPDATE, cached, held_for
-from sdk.costs.nodes import PRODUCTS, TILE
+from sdk.costs.nodes import TILE
 from sdk.costs.scratch import scratch
 from sdk.lowering import Copies, MemoryTable, Prices
 from sdk.models import Layer, Model
@@ -46,8 +46,7 @@ class Parts:
     """Where the bytes of a peak are: file pages, packed weights, passing copies, activations, a cache of tokens, runtime.
 
     `file` and `passing` are what loading needs at most beyond all packed weights; `kept`: file pages that stay afterwards.
-    `activations` holds what kernels outside of the accelerated parts take besides. `code` is that part of `runtime` which is
-    pages of its libraries, `running` further such pages that the first run touches.
+    `activations` holds what kernels outside of the accelerated parts take besides.
     """
 
     file: int
@@ -56,8 +55,6 @@ class Parts:
     passing: int
     activations: int
     runtime: int
-    code: int
-    running: int
     cache: int = 0
 
     @property
@@ -66,13 +63,13 @@ class Parts:
 
         The activations take the place of the passing copies: an allocator keeps what it freed for the next that asks.
         """
-        return self.packed + self.cache + max(self.passing, self.activations) + self.runtime - self.code
+        return self.packed + self.cache + max(self.passing, self.activations) + self.runtime
 
     @property
     def peak(self) -> int:
         """Resident bytes at most: while loading, or while running."""
         loading = self.file + self.packed + self.cache + self.passing + self.runtime
-        return max(loading, self.private + self.code + self.running + self.kept)
+        return max(loading, self.private + self.kept)
 
 
 class MemoryModel:
@@ -95,7 +92,7 @@ class MemoryModel:
         if spoken is not None and spoken.prefill and model.language is not None:
             self.found = cached(model, spoken, model.language)
             self._prefilled = frozenset(self.found.layers)
-        self._spoken, self._fixed = (spoken.code, spoken.fixed) if spoken is not None else (0, 0)
+        self._fixed = spoken.fixed if spoken is not None else 0
         self._mapped = spoken is None or spoken.mapped
         rows = (*table.copies, *(spoken.copies if spoken is not None else ()))
         self._copies = {(kind, row.scheme): row for row in rows for kind in row.kinds}
@@ -109,7 +106,6 @@ class MemoryModel:
             if layer is not None and count
         }
         self._cache = held_for(model.language, spoken) if model.language is not None and spoken is not None else 0
-        self._convolves = any(layer.kind.startswith(("conv", "depthwise")) for layer in model.inventory.layers)
 
     def parts(self, schemes: Mapping[str, str]) -> Parts:
         """Return where the peak's bytes are."""
@@ -120,8 +116,6 @@ class MemoryModel:
         rooms = (scratch(each, self._row(each, scheme).scratch, each.name in self._dilated) for each, scheme in outside)
         working = max(rooms, default=0)
         left = min(LEFT, working)
-        code = self._code() + (self.table.code.outside if any(layer.kind != "embedding" for layer, _ in outside) else 0)
-        running = self.table.code.running + self._touched(self._outside(named)) + self._of_modes(named.values())
         spared = sum(self._spared(name, scheme) for name, scheme in named.items())
         operators = self.table.operator * self.found.conversions(*self._eight_bit(named))
         room, spare, held = self._arenas(named)
@@ -132,7 +126,7 @@ class MemoryModel:
             activations=self._with_slack(
                 room + held + left + max(working, self._rise(outside)) + outputs
             ),
-            runtime=code + self._private() + operators - spared, code=code, running=running, cache=self._cache,
+            runtime=self._private() + operators - spared, cache=self._cache,
         )  # fmt: skip
 
     def context(self, spare: float) -> int | None:
@@ -239,9 +233,8 @@ class MemoryModel:
         it.
         """
         weights = {name: {each: self._weights(name, each) for each in schemes} for name, schemes in choices.items()}
-        base = float(self._code() + self._private() + self.prices.base + self._cache)
+        base = float(self._private() + self.prices.base + self._cache)
         found = [(moment, base, amounts) for moment, amounts in self._loading(choices, weights)]
-        base += self.table.code.running + self._touched(self._outside({}))
         _, spare, _ = self._arenas({})
         base += self._with_slack(max(0, self.table.returned * self.found.outputs - spare))
         for step, held, savings in worst(self.found, self._outside({}), STEPS, self.table.operators):
@@ -280,24 +273,6 @@ class MemoryModel:
 
     def _saved(self, scheme: str, saving: float) -> float:
         return saving * (1 + self.table.slack) if scheme_named(scheme).activations == "static" else 0.0
-
-    def _code(self) -> int:
-        return self.table.code.loading + (self.table.code.convolutions if self._convolves else 0)
-
-    def _touched(self, outside: frozenset[int]) -> int:
-        """Bytes of code of the operators that the accelerated parts leave out."""
-        kinds = {self.found.kinds[step] for step in outside} | ({"masked_attention"} if outside & self.found.masked else set())
-        known, other = self.table.code.operators, self.table.code.other
-        kinds |= {"bmm"} if PRODUCTS & set(self.found.kinds) else set()
-        return self._spoken + sum(known.get(kind, other) for kind in kinds)
-
-    def _of_modes(self, schemes: Iterable[Scheme]) -> int:
-        """Bytes of code of the kinds of kernels that a plan asks for."""
-        taken = list(schemes)
-        found: set[str] = {scheme.activations for scheme in taken}
-        found |= {"narrow"} if any(scheme.bits <= 4 and scheme.activations != "float" for scheme in taken) else set()
-        found |= {"mixed"} if "static" in found and any(scheme.format == "float" for scheme in taken) else set()
-        return sum(size for mode, size in self.table.code.modes.items() if mode in found)
 
     def _private(self) -> int:
         pointers = round(self.table.indirection * self.found.pointers)

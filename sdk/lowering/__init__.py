@@ -4,7 +4,6 @@ from sdk.lowering.accelerators import Accelerated, Accelerator, Coverage, Outsid
 from sdk.lowering.protocol import Executable, Progress, Target, TokenExecutable, artifact_of
 from sdk.lowering.types import (
     Capability,
-    Code,
     Copies,
     MemoryTable,
     Operators,
@@ -20,7 +19,7 @@ from sdk.lowering.types import (
 )
 
 __all__ = [
-    "Accelerated", "Accelerator", "Capability", "Code", "Copies", "Coverage", "Executable", "MemoryTable", "Operators",
+    "Accelerated", "Accelerator", "Capability", "Copies", "Coverage", "Executable", "MemoryTable", "Operators",
     "Outside", "Placement", "Prices", "Progress", "Quantized", "Range", "Realised", "ReferenceKernels", "Site", "Speaking",
     "Target", "TokenExecutable", "Toolchain", "accelerate", "accelerator_of", "artifact_of", "variant_of",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from sdk.devices import Kernels
-from sdk.lowering.types import Code, Copies, MemoryTable, Operators, ReferenceKernels, Speaking
+from sdk.lowering.types import Copies, MemoryTable, Operators, ReferenceKernels, Speaking
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -36,13 +36,13 @@ def memory_table(package: str) -> MemoryTable | None:
     kinds: dict[str, Any] = data.pop("operators")
     plain: dict[str, Any] = {name: found if isinstance(found, bool) else tuple(found) for name, found in kinds.items()}
     operators = Operators(**plain)
-    code, error = Code(**data.pop("code")), tuple(data.pop("error"))
+    error = tuple(data.pop("error"))
     spoken: dict[str, Any] | None = data.pop("language", None)
     language = None
     if spoken is not None:
         inside, rows = tuple(spoken.pop("inside")), _copies(spoken.pop("copies", []))
         language = Speaking(inside=inside, copies=rows, **spoken)
-    return MemoryTable(code=code, operators=operators, error=error, copies=copies, language=language, **data)
+    return MemoryTable(operators=operators, error=error, copies=copies, language=language, **data)
 
 
 def _copies(rows: list[dict[str, Any]]) -> tuple[Copies, ...]:

@@ -64,26 +64,6 @@ class Copies:
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
-    """Pages of a runtime's libraries that an artifact touches, in bytes.
-
-    `loading`: by every artifact; `running`: further ones by its first run; `convolutions`, `outside`: by artifacts that have
-    convolutions, or layers (other than embeddings) which the accelerated parts leave out; `operators`: by the first run, for
-    each kind of operator that they leave out (`masked_attention`: attention whose mask holds truth values; `bmm`: products of two
-    activations, wherever they are), `other` for a kind that is not there. `modes`: by the first run, for kernels with `static` or
-    `dynamic` activations, for weights of at most 4 bits (`narrow`), and for floats beside static ones (`mixed`).
-    """
-
-    loading: int
-    running: int = 0
-    convolutions: int = 0
-    outside: int = 0
-    operators: Mapping[str, int] = field(default_factory=dict)
-    other: int = 0
-    modes: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Operators:
     """ATen operators that a runtime treats in ways of its own.
 
@@ -109,9 +89,8 @@ class Speaking:
     """What differs for a language model, whose graph is rewritten for a cache.
 
     `returned`: copies of its logits that the caller holds; `inside`: operators that are written as others, which accelerated
-    parts take; `working`: operator → further tensors of its output's size that live while it runs; `code`: bytes of code that
-    attention over a cache touches; `fixed`: further private bytes of every artifact, `operator`: those of each operator, layer or
-    not, where they differ; `copies`: rows in the place of others.
+    parts take; `working`: operator → further tensors of its output's size that live while it runs; `fixed`: further private bytes
+    of every artifact, `operator`: those of each operator, layer or not, where they differ; `copies`: rows in the place of others.
 
     A runtime with a prefill of its own, of at most `prefill` tokens, has two graphs, each of which packs the weights that it
     reads; its cache has room for whole prefills. `caches`: how often keys and values are held; `mapped`: the file is, or else it
@@ -121,7 +100,6 @@ class Speaking:
     returned: int
     inside: tuple[str, ...]
     working: Mapping[str, float]
-    code: int
     fixed: int = 0
     operator: int | None = None
     prefill: int = 0
@@ -143,7 +121,6 @@ class MemoryTable:
     """
 
     origin: str
-    code: Code
     fixed: int
     layer: int
     operator: int

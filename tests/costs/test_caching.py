@@ -21,7 +21,7 @@ LAYERS, HEADS, KEYS, SIZE, WIDTH = 3, 4, 2, 16, 64
 KEPT = ("q_proj", "k_proj", "v_proj")
 """Linears of the last layer that a prefill computes."""
 WORKING = {"scaled_dot_product_attention": 0.0, "silu": 1.0}
-SPOKEN = Speaking(returned=2, inside=(), working=WORKING, code=0, prefill=128, caches=3)
+SPOKEN = Speaking(returned=2, inside=(), working=WORKING, prefill=128, caches=3)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from sdk.costs.memory import LEFT, kernel_kind, padded, time_steps, unrolled
 from sdk.costs.placing import Block, arena, buckets, grown
 from sdk.costs.scratch import scratch
 from sdk.errors import BadInput, BudgetError
-from sdk.lowering import Code, Copies, MemoryTable, Operators
+from sdk.lowering import Copies, MemoryTable, Operators
 from sdk.models.load import load_model
 from sdk.schemes import scheme_named
 from targets.executorch import TARGET as EXECUTORCH
@@ -44,7 +44,7 @@ class Net(nn.Module):
 
 
 TABLE = MemoryTable(
-    "made up", code=Code(loading=1000), fixed=100, layer=10, operator=10, indirection=8.0, slack=0.0, freed=False, returned=2,
+    "made up", fixed=1100, layer=10, operator=10, indirection=8.0, slack=0.0, freed=False, returned=2,
     operators=Operators(outside=("embedding",)), error=(-0.1, 0.2),
     copies=(
         Copies(("conv2d", "pointwise", "linear"), "fp32", packed=4.0, scale=4.0),
@@ -495,23 +495,6 @@ def test_pages_of_packed_weights_may_be_given_back(model: Any) -> None:
     mixed = {"first": "fp32", "second": "int8_channel", "third": "fp32", "head": "fp32"}
     outside = stays.file(stays.layers["second"], scheme_named("int8_channel"))
     assert stays.parts(mixed).kept == stays.prices.base + outside, "the runtime reads it"
-
-
-def test_code_counts_for_what_runs(model: Any) -> None:
-    code = Code(loading=1000, running=10, convolutions=200, outside=5000, operators={"layer_norm": 300})
-    memory = _model(model, replace(TABLE, code=code))
-    plain = dict.fromkeys(("first", "second", "third", "head"), "fp32")
-    assert memory.parts(plain).code == 1200
-    assert memory.parts(plain | {"second": "int8_channel"}).code == 6200
-    assert memory.parts(plain).peak == _model(model, replace(TABLE, code=replace(code, running=0))).parts(plain).peak + 10
-
-
-def test_code_of_operators_counts_where_the_runtime_computes_them() -> None:
-    normed = load_model(Normed().eval(), (torch.randn(2, 64),))
-    code = Code(loading=1000, operators={"layer_norm": 300, "mean": 7})
-    tables = (replace(TABLE, code=code, operators=Operators(outside=kinds)) for kinds in ((), ("layer_norm",)))
-    inside, outside = (_model(normed, table).parts({"one": "fp32", "two": "fp32"}) for table in tables)
-    assert (inside.running, outside.running) == (0, 300)
 
 
 def test_the_largest_sum_is_the_prediction_but_for_what_layers_cost_together(memory: MemoryModel) -> None:
