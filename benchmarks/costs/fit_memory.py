@@ -154,8 +154,6 @@ def shared_costs(name: str, runtime: Any, folder: Path) -> dict[str, Any]:
 
     left, right = [], []
     for case in layers.DEEP:
-        if case == "few convolutions":
-            continue  # outputs so large that the allocator treats them apart: the caller's, and no cost of an operator
         model, told, _ = measured(case, ["fp32"], name, runtime, folder)
         arena, found = arena_of(model, set(), name)
         packed = sum(4 * layer.parameters + 4 * layer.shape[layer.channel_axis] for layer in model.inventory.layers)

@@ -46,7 +46,6 @@ DEEP: dict[str, Any] = {
     "linears": lambda: (_deep(lambda: nn.Sequential(nn.Linear(64, 64), nn.ReLU()), 60), torch.rand(8, 64)),
     "few linears": lambda: (_deep(lambda: nn.Sequential(nn.Linear(64, 64), nn.Tanh()), 5), torch.rand(8, 64)),
     "convolutions": lambda: (_deep(lambda: nn.Sequential(nn.Conv2d(16, 16, 3, 1, 1), nn.ReLU()), 40), torch.rand(1, 16, 16, 16)),
-    "few convolutions": lambda: (_deep(lambda: nn.Conv2d(32, 32, 3, 1, 1), 5), torch.rand(1, 32, 48, 48)),
     "blocks": lambda: (_deep(lambda: Block(64), 16), torch.rand(1, 32, 64)),
     "few blocks": lambda: (_deep(lambda: Block(128), 4), torch.rand(1, 64, 128)),
 }

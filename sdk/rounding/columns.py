@@ -50,7 +50,12 @@ def in_order(rows: Any, order: Any) -> Any:
 
 def columns_first(rows: Any, groups: int) -> Any:
     """[channels, n] → [groups, n, channels / groups], so that what the sweep touches at a time lies together."""
-    return rows.reshape(groups, -1, rows.shape[1]).transpose(1, 2).contiguous()
+    return by_column(rows, groups).contiguous()
+
+
+def by_column(rows: Any, groups: int) -> Any:
+    """[channels, n] → a view of it as [groups, n, channels / groups]."""
+    return rows.reshape(groups, -1, rows.shape[1]).transpose(1, 2)
 
 
 class Rounder(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sdk.rounding.columns import BLOCK, Rounder, parts_of, rounders_of, rows_of
+from sdk.rounding.columns import BLOCK, Rounder, by_column, parts_of, rounders_of, rows_of
 from sdk.rounding.feedback import damped
 from sdk.rounding.grid import Grid
 from sdk.rounding.refit import refitted
@@ -93,23 +93,18 @@ def _pass(flat: Any, grids: Sequence[Grid], least: Sequence[float], products: An
     for places, rounders in rounders_of(grids, least, order, len(flat)):
         now = torch.empty(len(places), groups, k, len(flat) // groups)
         for into, place in zip(now, places, strict=True):
-            into.copy_(_by_column(grids[place].dequantize(), groups))
+            into.copy_(by_column(grids[place].dequantize(), groups))
         slope = _slope(flat, now, products)
         for place, codes in zip(places, _sweep(now, slope, products, rounders), strict=True):
             made[place] = codes.to(grids[place].codes.dtype).transpose(1, 2).reshape(flat.shape)
     return [made[n] for n in sorted(made)]
 
 
-def _by_column(rows: Any, groups: int) -> Any:
-    """[channels, k] → a view of it as [groups, k, channels / groups]."""
-    return rows.reshape(groups, -1, rows.shape[1]).transpose(1, 2)
-
-
 def _slope(flat: Any, now: Any, products: Any) -> Any:
     """Half of what the error falls by, per unit of each value of `now` ([grids, groups, k, channels per group])."""
     import torch
 
-    slope, whole = torch.empty_like(now), _by_column(flat, len(products))
+    slope, whole = torch.empty_like(now), by_column(flat, len(products))
     for each, into in zip(now, slope, strict=True):  # one product each: company must not change the rounding
         for start in range(0, now.shape[3], CHANNELS):
             some = slice(start, start + CHANNELS)
