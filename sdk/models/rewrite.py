@@ -10,6 +10,7 @@ from sdk.models.assigned import plain_assignments
 from sdk.models.bags import plain_bags
 from sdk.models.cells import plain_cells
 from sdk.models.constants import drop_idle_masks, fold_constants
+from sdk.models.patches import plain_patches
 
 
 def attribute(module: Any, name: str) -> Any:
@@ -372,6 +373,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     merge_get_attrs,
     drop_identities,
     plain_assignments,
+    plain_patches,
     plain_bags,
     plain_cells,
     linear_from_matmul,

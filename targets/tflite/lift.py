@@ -42,6 +42,7 @@ def lift(model: Model, bare: bool = False) -> Lifted:
     lifted = Lifted(module)
     names = {w for layer in model.inventory.layers for w in layer.weights}
     _crop_transposed(module)
+    _broadcast(module)
     _trim_lookups(lifted, names)
     _keep_whole(lifted)
     for node in list(module.graph.nodes):
@@ -57,6 +58,20 @@ def lift(model: Model, bare: bool = False) -> Lifted:
     module.graph.lint()
     module.recompile()
     return lifted
+
+
+def _broadcast(module: Any) -> None:
+    """Let arithmetic read what is expanded for it as it was: it broadcasts by itself.
+
+    Where the converter changes the layout it leaves the sizes of an `expand` in the old order.
+    """
+    import torch
+
+    for node in [each for each in module.graph.nodes if each.target is torch.ops.aten.expand.default]:
+        for user in [each for each in node.users if _packet(each) in _operators()["arithmetic"]]:
+            shapes = [(node.args[0] if arg is node else arg).meta["val"].shape for arg in user.all_input_nodes if "val" in arg.meta]
+            if len(shapes) == len(user.all_input_nodes) and torch.broadcast_shapes(*shapes) == user.meta["val"].shape:
+                user.replace_input_with(node, node.args[0])
 
 
 def _operators() -> dict[str, frozenset[Any]]:

@@ -288,3 +288,16 @@ def test_layers_that_see_constants_are_computed_beforehand() -> None:
     assert [layer.name for layer in model.inventory.layers] == [
         "decoder.multihead_attn.in_proj_weight_0", "decoder.multihead_attn.out_proj", "decoder.linear1", "decoder.linear2",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("stride", [(2, 3), (1, 3)])
+def test_patches_side_by_side_are_views(stride: tuple[int, int]) -> None:
+    """MobileViT's: runtimes know no `im2col`, and what toolchains make of it are gathers. Overlapping ones stay."""
+
+    def patches(x: torch.Tensor, conv: nn.Module) -> torch.Tensor:
+        seen = functional.unfold(x, (2, 3), stride=stride)
+        return functional.fold(conv(seen.unsqueeze(-1)).squeeze(-1), x.shape[-2:], (2, 3), stride=stride)
+
+    model = _loaded(Function(patches, nn.Conv2d(24, 24, 1)), torch.randn(2, 4, 6, 9))
+    left = [node for node in model.module().graph.nodes if "im2col" in str(node.target)]
+    assert bool(left) == (stride == (1, 3))

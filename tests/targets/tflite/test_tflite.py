@@ -126,6 +126,27 @@ def test_a_bias_is_not_moved_through_the_linear_behind_it(tmp_path: Path) -> Non
     assert off(quantized, tmp_path / "model.tflite") <= 1e-5
 
 
+class Expanded(nn.Module):
+    """Attention that is linear in the positions, as MobileViTV2 has it: one context for all of them, expanded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.leave = nn.Conv2d(8, 17, 1), nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        query, key, value = self.enter(x).split([1, 8, 8], 1)
+        context = (key * query.softmax(-1)).sum(-1, keepdim=True)
+        return self.leave(value.relu() * context.expand_as(value))
+
+
+def test_what_is_expanded_between_convolutions_keeps_its_layout(tmp_path: Path) -> None:
+    """The converter refused it: it leaves the sizes in the old order."""
+    torch.manual_seed(5)
+    model = load_model(Expanded().eval(), (torch.randn(1, 8, 6, 10),))
+    quantized = plan(model, dict.fromkeys(("enter", "leave"), "int8_channel"))
+    assert off(quantized, tmp_path / "model.tflite") <= 1e-5
+
+
 class Counted(nn.Module):
     """Positions that are counted by a mask, from the row behind the padding's on, as RoBERTa has them."""
 
