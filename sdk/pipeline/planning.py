@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdk.costs import Costs
@@ -11,7 +11,7 @@ from sdk.devices import DeviceProfile, Kernels, family, find_device
 from sdk.errors import BadInput
 from sdk.lowering import Prices, Target, accelerator_of
 from sdk.models import Layer, LayerInventory, Model
-from sdk.pipeline.accelerating import accelerator_notes, resolve_target
+from sdk.pipeline.accelerating import AUTO, accelerator_notes, resolve_target
 from sdk.pipeline.choosing import Chooser
 from sdk.pipeline.foreseeing import costs_of, kernels_of, rows_of
 from sdk.pipeline.imported import grid_notes
@@ -223,14 +223,21 @@ def start(request: Request, report: Reporter) -> tuple[DeviceProfile, Target, fl
         raise BadInput(f"--recovered {request.recovered}: needs the plan that it was trained for: add --plan FILE")
     if request.recovered is not None:
         describe_recovery(request.recovered)
-    if request.plan is not None:
-        read_plan(request.plan)
     device = find_device(request.device)
-    target = resolve_target(request, device)
+    target = resolve_target(_as_planned(request), device)
     floor = device.os.floor.value if device.os.floor is not None else newest_os(target)
     min_os = request.min_os if request.min_os is not None else floor
     _refuse_hopeless(request, device, target, min_os)
     return device, target, min_os
+
+
+def _as_planned(request: Request) -> Request:
+    """The request with the target that its plan is for, where it names neither target nor accelerator."""
+    if request.plan is None:
+        return request
+    plan = read_plan(request.plan)
+    asked = request.target != AUTO or request.accelerator not in (None, AUTO)
+    return request if asked or plan.accelerator is not None else replace(request, target=plan.target)
 
 
 def _refuse_hopeless(request: Request, device: DeviceProfile, target: Target, min_os: float | None) -> None:

@@ -124,6 +124,8 @@ def test_a_refined_plan_is_a_plan_like_any_other(tmp_path: Path, monkeypatch: py
     whole = sdk.package("model.py:net", max_loss=0.01, effort="standard", out="whole", **words)
     assert bundle.plan == whole.plan
     assert bundle.manifest.artifact.sha256 == whole.manifest.artifact.sha256
+    again = sdk.package("model.py:net", plan=plan, out="again", **{k: v for k, v in words.items() if k != "target"})
+    assert again.manifest.artifact.sha256 == whole.manifest.artifact.sha256
     quick = sdk.plan("model.py:net", max_loss=0.01, **words)
     assert quick.predicted.interaction is None
     with pytest.raises(sdk.errors.BadInput, match="effort: 'fast': is one of quick, standard, thorough"):
