@@ -70,7 +70,8 @@ def _broadcast(module: Any) -> None:
     for node in [each for each in module.graph.nodes if each.target is torch.ops.aten.expand.default]:
         for user in [each for each in node.users if _packet(each) in _operators()["arithmetic"]]:
             found = [(node.args[0] if each is node else each).meta.get("val") for each in user.all_input_nodes]
-            if all(each is not None for each in found) and torch.broadcast_shapes(*(each.shape for each in found)) == user.meta["val"].shape:
+            shapes = [each.shape for each in found if each is not None]
+            if len(shapes) == len(found) and torch.broadcast_shapes(*shapes) == user.meta["val"].shape:
                 user.replace_input_with(node, node.args[0])
 
 
