@@ -15,7 +15,7 @@ from sdk.check.runners.runner import Job
 
 def run(path: Path, runtime: str, example: Any, runs: int = 10, repeats: int = 1) -> list[Any]:
     """Return the transcripts of `repeats` fresh processes of `runs` runs each."""
-    protocol = replace(PROTOCOLS["quick"], warmup=2, runs=runs)
+    protocol = replace(PROTOCOLS["quick"], warmup=2, runs=runs, deadline=600)
     job = Job(path, runtime, tuple(value.numpy() for value in example), (), None, None)
     with LocalRunner().open("", job, 600) as session:
         return [session.run(protocol).transcript for _ in range(repeats)]

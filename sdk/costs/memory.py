@@ -119,7 +119,7 @@ class MemoryModel:
         spared = sum(self._spared(name, scheme) for name, scheme in named.items())
         operators = self.table.operator * self.found.conversions(*self._eight_bit(named))
         room, spare, held = self._arenas(named)
-        outputs = max(spare, self.table.returned * self.found.outputs)
+        outputs = spare + self._beyond(spare)
         return Parts(
             file=self._loaded(named), kept=self._kept(named),
             packed=self._with_slack(sum(self.packed(layer, scheme) for layer, scheme in layers)), passing=self._rise(inside),
@@ -218,6 +218,11 @@ class MemoryModel:
         caller holds), and of those outside."""
         return arenas(self.found, *self._eight_bit(schemes), self._outside(schemes), self.table.operators)
 
+    def _beyond(self, spare: int) -> int:
+        """Bytes of the outputs that the caller holds beyond what rooms leave free; logits are too large for that place."""
+        held = self.table.returned * self.found.outputs
+        return held if self._model.language is not None else max(0, held - spare)
+
     @staticmethod
     def _eight_bit(schemes: Mapping[str, Scheme]) -> tuple[set[str], set[str]]:
         """The layers that compute with static, and with dynamic 8-bit activations."""
@@ -236,7 +241,7 @@ class MemoryModel:
         base = float(self._private() + self.prices.base + self._cache)
         found = [(moment, base, amounts) for moment, amounts in self._loading(choices, weights)]
         _, spare, _ = self._arenas({})
-        base += self._with_slack(max(0, self.table.returned * self.found.outputs - spare))
+        base += self._with_slack(self._beyond(spare))
         for step, held, savings in worst(self.found, self._outside({}), STEPS, self.table.operators):
             running = {
                 name: {s: packed + kept - self._saved(s, savings.get(name, 0.0)) for s, (packed, _, kept) in each.items()}

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 import sdk
+from sdk.costs.memory import MemoryModel
 from sdk.errors import BudgetError
+from sdk.lowering.discovery import ready_target
+from sdk.models.load import load_model
+from sdk.pipeline.foreseeing import costs_of
+from sdk.schemes import scheme_named
 
 
 def _plan(model: Path, context: int, target: str = "executorch", **limits: Any) -> Any:
@@ -42,3 +47,16 @@ def test_no_context_is_offered_where_none_fits(llama: Path, target: str) -> None
     with pytest.raises(BudgetError, match=r"max_memory 1\.00 MB cannot be met: no plan needs less than") as error:
         _plan(llama, 256, target, max_memory="1MB")
     assert "--context" not in str(error.value)
+
+
+def test_logits_take_more_than_what_outgrown_rooms_left(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def activations(spare: int) -> int:
+        monkeypatch.setattr(MemoryModel, "_arenas", lambda self, schemes: (10_000, spare, 0))
+        memory = costs_of(model, chosen, prices, None).memory
+        assert memory is not None
+        return memory.parts({layer.name: "fp32" for layer in model.inventory.layers}).activations
+
+    model, chosen = load_model(str(llama), context=128), ready_target("executorch")
+    names = {layer.name: [scheme_named("fp32")] for layer in model.inventory.layers}
+    prices = chosen.price(model, names, None)
+    assert activations(50_000) - activations(0) == pytest.approx(50_000, rel=0.02)  # 1 % is what an allocator keeps

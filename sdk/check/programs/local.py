@@ -2,11 +2,13 @@
 
 An artifact that program cannot open (another target's, or one whose converter dropped an input) is opened by its target.
 What the runtime's code takes is no memory of the artifact's. So a first process runs the artifact and tells which way it
-went and which modules that imported, and each that measures it by its target imports those before it reads its base.
+went, which modules that imported and which libraries the runtime opened by itself (LiteRT: that of its GPU accelerator), and
+each that measures it by its target takes those in before it reads its base.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import signal
 import sys
@@ -23,18 +25,23 @@ MARK = "snugfit-modules "
 
 
 def main(job: dict[str, Any]) -> None:
-    """Measure the `job` by its target: artifact, target, inputs, the runtime's modules and the words of the protocol.
+    """Measure the `job` by its target: artifact, target, inputs, the runtime's modules, libraries and the words of the protocol.
 
-    The transcript goes to stdout. Without `modules` the artifact is run once, and what that imported is told instead.
+    The transcript goes to stdout. Without `modules` the artifact is run once, and what that took in is told instead.
     """
     inputs = [measure.read_input(text) for text in job["inputs"]]
     if "modules" not in job:
         told = _try(job["target"], [path for path in (job["artifact"], job["against"]) if path], inputs)
-        print(MARK + json.dumps({**told, "modules": list(sys.modules)}), flush=True)
+        print(MARK + json.dumps({**told, "modules": list(sys.modules), "libraries": measure.libraries()}), flush=True)
         return
     for name in job["modules"]:
         if name not in sys.modules:
             _import(name)
+    for path in job["libraries"]:
+        with suppress(OSError):
+            ctypes.CDLL(path)
+    if "torch" in sys.modules:
+        measure.touch_torch(sys.modules["torch"])
     signal.alarm(int(job["deadline"]) + 1)
     print("snugfit-run 1", flush=True)
     given = type("Given", (), job)

@@ -190,12 +190,26 @@ def touch_code() -> None:
     import ctypes
 
     step = os.sysconf("SC_PAGE_SIZE")
+    for edges, mode, _ in mapped():
+        if mode in ("r-xp", "r--p"):
+            first, last = (int(edge, 16) for edge in edges.split("-"))
+            for page in range(first, last, step):
+                ctypes.string_at(page, 1)
+
+
+def libraries() -> list[str]:
+    """Return the files of the runtimes' libraries that this process has opened."""
+    return sorted({path for _, mode, path in mapped() if mode == "r-xp"})
+
+
+def mapped() -> list[tuple[str, str, str]]:
+    """Return addresses, rights and file of whatever is mapped of the runtimes' packages; nothing without /proc."""
+    found = []
     with suppress(OSError), open("/proc/self/maps") as file:
         for fields in map(str.split, list(file)):
-            if len(fields) > 5 and fields[1] in ("r-xp", "r--p") and any(f"/{name}/" in fields[5] for name in PACKAGES):
-                first, last = (int(edge, 16) for edge in fields[0].split("-"))
-                for page in range(first, last, step):
-                    ctypes.string_at(page, 1)
+            if len(fields) > 5 and any(f"/{name}/" in fields[5] for name in PACKAGES):
+                found.append((fields[0], fields[1], fields[5]))
+    return found
 
 
 def reset_peak() -> None:
