@@ -33,7 +33,7 @@ def package(
     recovered: str | Path | None = None,
     calibration: Iterable[Any] | str | None = None,
     metric: Callable[[Callable[..., Any]], float] | str | None = None,
-    loss: str = "auto",
+    loss: str | Callable[..., Any] = "auto",
     inputs: Any = None,
     min_os: float | None = None,
     out: str | Path | None = None,
@@ -47,7 +47,8 @@ def package(
     `model` is a module, an exported program or a reference (`file.py:factory`, `net.pt2`, a Hugging Face
     directory); `accelerator` cpu, gpu, npu or auto, as the device's profile allows; `max_size` bytes or "6MB"; `max_memory`
     the same of predicted peak memory; `max_latency` ms of predicted latency; `calibration` an iterable of input tuples;
-    `metric(run) -> float`, higher is better, is called with the float model, the quantized model and the artifact; `inputs`
+    `metric(run) -> float`, higher is better, is called with the float model, the quantized model and the artifact; `loss`
+    a name or `loss(reference, outputs) -> tensor`, which a plan is chosen by; `inputs`
     are example inputs, by default the first calibration sample; `plan` a plan or its file, `recovered` what `recover` wrote
     for it; `out` is by default `dist/<model>-<device>-<target>`; `context`: tokens that a language model's bundle holds;
     `effort`: `quick`, `standard` or `thorough`, how many plans are tried in torch before one is lowered.
@@ -82,7 +83,7 @@ def plan(
     max_latency: float | None = None,
     uniform: str | None = None,
     calibration: Iterable[Any] | str | None = None,
-    loss: str = "auto",
+    loss: str | Callable[..., Any] = "auto",
     inputs: Any = None,
     min_os: float | None = None,
     name: str | None = None,
@@ -113,7 +114,7 @@ def package_fleet(
     max_size: int | str | None = None,
     max_loss: float | None = None,
     calibration: Iterable[Any] | str | None = None,
-    loss: str = "auto",
+    loss: str | Callable[..., Any] = "auto",
     inputs: Any = None,
     out: str | Path | None = None,
     name: str | None = None,
@@ -154,7 +155,7 @@ def recover(
     data: Iterable[Any] | str | None = None,
     steps: int | None = None,
     calibration: Iterable[Any] | str | None = None,
-    loss: str = "auto",
+    loss: str | Callable[..., Any] = "auto",
     inputs: Any = None,
     min_os: float | None = None,
     name: str | None = None,

@@ -18,7 +18,7 @@ from sdk.units import parse_size
 
 FILE = "sdk.yaml"
 
-LossName = Literal["auto", "kl", "kl_probabilities", "cosine", "mse"]
+LOSSES = ("auto", "kl", "kl_probabilities", "cosine", "mse")
 
 
 def parse_bytes(value: object) -> int:
@@ -45,8 +45,15 @@ def _reference(value: object) -> object:
     return value
 
 
+def _loss(value: object) -> object:
+    if isinstance(value, str) and value not in LOSSES and not (":" in value and value.rpartition(":")[2].isidentifier()):
+        raise ValueError(f"write one of {', '.join(LOSSES)}, or file.py:function")
+    return value
+
+
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Reference = Annotated[Text, BeforeValidator(_reference)]
+LossName = Annotated[Text, BeforeValidator(_loss)]
 Words = Annotated[tuple[Text, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
 
 
@@ -200,9 +207,9 @@ def project_file(path: Path | None, folder: Path | None = None) -> Path | None:
 
 def _moved(project: Project, base: str) -> dict[str, str]:
     moved = {}
-    for field in ("model", "inputs", "calibration", "metric"):
+    for field in ("model", "inputs", "calibration", "metric", "loss"):
         value = getattr(project, field)
-        if value is not None and is_path(value, Path(base)):
+        if value is not None and (field != "loss" or ":" in value) and is_path(value, Path(base)):
             moved[field] = os.path.normpath(os.path.join(base, value))
     if project.out is not None:
         moved["out"] = os.path.normpath(os.path.join(base, project.out))
@@ -232,7 +239,7 @@ model: {model}
 # A function metric(run) -> float, higher is better; `run` takes the model's inputs.
 {metric}
 
-# What loss means: auto, kl, kl_probabilities, cosine or mse.
+# What loss means: auto, kl, kl_probabilities, cosine or mse, or losses.py:function (reference, outputs) -> scalar tensor.
 loss: auto
 
 # Best quality within max_size (12MB, 12MiB, 12_000_000); or the smallest file within max_loss.

@@ -81,7 +81,7 @@ _REQUEST = (
     ),
     click.option("--calibration", metavar="REF", help="file.py:function that returns an iterable of input tuples."),
     click.option("--metric", metavar="REF", help="file.py:function metric(run) -> float, higher is better."),
-    click.option("--loss", metavar="NAME", help="auto, kl, kl_probabilities, cosine or mse."),
+    click.option("--loss", metavar="NAME", help="auto, kl, kl_probabilities, cosine or mse; or file.py:function."),
     click.option("--inputs", metavar="REF", help="file.py:function that returns example inputs."),
     click.option("--context", type=click.IntRange(1), metavar="N", help="Tokens that a language model's bundle holds."),
     click.option("--min-os", type=Positive(), help="Least OS version; by default that of the device."),

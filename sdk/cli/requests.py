@@ -10,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdk.config import FILE, Project, is_path, load_project, project_file
+from sdk.config import FILE, LOSSES, Project, is_path, load_project, project_file
 from sdk.errors import BadInput
 
 if TYPE_CHECKING:
     from sdk.pipeline import Request
     from sdk.progress import Reporter
 
-LOSSES = ("auto", "kl", "kl_probabilities", "cosine", "mse")
 _DROPPED = {"--out": 1, "-o": 1, "--json": 0, "--project": 1}
 """Options that do not change what is made: option → values that follow it."""
 
@@ -43,7 +42,8 @@ def whole_request(flags: dict[str, Any], project: Project, plan: str | None) -> 
     if model is None:
         raise BadInput(f"which model? name one (`sdk package model.py:factory`) or write {FILE} with `sdk init`")
     _check_choice("--uniform", flags["uniform"], _presets())
-    _check_choice("--loss", flags["loss"], LOSSES)
+    if ":" not in (flags["loss"] or ""):
+        _check_choice("--loss", flags["loss"], LOSSES)
     if flags["uniform"] and plan:
         raise BadInput("--plan and --uniform contradict each other: both decide every layer, give one")
     if not is_path(model) and ":" in model:

@@ -49,7 +49,8 @@ def pricing_ahead(requests: Sequence[Request], workbench: Workbench) -> Iterator
     assert helper.stdin is not None
     try:
         with suppress(OSError):
-            pickle.dump((sys.path, [replace(each, metric=None, calibration=None) for each in requests]), helper.stdin)
+            given = [replace(each, metric=None, calibration=None, loss="auto") for each in requests]
+            pickle.dump((sys.path, given), helper.stdin)
             helper.stdin.flush()
         with _one_core_less():
             yield

@@ -148,7 +148,7 @@ def facts_of(bench: Workbench, device: DeviceProfile, target: Target, min_os: fl
     )
     made_for = accelerator_of(target)
     return Facts(
-        bench.model.name, bench.model.digest, device.name, target.name, min_os, bench.loss, calibration,  # type: ignore[arg-type]
+        bench.model.name, bench.model.digest, device.name, target.name, min_os, str(bench.loss), calibration,
         made_for.kind if made_for is not None else None,
     )
 

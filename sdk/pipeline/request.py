@@ -23,7 +23,8 @@ class Request:
     bytes; `max_loss` in units of `loss`; `max_memory` in bytes and `max_latency` in ms, both as
     predicted; `uniform`: a preset; `plan`: a plan file; `recovered`: a file of grids that were trained for it;
     `calibration`: iterable of input tuples, or `file.py:function` that returns one; `metric`: callable or reference,
-    higher is better; `folder`: what relative references are relative to; `trust`: run code that a model brings;
+    higher is better; `loss`: a name, a function of the two models' outputs, or a reference to one; `folder`: what relative
+    references are relative to; `trust`: run code that a model brings;
     `effort`: how many plans are tried in torch before one is lowered (`sdk.pipeline.refining`);
     `context`: tokens that a language model's bundle can hold (None: the default of `sdk.models.language`);
     `command` and `project_sha256`: how it was asked for, and the sha256 of the `sdk.yaml` that was read.
@@ -44,7 +45,7 @@ class Request:
     recovered: Path | None = None
     calibration: Iterable[Any] | str | None = None
     metric: Any = None
-    loss: str = "auto"
+    loss: Any = "auto"
     out: Path | None = None
     folder: Path | None = None
     name: str | None = None

@@ -14,6 +14,7 @@ from sdk.lowering import variant_of
 from sdk.lowering.discovery import find_target
 from sdk.pipeline.finished import recall_by
 from sdk.pipeline.kept import module_of, toolchain_versions
+from sdk.pipeline.losses import own
 from sdk.pipeline.planning import start
 from sdk.pipeline.request import Request
 from sdk.pipeline.sources import Sources
@@ -34,7 +35,7 @@ class Survey:
 
 def survey_key(request: Request, sources: Sources) -> str | None:
     """Return what the survey of a request is filed under; None for requests whose sources do not decide all of it."""
-    free = request.metric is None and request.plan is None and request.recovered is None
+    free = request.metric is None and request.plan is None and request.recovered is None and not own(request.loss)
     digest = sources.digest if free and sources.exported.loaded.language is None else None
     if digest is None:
         return None

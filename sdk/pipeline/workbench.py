@@ -16,6 +16,7 @@ from sdk.models.text import own_text, windows
 from sdk.pipeline.blaming import blaming
 from sdk.pipeline.imported import own_grids
 from sdk.pipeline.kept import Kept, Scores
+from sdk.pipeline.losses import load_loss
 from sdk.pipeline.request import EVALUATED, EVALUATED_WINDOWS, TAKEN, TAKEN_WINDOWS, Request
 from sdk.pipeline.sources import Sources, read_sources, turns
 from sdk.progress import Reporter
@@ -54,7 +55,7 @@ class Workbench:
         self._report = report
         with blaming(self.model, self.samples):
             outputs = _check_outputs(self.model, self.samples)
-        self.loss, assumed = choose_loss(request.loss, self.model, outputs)
+        self.loss, assumed = choose_loss(load_loss(request), self.model, outputs)
         if assumed:
             self.notes.append(f"loss: {self.loss} (assumed from the model's output; set `loss` to choose)")
         if found.exported.turned:

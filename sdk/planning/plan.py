@@ -19,7 +19,8 @@ from sdk.units import parse_size
 SCHEMA = 1
 SYNTHETIC = "synthetic (data-free)"
 
-Loss = Literal["kl", "kl_probabilities", "cosine", "mse", "custom"]
+Loss = Literal["kl", "kl_probabilities", "cosine", "mse"] | Annotated[str, Field(pattern=r".@[0-9a-f]{8}$")]
+"""One of the SDK's, or a function of the user's and a digest of its code."""
 
 
 def _no_bool(value: object) -> object:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sdk.errors import BadInput
 from sdk.models import Model
+from sdk.sensitivity.own import OwnLoss, check, own_direction
 
 LOSSES = {
     "kl": "Kullback-Leibler divergence of softmax(logits), nats per row",
@@ -16,10 +17,13 @@ LOSSES = {
 
 
 def choose_loss(name: str, model: Model, outputs: Any) -> tuple[str, bool]:
-    """Return (loss name, whether it was assumed) for `auto`; a given name is checked.
+    """Return (loss name, whether it was assumed) for `auto`; a given name, or function, is checked.
 
     Assumed from the float model's outputs: mse, unless all that are floats are probabilities, unit vectors or class logits.
     """
+    if isinstance(name, OwnLoss):
+        check(name, outputs)
+        return name, False
     if name != "auto":
         if name not in LOSSES:
             raise BadInput(f"loss: {name!r} is not one of auto, {', '.join(LOSSES)}")
@@ -61,6 +65,8 @@ def divergence(loss: str, reference: Any, changed: Any, *, exact: bool = True) -
 
     pairs = [(a, b) for a, b in zip(reference, changed, strict=True) if a.is_floating_point()]
     kind = torch.float64 if exact else torch.float32
+    if isinstance(loss, OwnLoss):
+        return loss.value([want.to(kind) for want, _ in pairs], [got.to(kind) for _, got in pairs]).double()
     values = [_divergence(loss, _rows(want.to(kind)), _rows(got.to(kind))).double() for want, got in pairs]
     return torch.stack(values).mean() if values else torch.zeros((), dtype=torch.float64)
 
@@ -94,6 +100,9 @@ def direction(loss: str, outputs: Any, generator: Any) -> list[Any]:
     import torch
 
     floats = [y for y in outputs if y.is_floating_point()]
+    if isinstance(loss, OwnLoss):
+        own = iter(own_direction(loss, floats, generator))
+        return [next(own) if y.is_floating_point() else None for y in outputs]
     made: list[Any] = []
     for y in outputs:
         if not y.is_floating_point():

@@ -150,7 +150,7 @@ def _manifest(
     got = {member.name: each.id for each in built for member in each.variant.members}
     return FleetManifest(
         model=built[0].bundle.manifest.model,
-        loss=bench.loss,
+        loss=str(bench.loss),
         loss_per_mb=significant(choice.rate * MEGABYTE),
         max_variants=most,
         variants=tuple(_variant_entry(each) for each in built),
