@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -17,6 +18,8 @@ from sdk.planning.offers import RowsOffer, raised, shown
 
 ROUNDS = 8
 """Solutions after which a limit is given up that the sums keep and the prediction does not."""
+WAYS = 5
+"""Plans at most that are tried to find how little a limit has to give way."""
 LEAST_SHARE = 1 / 64
 """Share of what a prediction exceeds its limit by, below which the sums are narrowed no further."""
 FIELDS: dict[Budget, str] = {"max_memory": "peak_memory", "max_latency": "latency"}
@@ -61,39 +64,92 @@ def rows_of(costs: Costs, choices: Sequence[Choices]) -> tuple[Row, ...]:
 def solve_kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> Solution:
     """Solve, and again with narrower limits while the prediction exceeds a limit that the sums keep.
 
-    The sums leave out what layers cost together, so they may be too low by a little. Infeasible with the counter-offer.
+    The sums leave out what layers cost together, so they may be too low by a little. Infeasible or NotKept with the
+    counter-offer.
     """
+    found = _kept(problem, limits, costs, run)
+    if isinstance(found, Solution):
+        return found
+    raise NotKept(limits, {name: _way(problem, limits, name, costs, run) for name in FIELDS if name in limits.rows}, found)
+
+
+def _kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> Solution | dict[Budget, float]:
+    """The solution; or the least that was predicted of each limit that is exceeded. Infeasible where the sums exceed one."""
     before, narrow, least, share = limits, limits, dict[Budget, float](), 1.0
     needed, excess = dict[Budget, float](), dict[Budget, float]()
     for _ in range(ROUNDS):
         try:
             solution = run(narrow)
-        except Infeasible as error:
+        except Infeasible:
             if narrow is limits:
                 raise
             share /= 4  # other plans' sums may be too low by less than the last one's
             if share < LEAST_SHARE:
-                raise NotKept(limits, least) from error
+                return least
         else:
             before, share = narrow, 1.0
-            schemes = {name: option.scheme for name, option in solution.chosen.items()}
-            found = {name: each.value for name, each in costs.predict(schemes).items() if name in limits.rows}
+            found = {name: value for name, value in _predicted(costs, solution).items() if name in limits.rows}
             excess = {name: value - limits.rows[name] for name, value in found.items() if value > limits.rows[name]}
             if not excess:
                 return solution
             least = {name: min(least.get(name, found[name]), found[name]) for name in excess}
+            schemes = {name: option.scheme for name, option in solution.chosen.items()}
             needed = {name: need(problem.rows, name, schemes) or 0.0 for name in excess}
         narrow = _narrowed(before, needed, {name: share * value for name, value in excess.items()})
-    raise NotKept(limits, least)
+    return least
+
+
+def _predicted(costs: Costs, solution: Solution) -> dict[Budget, float]:
+    schemes = {name: option.scheme for name, option in solution.chosen.items()}
+    return {name: each.value for name, each in costs.predict(schemes).items()}
+
+
+def _way(
+    problem: Problem, limits: Limits, name: Budget, costs: Costs, run: Callable[[Limits], Solution]
+) -> tuple[float, float] | None:
+    """How much the limit `name` has to be, the others kept, as a plan that was found needs; and that plan's loss."""
+    low, middle, way = limits.rows[name], math.inf, None
+    for _ in range(WAYS):
+        try:
+            found = _kept(problem, _with(limits, name, middle), costs, run)
+        except Infeasible:
+            found = {}
+        if isinstance(found, Solution):
+            way = _predicted(costs, found)[name], found.loss
+        elif way is None:
+            return None
+        else:
+            low = middle
+        middle = math.sqrt(low * way[0])
+    return way
+
+
+def _with(limits: Limits, name: Budget, value: float) -> Limits:
+    """`limits`, of which `name` is `value`; infinite: none."""
+    if name == "max_memory":
+        return replace(limits, max_memory=math.ceil(value) if math.isfinite(value) else None)
+    return replace(limits, max_latency=value if math.isfinite(value) else None)
 
 
 class NotKept(BudgetError):
-    """The sums keep the limits, and no plan's prediction does; `least`: what the nearest plan needs, by limit."""
+    """The sums keep the limits, and no plan's prediction does.
 
-    def __init__(self, limits: Limits, least: Mapping[Budget, float]) -> None:
-        said = [f"{n} {shown(n, limits.rows[n])}: the nearest plan needs {raised(n, value)}" for n, value in least.items()]
-        super().__init__(f"{'; '.join(said)}: raise {' and '.join(least)}")
-        self.least = least
+    `ways`: what each limit would have to be for itself, and the loss that goes with it; None where that is not enough. `least`:
+    the least that was predicted, by limit that was exceeded.
+    """
+
+    def __init__(
+        self, limits: Limits, ways: Mapping[Budget, tuple[float, float] | None], least: Mapping[Budget, float]
+    ) -> None:
+        named = " and ".join(f"{name} {shown(name, value)}" for name, value in limits.rows.items())
+        found = [f"{n} to {raised(n, way[0])} (at a loss of {way[1]:.3g})" for n, way in ways.items() if way is not None]
+        said = f"{named} cannot be met{' together' if len(limits.rows) > 1 else ''}"
+        if not found:
+            near = [f"{name}: {raised(name, value)}" for name, value in least.items()]
+            found = [f"{' and '.join(least)} (the nearest plans need of {', of '.join(near)})"]
+        super().__init__(f"{said}: raise {' or '.join(found)}, or choose another target or model")
+        way = ways.get("max_memory")
+        self.memory = way[0] if way is not None else least.get("max_memory")
 
 
 def with_context(error: NotKept | Infeasible, limits: Limits, language: Language | None, costs: Costs) -> BudgetError:
@@ -113,7 +169,7 @@ def with_context(error: NotKept | Infeasible, limits: Limits, language: Language
 def _memory_needed(error: NotKept | Infeasible) -> float | None:
     """Bytes of memory that the nearest plan needs, where the error says."""
     if isinstance(error, NotKept):
-        return error.least.get("max_memory")
+        return error.memory
     found = [each for each in error.offer.limits if each.name == "max_memory"] if isinstance(error.offer, RowsOffer) else []
     return found[0].given if found and found[0].given is not None else found[0].alone if found else None
 

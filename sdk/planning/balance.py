@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from sdk.errors import BadInput
@@ -71,13 +72,45 @@ def _rows(problem: Problem, limits: Limits) -> list[tuple[Row, float]]:
 
 
 def _offer(problem: Problem, limits: Limits) -> RowsOffer:
-    """What each limit would have to be: for itself, and with the others as they are."""
+    """What each limit would have to be: for itself, and with the others as they are; all of them, where one is not enough."""
     said = {name: getattr(limits, name) for name in NAMES if getattr(limits, name) is not None}
     found = []
     for name, value in said.items():
         others = replace(limits, **{name: None})
-        found.append(Limit(name, value, alone=_least(problem, Limits(), name), given=_least(problem, others, name)))
-    return RowsOffer(tuple(found))
+        alone, given = _least(problem, Limits(), name), _least(problem, others, name)
+        found.append(Limit(name, value, alone, given, _loss(problem, limits, name, alone, given)))
+    enough = any(each.given is not None for each in found)
+    return RowsOffer(tuple(found), together=None if enough else _together(problem, limits))
+
+
+def _loss(problem: Problem, limits: Limits, name: str, alone: float | None, given: float | None) -> float | None:
+    """The least loss where the limit `name` is as `given`, or as little as it can be `alone`; None for a limit on the loss."""
+    value, others = (alone, Limits()) if given is None else (given, limits)
+    if name == "max_loss" or value is None:
+        return None
+    wanted = {each: getattr(others, each) for each in NAMES} | {name: value if name == "max_latency" else math.ceil(value)}
+    found = _packed(problem, Limits(**wanted), "loss")
+    return None if found is None else found.loss
+
+
+def _scaled(limits: Limits, times: float) -> Limits:
+    """All limits, so many times as high; bytes are rounded up."""
+    size, memory = (None if each is None else math.ceil(times * each) for each in (limits.max_size, limits.max_memory))
+    loss, latency = (None if each is None else times * each for each in (limits.max_loss, limits.max_latency))
+    return Limits(size, loss, memory, latency)
+
+
+def _together(problem: Problem, limits: Limits) -> float | None:
+    """Times which all limits can be met, a whole number of percents more; None where ten times are not enough."""
+    low, high = 100, 200
+    while _packed(problem, _scaled(limits, high / 100), "bytes") is None:
+        low, high = high, 2 * high
+        if high > 1000:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _packed(problem, _scaled(limits, middle / 100), "bytes") is not None else (middle, high)
+    return high / 100
 
 
 def _least(problem: Problem, limits: Limits, name: str) -> float | None:

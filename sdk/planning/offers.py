@@ -15,13 +15,15 @@ NAMES = ("max_size", "max_memory", "max_latency", "max_loss")
 class Limit:
     """One limit that was asked for: `value`, the least that any plan needs of it, and the least with the other limits kept.
 
-    Bytes, ms (`max_latency`) or loss; `given` is None where the other limits cannot be met together.
+    Bytes, ms (`max_latency`) or loss; `given` is None where the other limits cannot be met together. `loss`: the least that a
+    plan loses where this limit is `given`, or `alone` where no plan keeps the others either.
     """
 
     name: str
     value: float
     alone: float | None
     given: float | None
+    loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class RowsOffer:
     limits: tuple[Limit, ...]
     instead: str = ""
     """What the user could give way on besides the limits, in words."""
+    together: float | None = None
+    """Where raising one limit is not enough: times which all of them can be met."""
 
     @property
     def binding(self) -> tuple[str, ...]:
@@ -60,12 +64,24 @@ class RowsOffer:
         if hopeless:
             said = "; ".join(
                 f"{each.name} {shown(each.name, each.value)} cannot be met: no plan needs less than "
-                f"{raised(each.name, each.alone or 0)}" for each in hopeless
+                f"{raised(each.name, each.alone or 0)}{_costs(each)}" for each in hopeless
             )  # fmt: skip
             return f"{said}; raise {' and '.join(each.name for each in hopeless)}, or choose another target or model"
         named = " and ".join(f"{each.name} {shown(each.name, each.value)}" for each in self.limits)
-        ways = [f"{name} to at least {raised(name, each.given)}" for name, each in by_name.items() if each.given is not None]
-        return f"{named} cannot be met together: raise {' or '.join(ways) if ways else 'two of them'}"
+        ways = [f"{n} to at least {raised(n, each.given)}{_costs(each)}" for n, each in by_name.items() if each.given is not None]
+        if ways or self.together is None:
+            return f"{named} cannot be met together: raise {' or '.join(ways) if ways else 'two of them'}"
+        every = ", ".join(f"{name} to {raised(name, each.value * self.together)}" for name, each in by_name.items())
+        least = ", ".join(f"{name} {raised(name, each.alone)}" for name, each in by_name.items() if each.alone is not None)
+        return (
+            f"{named} cannot be met together, nor when one of them is raised: raise all by {self.together - 1:.0%} ({every}), or "
+            f"two or more of them (each for itself can be as little as: {least}), or choose another target or model"
+        )
+
+
+def _costs(limit: Limit) -> str:
+    """What a limit as it would have to be costs in quality, in words."""
+    return "" if limit.loss is None else f" (at a loss of {limit.loss:.3g})"
 
 
 def shown(name: str, value: float) -> str:

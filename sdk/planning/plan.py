@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializerFunctionWrapHandler, StrictInt, model_serializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StrictInt,
+    model_serializer,
+)
 
 from sdk.errors import BadInput
 from sdk.planning.limits import Limits, Solution
@@ -19,7 +29,14 @@ from sdk.units import parse_size
 SCHEMA = 1
 SYNTHETIC = "synthetic (data-free)"
 
-Loss = Literal["kl", "kl_probabilities", "cosine", "mse"] | Annotated[str, Field(pattern=r".@[0-9a-f]{8}$")]
+def _loss(value: str) -> str:
+    names = ("kl", "kl_probabilities", "cosine", "mse")
+    if value not in names and not re.search(r".@[0-9a-f]{8}$", value):
+        raise ValueError(f"input should be {', '.join(names)}, or a function and eight digits of its code: file.py:name@0123abcd")
+    return value
+
+
+Loss = Annotated[str, AfterValidator(_loss)]
 """One of the SDK's, or a function of the user's and a digest of its code."""
 
 

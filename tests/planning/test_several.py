@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from typing import Any
 
@@ -92,6 +93,26 @@ def test_a_refusal_names_the_limit_that_binds() -> None:
     with pytest.raises(Infeasible, match=r"max_memory 7\.00 MB and max_loss 0\.01 cannot be met together: raise max_memory"):
         solve(problem, Limits(max_memory=7_000_000, max_loss=0.01))
     assert solve(problem, Limits(max_memory=7_000_000)).loss == 0.1
+
+
+def test_where_no_single_limit_can_give_way_all_of_them_are_named() -> None:
+    options = (Option("int4", 100, 0.2), Option("int8", 200, 0.1), Option("fp32", 400, 0.0))
+    rows = (
+        Row("max_memory", "loading", 0.0, {"fc": {"int4": 400.0, "int8": 100.0, "fp32": 400.0}}),
+        Row("max_latency", "all layers", 0.0, {"fc": {"int4": 4.0, "int8": 4.0, "fp32": 1.0}}),
+    )
+    problem = Problem(0, (Choices("fc", "linear", options),), rows)
+    limits = Limits(max_size=150, max_memory=150, max_latency=1.5)
+    with pytest.raises(Infeasible, match=r"nor when one of them is raised: raise all by 167% \(max_size to 400 B \(401 bytes\)") as error:
+        solve(problem, limits)
+    assert error.value.offer.together == 2.67
+    for times, met in ((2.67, True), (2.66, False)):
+        wider = Limits(max_size=math.ceil(150 * times), max_memory=math.ceil(150 * times), max_latency=1.5 * times)
+        if met:
+            solve(problem, wider)
+        else:
+            with pytest.raises(Infeasible):
+                solve(problem, wider)
 
 
 def test_a_budget_that_nothing_predicts_is_refused() -> None:

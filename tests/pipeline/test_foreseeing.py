@@ -1,0 +1,44 @@
+"""Limits that the sums keep and the predictions do not: the refusal names ways that were found to work."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sdk.pipeline.foreseeing import NotKept, solve_kept
+from sdk.planning import Choices, Limits, Option, Problem, Row, solve
+
+OPTIONS = {"int4": (100, 0.2, 100.0, 1.0), "int8": (200, 0.1, 200.0, 2.0), "fp32": (400, 0.0, 400.0, 4.0)}
+PROBLEM = Problem(
+    0, (Choices("fc", "linear", tuple(Option(name, size, loss) for name, (size, loss, _, _) in OPTIONS.items())),),
+    (
+        Row("max_memory", "loading", 0.0, {"fc": {name: each[2] for name, each in OPTIONS.items()}}),
+        Row("max_latency", "all layers", 0.0, {"fc": {name: each[3] for name, each in OPTIONS.items()}}),
+    ),
+)  # fmt: skip
+
+
+class Above:
+    """Memory is half as much again as the sums say, latency as they say."""
+
+    def predict(self, schemes: dict[str, str]) -> dict[str, Any]:
+        _, _, memory, latency = OPTIONS[schemes["fc"]]
+        return {"max_memory": SimpleNamespace(value=1.5 * memory), "max_latency": SimpleNamespace(value=latency)}
+
+
+def solved(limits: Limits) -> Any:
+    return solve_kept(PROBLEM, limits, Above(), lambda narrow: solve(PROBLEM, narrow))  # type: ignore[arg-type]
+
+
+def test_a_narrower_plan_is_found() -> None:
+    assert solved(Limits(max_memory=450)).chosen["fc"].scheme == "int8"
+
+
+def test_the_limit_that_has_to_give_way_is_named_and_the_plan_is_there() -> None:
+    with pytest.raises(NotKept, match=r"max_memory 120 B and max_latency 2 ms cannot be met together: raise max_m") as error:
+        solved(Limits(max_memory=120, max_latency=2.0))
+    assert "max_latency to" not in str(error.value)
+    assert error.value.memory in (150.0, 300.0)
+    assert solved(Limits(max_memory=int(error.value.memory), max_latency=2.0)).loss in (0.2, 0.1)
