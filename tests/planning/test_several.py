@@ -103,7 +103,7 @@ def test_where_no_single_limit_can_give_way_all_of_them_are_named() -> None:
     )
     problem = Problem(0, (Choices("fc", "linear", options),), rows)
     limits = Limits(max_size=150, max_memory=150, max_latency=1.5)
-    with pytest.raises(Infeasible, match=r"nor when one of them is raised: raise all by 167% \(max_size to 400 B \(401 bytes\)") as error:
+    with pytest.raises(Infeasible, match=r"raise all by 167% \(max_size to 400 B \(401 bytes\)") as error:
         solve(problem, limits)
     assert error.value.offer.together == 2.67
     for times, met in ((2.67, True), (2.66, False)):
