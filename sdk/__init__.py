@@ -41,6 +41,7 @@ def package(
     trust: bool = False,
     context: int | None = None,
     effort: str = "quick",
+    objective: str | None = None,
 ) -> Bundle:
     """Plan, lower and execute `model` for `device`, write the bundle (`out`) and return it.
 
@@ -51,7 +52,8 @@ def package(
     a name or `loss(reference, outputs) -> tensor`, which a plan is chosen by; `inputs`
     are example inputs, by default the first calibration sample; `plan` a plan or its file, `recovered` what `recover` wrote
     for it; `out` is by default `dist/<model>-<device>-<target>`; `context`: tokens that a language model's bundle holds;
-    `effort`: `quick`, `standard` or `thorough`, how many plans are tried in torch before one is lowered.
+    `effort`: `quick`, `standard` or `thorough`, how many plans are tried in torch before one is lowered; `objective`: `quality`,
+    `smallest`, `fastest` or `least-memory`, by default as the limits ask for.
     Raises sdk.errors: BadInput, Missing, BudgetError (with a counter-offer), LoweringError, CheckFailed; then nothing is left.
     """
     from sdk.pipeline import package as run
@@ -60,11 +62,12 @@ def package(
     said = {
         "device": device, "target": target, "accelerator": accelerator, "max_size": max_size, "max_loss": max_loss,
         "max_memory": max_memory, "max_latency": max_latency, "uniform": uniform, "effort": None if effort == "quick" else effort,
+        "objective": objective,
     }  # fmt: skip
     request = _request(
         model, device=device, target=target, accelerator=accelerator, max_size=max_size, max_loss=max_loss,
         max_memory=max_memory, max_latency=max_latency, uniform=uniform, calibration=calibration, metric=metric, loss=loss,
-        example=inputs, min_os=min_os, name=name, trust=trust, context=context, effort=effort,
+        example=inputs, min_os=min_os, name=name, trust=trust, context=context, effort=effort, objective=objective,
         out=Path(out) if out is not None else None, recovered=Path(recovered) if recovered is not None else None,
         command=_call("package", model, name, said),
     )  # fmt: skip
@@ -90,6 +93,7 @@ def plan(
     trust: bool = False,
     context: int | None = None,
     effort: str = "quick",
+    objective: str | None = None,
 ) -> Plan:
     """Choose a scheme for every layer of `model` and return the plan; the arguments are those of `package`."""
     from sdk.pipeline import make_plan
@@ -99,7 +103,7 @@ def plan(
         model, device=device, target=target, accelerator=accelerator, max_size=max_size, max_loss=max_loss,
         max_memory=max_memory, max_latency=max_latency, uniform=uniform,
         calibration=calibration, loss=loss, example=inputs, min_os=min_os, name=name, trust=trust,
-        context=context, effort=effort,
+        context=context, effort=effort, objective=objective,
     )  # fmt: skip
     return make_plan(request, SilentReporter()).plan
 

@@ -77,7 +77,11 @@ _REQUEST = (
                  help="One recipe for all layers: fp32, fp16, q8, q4, q4f16, q2; or exact, which changes no weight."),
     click.option(
         "--effort", type=click.Choice(["quick", "standard", "thorough"]), default="quick", show_default=True,
-        help="How many plans are tried in torch, on samples held apart, before one is lowered: none, 3 or 10.",
+        help="How many plans are tried in torch for a --max-loss, on samples held apart, before one is lowered: none, 3 or 10.",
+    ),
+    click.option(
+        "--objective", type=click.Choice(["quality", "smallest", "fastest", "least-memory"]),
+        help="What is made least within the limits; by default quality within a --max-size, else smallest.",
     ),
     click.option("--calibration", metavar="REF", help="file.py:function that returns an iterable of input tuples."),
     click.option("--metric", metavar="REF", help="file.py:function metric(run) -> float, higher is better."),

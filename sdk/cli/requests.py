@@ -62,6 +62,7 @@ def whole_request(flags: dict[str, Any], project: Project, plan: str | None) -> 
         loss=flags["loss"] or project.loss,
         context=flags["context"],
         effort=flags["effort"],
+        objective=flags["objective"],
         trust=project.trust if flags["trust"] is None else flags["trust"],
         command=command_line(sys.argv),
         project_sha256=sha256_file(file) if file else None,

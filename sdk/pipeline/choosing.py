@@ -24,6 +24,7 @@ from sdk.planning import (
     Uniform,
     limits_in,
     make_plan,
+    objective_named,
     read_plan,
     revalidate,
     solve,
@@ -98,8 +99,19 @@ def limits_of(request: Request, device: DeviceProfile, loss: str) -> tuple[Limit
     """The budgets that hold and the objective: a given size asks for quality, a given loss for the smallest file.
 
     A limit on memory or latency alone asks for quality too, within the profile's size. With none of them, the profile's
-    default budgets hold; its loss is stated in nats and used for `kl` alone.
+    default budgets hold; its loss is stated in nats and used for `kl` alone. Where the least latency or memory is asked for, the
+    loss is limited too.
     """
+    limits, objective = _budgeted(request, device)
+    if request.objective is None:
+        return limits, objective
+    minimise = objective_named(request.objective).minimise
+    if minimise != "loss" and limits.max_loss is None:
+        limits = replace(limits, max_loss=DEFAULT_LOSS)
+    return limits, request.objective
+
+
+def _budgeted(request: Request, device: DeviceProfile) -> tuple[Limits, str]:
     further = Limits(max_memory=request.max_memory, max_latency=request.max_latency)
     budgets = device.budgets
     size = budgets.max_size.value if budgets.max_size is not None else None

@@ -25,6 +25,7 @@ class Request:
     `calibration`: iterable of input tuples, or `file.py:function` that returns one; `metric`: callable or reference,
     higher is better; `loss`: a name, a function of the two models' outputs, or a reference to one; `folder`: what relative
     references are relative to; `trust`: run code that a model brings;
+    `objective`: what is made least within the limits (None: as these ask for, `sdk.pipeline.choosing.limits_of`);
     `effort`: how many plans are tried in torch before one is lowered (`sdk.pipeline.refining`);
     `context`: tokens that a language model's bundle can hold (None: the default of `sdk.models.language`);
     `command` and `project_sha256`: how it was asked for, and the sha256 of the `sdk.yaml` that was read.
@@ -52,5 +53,6 @@ class Request:
     trust: bool = False
     context: int | None = None
     effort: str = "quick"
+    objective: str | None = None
     command: str = ""
     project_sha256: str | None = None

@@ -44,7 +44,7 @@ def survey_key(request: Request, sources: Sources) -> str | None:
     except SdkError:
         return None
     asked = [request.max_size, request.max_loss, request.max_memory, request.max_latency, request.uniform, request.loss]
-    asked += [request.accelerator, *variant_of(target)]
+    asked += [request.objective, request.accelerator, *variant_of(target)]
     return key_of(
         "survey", digest, device.model_dump(mode="json"), target.name, min_os, asked, request.name, request.command,
         request.project_sha256, toolchain_versions(target), code_digest("sdk", module_of(target)),

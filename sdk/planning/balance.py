@@ -22,15 +22,30 @@ _CLOSE = 5e-3
 def solve_rows(problem: Problem, limits: Limits, objective: Objective) -> Solution:
     """Return the best solution of `objective` within `limits`, some of which the problem's rows sum up.
 
-    Infeasible carries a RowsOffer. BadInput when the problem has no row for a limit.
+    What the rows sum up is made least to within _CLOSE; among plans that need so little, the one that loses least is taken.
+    Infeasible carries a RowsOffer. BadInput when the problem has no row for a limit, or for what is to be least.
     """
-    for budget in limits.rows:
+    wanted, minimise = limits, objective.minimise
+    rows: list[Budget] = [*limits.rows, *([minimise] if minimise in ("max_memory", "max_latency") else [])]
+    for budget in rows:
         if not any(row.budget == budget for row in problem.rows):
             raise nothing_predicts(budget)
-    found = _packed(problem, limits, objective.minimise)
+    if minimise == "max_memory" or minimise == "max_latency":
+        least = _least(problem, replace(limits, **{minimise: None}), minimise)
+        asked = getattr(limits, minimise)
+        if least is None or (asked is not None and least > asked):
+            raise Infeasible(_offer(problem, limits))
+        wanted, minimise = _within(limits, minimise, least), "loss"
+    found = _packed(problem, wanted, minimise)
     if found is None:
         raise Infeasible(_offer(problem, limits))
     return found
+
+
+def _within(limits: Limits, name: str, value: float) -> Limits:
+    """`limits`, of which `name` is `value`; bytes are rounded up."""
+    kept = {each: getattr(limits, each) for each in NAMES}
+    return Limits(**kept | {name: value if name == "max_latency" else math.ceil(value)})
 
 
 def nothing_predicts(budget: Budget) -> BadInput:
@@ -88,8 +103,7 @@ def _loss(problem: Problem, limits: Limits, name: str, alone: float | None, give
     value, others = (alone, Limits()) if given is None else (given, limits)
     if name == "max_loss" or value is None:
         return None
-    wanted = {each: getattr(others, each) for each in NAMES} | {name: value if name == "max_latency" else math.ceil(value)}
-    found = _packed(problem, Limits(**wanted), "loss")
+    found = _packed(problem, _within(others, name, value), "loss")
     return None if found is None else found.loss
 
 

@@ -24,7 +24,7 @@ def solve(problem: Problem, limits: Limits, objective: Objective | str = "qualit
 
 
 def _solve(problem: Problem, limits: Limits, wanted: Objective) -> Solution:
-    if limits.rows:
+    if limits.rows or wanted.minimise in ("max_memory", "max_latency"):
         return solve_rows(problem, limits, wanted)
     best_quality = wanted.minimise == "loss"
     found = within_size(problem, limits.max_size) if best_quality else _smallest(problem, limits.max_loss)

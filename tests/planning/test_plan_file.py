@@ -110,7 +110,7 @@ BAD = {
     "unknown objective": (
         "objective: quality",
         "objective: fast",
-        "objective: 'fast': is none of quality, smallest, uniform fp32, uniform fp16, "
+        "objective: 'fast': is none of fastest, least-memory, quality, smallest, uniform fp32, uniform fp16, "
         "uniform q8, uniform q4, uniform q4f16, uniform q2, uniform exact; did you mean 'smallest'?",
     ),
     "unknown loss": ("loss: kl\n", "loss: kk\n", "loss: 'kk': input should be"),

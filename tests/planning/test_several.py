@@ -95,6 +95,21 @@ def test_a_refusal_names_the_limit_that_binds() -> None:
     assert solve(problem, Limits(max_memory=7_000_000)).loss == 0.1
 
 
+@settings(max_examples=15, deadline=None)
+@given(problems(), st.floats(0, 1))
+def test_least_memory_is_within_half_a_percent_of_the_least(problem: Problem, share: float) -> None:
+    """Size, loss and memory of every plan; within a limit on the loss."""
+    plans = every(problem)
+    low, high = min(p[1] for p in plans), max(p[1] for p in plans)
+    limit = low + share * (high - low)
+    found = solve(problem, Limits(max_loss=limit), "least-memory")
+    least = min(p[2] for p in plans if p[1] <= limit)
+    memory = need(problem.rows, "max_memory", {name: option.scheme for name, option in found.chosen.items()}) or 0.0
+    assert least <= memory <= 1.01 * least + 1 and found.loss <= limit
+    with pytest.raises(BadInput, match="max_latency: nothing predicts it"):
+        solve(Problem(problem.base, problem.choices), Limits(max_loss=limit), "fastest")
+
+
 def test_where_no_single_limit_can_give_way_all_of_them_are_named() -> None:
     options = (Option("int4", 100, 0.2), Option("int8", 200, 0.1), Option("fp32", 400, 0.0))
     rows = (

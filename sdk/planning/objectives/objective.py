@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Cost = Literal["loss", "bytes"]
+Cost = Literal["loss", "bytes", "max_memory", "max_latency"]
+"""Summed over the layers; or what the limit of that name bounds, as predicted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """`minimise` is summed over the layers and made least; among equals `then` is made least."""
+    """`minimise` is made least; among equals `then` is made least."""
 
     name: str
     minimise: Cost
