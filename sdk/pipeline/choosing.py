@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from sdk.costs import Costs
 from sdk.devices import DeviceProfile
 from sdk.errors import BudgetError
 from sdk.lowering import Target, accelerator_of
-from sdk.pipeline.foreseeing import NotKept, foreseen, keep, solve_kept, with_context
+from sdk.pipeline.foreseeing import NotKept, foreseen, keep, solve_kept, solve_least, with_context
 from sdk.pipeline.imported import with_own_grids
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
@@ -84,12 +85,17 @@ class Chooser:
         with report.stage("solve"):
             aimed = limits if limits.max_loss is None else replace(limits, max_loss=share * limits.max_loss)
             try:
-                solution = solve_kept(
-                    self.problem, aimed, self.costs, lambda narrow: solve_within(self.problem, narrow, objective, spare)
-                )
+                least, run = objective_named(objective).minimise, partial(self._run, spare)
+                if least == "max_memory" or least == "max_latency":
+                    solution = solve_least(self.problem, aimed, least, self.costs, run)
+                else:
+                    solution = solve_kept(self.problem, aimed, self.costs, lambda narrow: run(narrow, objective))
             except (Infeasible, NotKept) as error:
                 raise with_context(error, limits, self.workbench.model.language, self.costs) from error
         return foreseen(make_plan(self._facts(), self.problem, solution, limits, objective), self.costs)
+
+    def _run(self, spare: int, limits: Limits, objective: str) -> Solution:
+        return solve_within(self.problem, limits, objective, spare)
 
     def _facts(self) -> Facts:
         return facts_of(self.workbench, self.device, self.target, self.min_os)

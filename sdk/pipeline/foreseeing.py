@@ -13,7 +13,20 @@ from sdk.errors import BadInput, BudgetError
 from sdk.lowering import Prices, Target, accelerator_of
 from sdk.models import Model
 from sdk.models.language import Language
-from sdk.planning import Choices, Expected, Infeasible, Limits, Plan, Problem, Row, Solution, Tie, need, significant
+from sdk.planning import (
+    Choices,
+    Expected,
+    Infeasible,
+    Limits,
+    Plan,
+    Problem,
+    Row,
+    Solution,
+    Tie,
+    all_objectives,
+    need,
+    significant,
+)
 from sdk.planning.offers import RowsOffer, raised, shown
 
 ROUNDS = 8
@@ -108,20 +121,41 @@ def _way(
     problem: Problem, limits: Limits, name: Budget, costs: Costs, run: Callable[[Limits], Solution]
 ) -> tuple[float, float] | None:
     """How much the limit `name` has to be, the others kept, as a plan that was found needs; and that plan's loss."""
-    low, middle, way = limits.rows[name], math.inf, None
+    found = _least(problem, limits, name, limits.rows[name], None, costs, run)
+    return None if found is None else (_predicted(costs, found)[name], found.loss)
+
+
+def solve_least(problem: Problem, limits: Limits, name: Budget, costs: Costs, run: Callable[[Limits, str], Solution]) -> Solution:
+    """The plan of least predicted memory or latency, by `name`, within `limits`, of those that WAYS solutions find.
+
+    `run` solves under limits for the objective of a name. Infeasible or NotKept with the counter-offer.
+    """
+    objective = next(each for each in all_objectives().values() if each.minimise == name).name
+    first = solve_kept(problem, limits, costs, lambda narrow: run(narrow, objective))
+    schemes = {layer: option.scheme for layer, option in first.chosen.items()}
+    low = need(problem.rows, name, schemes) or 0.0
+    return _least(problem, limits, name, low, first, costs, lambda narrow: run(narrow, "quality")) or first
+
+
+def _least(
+    problem: Problem, limits: Limits, name: Budget, low: float, best: Solution | None, costs: Costs,
+    run: Callable[[Limits], Solution],
+) -> Solution | None:
+    """A plan of less predicted memory or latency than `best`, above `low`, that keeps the other limits; else `best`."""
+    value = math.inf if best is None else _predicted(costs, best)[name]
     for _ in range(WAYS):
+        middle = math.sqrt(low * value)
         try:
             found = _kept(problem, _with(limits, name, middle), costs, run)
         except Infeasible:
             found = {}
         if isinstance(found, Solution):
-            way = _predicted(costs, found)[name], found.loss
-        elif way is None:
+            best, value = found, _predicted(costs, found)[name]
+        elif best is None:
             return None
         else:
             low = middle
-        middle = math.sqrt(low * way[0])
-    return way
+    return best
 
 
 def _with(limits: Limits, name: Budget, value: float) -> Limits:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sdk.pipeline.foreseeing import NotKept, solve_kept
+from sdk.pipeline.foreseeing import NotKept, solve_kept, solve_least
 from sdk.planning import Choices, Limits, Option, Problem, Row, solve
 
 OPTIONS = {"int4": (100, 0.2, 100.0, 1.0), "int8": (200, 0.1, 200.0, 2.0), "fp32": (400, 0.0, 400.0, 4.0)}
@@ -42,3 +42,19 @@ def test_the_limit_that_has_to_give_way_is_named_and_the_plan_is_there() -> None
     assert "max_latency to" not in str(error.value)
     assert error.value.memory in (150.0, 300.0)
     assert solved(Limits(max_memory=int(error.value.memory), max_latency=2.0)).loss in (0.2, 0.1)
+
+
+def test_the_least_is_of_predictions_not_of_sums() -> None:
+    """By its sum one scheme needs least, by its prediction another."""
+    problem = Problem(0, PROBLEM.choices, (Row("max_memory", "", 0.0, {"fc": {"int4": 1.0, "int8": 1.1, "fp32": 3.0}}),))
+
+    class Other:
+        def predict(self, schemes: dict[str, str]) -> dict[str, Any]:
+            return {"max_memory": SimpleNamespace(value={"int4": 2.5, "int8": 1.2, "fp32": 3.0}[schemes["fc"]])}
+
+    def run(limits: Limits, objective: str) -> Any:
+        return solve(problem, limits, objective)
+
+    assert run(Limits(), "least-memory").chosen["fc"].scheme == "int4"
+    found = solve_least(problem, Limits(), "max_memory", Other(), run)  # type: ignore[arg-type]
+    assert found.chosen["fc"].scheme == "int8"

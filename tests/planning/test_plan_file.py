@@ -111,7 +111,7 @@ BAD = {
         "objective: quality",
         "objective: fast",
         "objective: 'fast': is none of fastest, least-memory, quality, smallest, uniform fp32, uniform fp16, "
-        "uniform q8, uniform q4, uniform q4f16, uniform q2, uniform exact; did you mean 'smallest'?",
+        "uniform q8, uniform q4, uniform q4f16, uniform q2, uniform exact; did you mean 'fastest'?",
     ),
     "unknown loss": ("loss: kl\n", "loss: kk\n", "loss: 'kk': input should be"),
     "layer twice": (
