@@ -15,7 +15,8 @@ NUMBER = "sdk_number"
 
 def write_simpler(module: Any) -> None:
     """Change a GraphModule of known shapes: splits and selected rows into slices, means of images into ones that keep their
-    axes, other means, sums and norms, attention, squares and cubes into products, `silu` into its parts.
+    axes, other means, sums and norms, attention, squares and cubes into products, `silu` into its parts, a softmax over an
+    image's rows into one of a matrix.
 
     Metadata are kept up to date.
     """
@@ -190,6 +191,28 @@ def _attention(writer: _Writer) -> None:
     writer.put(made)
 
 
+def _softmax(writer: _Writer) -> None:
+    """A softmax over the rows of an image, as a matrix: kernels that hold images channels last take those for its channels."""
+    value, axis = writer.given["self"].meta["val"], writer.given["dim"]
+    if len(value.shape) == 4 and axis % 4 == 3 and writer.given.get("dtype") is None and _is_image(writer.given["self"]):
+        rows = writer.call("reshape.default", writer.given["self"], [-1, value.shape[3]])
+        writer.put(writer.call("reshape.default", writer.call("softmax.int", rows, -1), list(value.shape)))
+
+
+def _is_image(node: Any) -> bool:
+    """Whether a tensor comes of a convolution with nothing between that would lay it out anew."""
+    todo, seen = [node], set()
+    while todo:
+        each = todo.pop()
+        name = getattr(each.target, "__name__", "").partition(".")[0] if each.op == "call_function" else ""
+        if name.startswith("conv"):
+            return True
+        if each not in seen and name and name not in _LAID_OUT:
+            todo += each.all_input_nodes
+        seen.add(each)
+    return False
+
+
 def _numbers(writer: _Writer, mask: Any) -> Any:
     """A mask of truths as numbers to add: 0, and the lowest one."""
     import torch
@@ -211,9 +234,12 @@ def _product(writer: _Writer, left: Any, right: Any) -> Any:
     return writer.call("reshape.default", writer.call("bmm.default", *flat), [*one[:-1], two[-1]])
 
 
+_LAID_OUT = ("reshape", "view", "permute", "transpose", "flatten", "unflatten", "linear", "matmul", "bmm", "embedding", "softmax")
+"""Operators behind which nothing is known of a layout."""
+
 _RULES: dict[str, Callable[[_Writer], None]] = {
     "split": _split, "split_with_sizes": _split, "chunk": _split, "unbind": _split, "select": _select, "mean": _mean,
     "silu": _silu, "pow": _power,
-    "sum": _sum, "linalg_vector_norm": _norm,
+    "sum": _sum, "linalg_vector_norm": _norm, "softmax": _softmax,
     "scaled_dot_product_attention": _attention,
 }  # fmt: skip
