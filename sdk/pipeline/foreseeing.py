@@ -83,7 +83,8 @@ def solve_kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Li
     found = _kept(problem, limits, costs, run)
     if isinstance(found, Solution):
         return found
-    raise NotKept(limits, {name: _way(problem, limits, name, costs, run) for name in FIELDS if name in limits.rows}, found)
+    several = FIELDS if len(limits.rows) > 1 else {}
+    raise NotKept(limits, {name: _way(problem, limits, name, costs, run) for name in several if name in limits.rows}, found)
 
 
 def _kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> Solution | dict[Budget, float]:
