@@ -147,7 +147,7 @@ def _least(
     for _ in range(WAYS):
         middle = math.sqrt(low * value)
         try:
-            found = _kept(problem, _with(limits, name, middle), costs, run)
+            found = _kept(problem, limits.having(name, middle), costs, run)
         except Infeasible:
             found = {}
         if isinstance(found, Solution):
@@ -157,13 +157,6 @@ def _least(
         else:
             low = middle
     return best
-
-
-def _with(limits: Limits, name: Budget, value: float) -> Limits:
-    """`limits`, of which `name` is `value`; infinite: none."""
-    if name == "max_memory":
-        return replace(limits, max_memory=math.ceil(value) if math.isfinite(value) else None)
-    return replace(limits, max_latency=value if math.isfinite(value) else None)
 
 
 class NotKept(BudgetError):

@@ -35,17 +35,11 @@ def solve_rows(problem: Problem, limits: Limits, objective: Objective) -> Soluti
         asked = getattr(limits, minimise)
         if least is None or (asked is not None and least > asked):
             raise Infeasible(_offer(problem, limits))
-        wanted, minimise = _within(limits, minimise, least), "loss"
+        wanted, minimise = limits.having(minimise, least), "loss"
     found = _packed(problem, wanted, minimise)
     if found is None:
         raise Infeasible(_offer(problem, limits))
     return found
-
-
-def _within(limits: Limits, name: str, value: float) -> Limits:
-    """`limits`, of which `name` is `value`; bytes are rounded up."""
-    kept = {each: getattr(limits, each) for each in NAMES}
-    return Limits(**kept | {name: value if name == "max_latency" else math.ceil(value)})
 
 
 def nothing_predicts(budget: Budget) -> BadInput:
@@ -103,7 +97,7 @@ def _loss(problem: Problem, limits: Limits, name: str, alone: float | None, give
     value, others = (alone, Limits()) if given is None else (given, limits)
     if name == "max_loss" or value is None:
         return None
-    found = _packed(problem, _within(others, name, value), "loss")
+    found = _packed(problem, others.having(name, value), "loss")
     return None if found is None else found.loss
 
 

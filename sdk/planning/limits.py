@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 
 from sdk.errors import BadInput
@@ -30,6 +30,12 @@ class Limits:
         """The limits on what the problem's rows sum up, and only those that are set."""
         both: dict[Budget, float | None] = {"max_memory": self.max_memory, "max_latency": self.max_latency}
         return {name: limit for name, limit in both.items() if limit is not None}
+
+    def having(self, name: str, value: float) -> Limits:
+        """The same with another `value` for the limit `name`, bytes rounded up; none where it is infinite."""
+        kept = {each.name: getattr(self, each.name) for each in fields(self)}
+        whole = name in ("max_size", "max_memory")
+        return Limits(**kept | {name: None if math.isinf(value) else math.ceil(value) if whole else value})
 
     def check(self) -> None:
         """BadInput for a limit that is no number above zero."""
