@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from hypothesis import settings
 
 settings.register_profile("any machine", deadline=None)  # a busy machine is not a failure
 settings.load_profile("any machine")
+
+# A shell in the background ignores it, and so do all children: tests interrupt them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 APP = Path(__file__).parent / "cli" / "app"
 

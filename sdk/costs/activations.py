@@ -20,6 +20,7 @@ from sdk.costs.nodes import (
     SLICES,
     VIEWS,
     bytes_of,
+    constants_of,
     dims_of,
     is_float,
     is_masked,
@@ -74,7 +75,8 @@ class Activations:
     model's outputs, `masked` the steps of attention with a mask of truth values. `pads`: step of a layer with an
     operator that pads in front → bytes of what that makes. `inner`: the inputs of each step that is
     a linear layer; `integers`: the steps that make no floats. `needs`: where it is known, the steps whose
-    results each one reads; each is then of the last part that can compute it, not of the first.
+    results each one reads; each is then of the last part that can compute it, not of the first. `constants` counts the
+    tensors and numbers of the file that each step reads, where those are known.
     """
 
     tensors: tuple[Tensor, ...]
@@ -92,6 +94,7 @@ class Activations:
     inner: tuple[int, ...]
     integers: frozenset[int] = frozenset()
     needs: tuple[tuple[int, ...], ...] = ()
+    constants: tuple[int, ...] = ()
 
     def copies(
         self, tensor: Tensor, static: Collection[str], dynamic: Collection[str], padded: Collection[int] = ()
@@ -246,6 +249,7 @@ class _Reading:
             integers=frozenset(step for step, node in enumerate(steps) if not is_float(node)),
             needs=tuple(tuple(place[each.name] for each in node.all_input_nodes if each.name in place) for node in steps)
             if self.simpler else (),
+            constants=tuple(map(constants_of, steps)) if self.simpler else (),
         )  # fmt: skip
 
     def _ordered(self) -> list[Any]:

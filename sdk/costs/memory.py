@@ -159,10 +159,10 @@ class MemoryModel:
         """File pages that loading needs at most, beyond all packed weights: of the whole file, or of one part after the other."""
         kept = self._kept(schemes)
         total = most = 0
-        for part in self._delegates(schemes):
-            pages = sum(self.file(self.layers[name], schemes[name]) for name in part)
+        for part, others in self._delegates(schemes):
+            pages = sum(self.mapped(self.layers[name], schemes[name]) for name in part)
             total += sum(self.packed(self.layers[name], schemes[name]) for name in part)
-            most = max(most, total + pages)
+            most = max(most, total + pages + others)
         return kept + max(0, most - total)
 
     def _kept(self, schemes: Mapping[str, Scheme]) -> int:
@@ -171,16 +171,22 @@ class MemoryModel:
         pairs = {pair: (schemes[pair[0]].name, schemes[pair[1]].name) for pair in self.shared if schemes.keys() >= set(pair)}
         return kept - sum(self.shared[pair].get(names, 0) for pair, names in pairs.items())
 
-    def _delegates(self, schemes: Mapping[str, Scheme]) -> list[list[str]]:
-        """The layers whose pages of the file are given back, by the accelerated part that they are in."""
+    def _delegates(self, schemes: Mapping[str, Scheme]) -> list[tuple[list[str], int]]:
+        """The layers whose pages of the file are given back, by the accelerated part that they are in, and other pages of it."""
         if not self.table.freed:
             return []
-        parts = dict(zip(self.found.layers, self.found.parts(self._outside(schemes)), strict=True))
+        outside = self._outside(schemes)
+        places = self.found.parts(outside)
+        parts = dict(zip(self.found.layers, places, strict=True))
         found: dict[int, list[str]] = {}
         for name, scheme in schemes.items():
             if not self._row(self.layers[name], scheme).outside:
                 found.setdefault(parts[name], []).append(name)
-        return [found[place] for place in sorted(found)]
+        others = dict.fromkeys(found, 0)
+        for step, count in enumerate(self.found.constants):
+            if step not in outside and self.found.layers[step] is None and places[step] in others:
+                others[places[step]] += count * self.table.page
+        return [(found[place], others[place]) for place in sorted(found)]
 
     def file(self, layer: Layer, scheme: Scheme) -> int:
         """Bytes of the layer in the file that are ever read: all, or the rows that the example looks up."""
@@ -190,6 +196,13 @@ class MemoryModel:
         rows = layer.shape[0]
         windows = {int(row * stored / rows) // WINDOW for row in self._lookups[layer.name]}
         return min(stored, len(windows) * WINDOW)
+
+    def mapped(self, layer: Layer, scheme: Scheme) -> int:
+        """Bytes of the file that are resident while the layer is packed: weights, scales and biases, each in whole pages."""
+        row = self._row(layer, scheme)
+        scales = scheme.format != "float" and scheme.granularity != "tensor"
+        constants = layer.uses * (len(layer.weights) + (layer.bias is not None) + scales)
+        return self.file(layer, scheme) + (0 if row.outside else constants * self.table.page)
 
     def kept(self, layer: Layer, scheme: Scheme) -> int:
         """Those of them that stay resident once everything is loaded; an unrolled layer's are packed by accelerated parts."""
@@ -239,7 +252,7 @@ class MemoryModel:
         """
         weights = {name: {each: self._weights(name, each) for each in schemes} for name, schemes in choices.items()}
         base = float(self._private() + self.prices.base + self._cache)
-        found = [(moment, base, amounts) for moment, amounts in self._loading(choices, weights)]
+        found = [(moment, base + others, amounts) for moment, others, amounts in self._loading(choices, weights)]
         _, spare, _ = self._arenas({})
         base += self._with_slack(self._beyond(spare))
         for step, held, savings in worst(self.found, self._outside({}), STEPS, self.table.operators):
@@ -250,28 +263,28 @@ class MemoryModel:
             found.append((f"running, step {step}", base + self._with_slack(held), running))
         return found
 
-    def _loading(self, choices: Mapping[str, Sequence[str]], weights: Weights) -> list[tuple[str, Amounts]]:
-        """The sums while loading: all at once, or at each accelerated part that could be the worst."""
+    def _loading(self, choices: Mapping[str, Sequence[str]], weights: Weights) -> list[tuple[str, int, Amounts]]:
+        """The sums while loading, and what is no layer's: all at once, or at each accelerated part that could be the worst."""
         parts = self._delegates({name: scheme_named(schemes[0]) for name, schemes in choices.items()})
         if not parts:
             whole = {name: {s: float(packed + file) for s, (packed, file, _) in each.items()} for name, each in weights.items()}
-            return [("loading", whole)]
-        sizes = [sum(self.layers[name].parameters for name in part) for part in parts]
+            return [("loading", 0, whole)]
+        sizes = [sum(self.layers[name].parameters for name in part) for part, _ in parts]
         order = sorted(range(len(parts)), key=lambda place: (-sizes[place] - sum(sizes[:place]), place))[:FILES]
-        place = {name: number for number, part in enumerate(parts) for name in part}
+        place = {name: number for number, (part, _) in enumerate(parts) for name in part}
         found = []
         for number in order:
             amounts: Amounts = {}
             for name, each in weights.items():
                 now, before = place.get(name, number) == number, place.get(name, 0) <= number
                 amounts[name] = {s: float(packed * before + (file if now else kept)) for s, (packed, file, kept) in each.items()}
-            found.append((f"loading, part {number}", amounts))
+            found.append((f"loading, part {number}", parts[number][1], amounts))
         return found
 
     def _weights(self, name: str, scheme: str) -> tuple[int, int, int]:
         layer, named = self.layers[name], scheme_named(scheme)
         packed = self._with_slack(self.packed(layer, named)) - self._spared(name, named)
-        return packed, self.file(layer, named), self.kept(layer, named)
+        return packed, self.mapped(layer, named), self.kept(layer, named)
 
     def _with_slack(self, private: float) -> int:
         return round(private * (1 + self.table.slack))

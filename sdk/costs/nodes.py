@@ -29,6 +29,7 @@ SCRATCH = {"layer_norm": 2.0, "native_layer_norm": 2.0, "group_norm": 2.0}
 
 PRODUCTS = frozenset({"bmm", "matmul"})
 """Operators that multiply matrices."""
+ARITHMETIC = frozenset({"add", "sub", "mul", "div"})
 TILE = 16
 """Columns that kernels of products compute at once: what they multiply with is packed in as many (XNNPACK)."""
 BILINEAR = 5
@@ -172,6 +173,12 @@ def pointers_of(node: Any) -> int:
         shared = min(stride[-1], kernel[1]) * kernel[0]
         return int(out[0] * (math.prod(kernel) + (out[1] - 1) * shared))
     return int(math.prod(out) * math.prod(kernel))
+
+
+def constants_of(node: Any) -> int:
+    """Tensors of the file that a node reads, numbers that it calculates with among them: both are written as tensors."""
+    numbers = sum(isinstance(each, int | float) for each in node.args[1:2]) if kind_of(node) in ARITHMETIC else 0
+    return sum(each.op == "get_attr" for each in node.all_input_nodes) + numbers
 
 
 def is_float(node: Any) -> bool:

@@ -12,7 +12,7 @@ PANEL = 512
 """Inner elements that a product of matrices packs at once, found by measuring products of 384 to 4096 of them."""
 HIGH, WIDE, DEPTH = 8, 4, 320
 """Rows and columns of the kernel's tile, inner elements that it takes at once (Eigen, `GeneralBlockPanelKernel.h`, SSE)."""
-FIRST, SECOND = 49_152, 1 << 20
+FIRST, SECOND = 49_152, 2 << 20
 """Bytes of the caches of the machine that was measured."""
 TASK, START, THREAD, STORE = 40_000, 100_000, 100_000, 4 * 11 / 64
 """Cycles of a task, of starting at all, of each thread, and of storing one result (Eigen, `TensorCostModel.h`)."""

@@ -115,7 +115,8 @@ class MemoryTable:
     `fixed`, `layer` and `operator`: private bytes of every artifact, of each operator that is a layer, and of each other one;
     `indirection`: per entry of the pointer tables of convolutions; `slack`: the share of private bytes that is added for what an
     allocator does not give back, chosen so that a prediction is rarely too low. `freed`: an accelerated part's pages of the file
-    are given back once its weights are packed. `returned`: copies of the outputs that the caller holds while it measures;
+    are given back once its weights are packed; `page`: bytes of a page where each of its constants is mapped for itself until
+    then, 0 where they are not. `returned`: copies of the outputs that the caller holds while it measures;
     `language`: what differs for language models, None where they were not measured. `error`: relative differences (measured /
     predicted - 1) of which nine in ten of the validation's cases lay inside.
     """
@@ -131,6 +132,7 @@ class MemoryTable:
     operators: Operators
     error: tuple[float, float]
     copies: tuple[Copies, ...]
+    page: int = 0
     language: Speaking | None = None
 
 

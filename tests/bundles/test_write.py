@@ -172,7 +172,7 @@ def test_whenever_the_writer_is_stopped_the_bundle_is_whole(tmp_path: Path, stop
         assert writer.stdout is not None and writer.stdout.readline() == "ready\n"
         time.sleep(0.004 + 0.0037 * i)
         writer.send_signal(stop)
-        writer.wait()
+        writer.wait(60)
         if out.exists():
             assert len({(out / name).read_text() for name in ("manifest.json", "plan.yaml", "model.bin")}) == 1
         if stop == signal.SIGINT:
