@@ -497,6 +497,39 @@ def test_pages_of_packed_weights_may_be_given_back(model: Any) -> None:
     assert stays.parts(mixed).kept == stays.prices.base + outside, "the runtime reads it"
 
 
+def test_each_constant_of_an_accelerated_part_takes_whole_pages_while_it_loads(model: Any) -> None:
+    before, paged = (_model(model, replace(TABLE, freed=True, page=size)) for size in (0, 4096))
+    plain = dict.fromkeys(("first", "second", "third", "head"), "fp32")
+    assert paged.parts(plain).file - before.parts(plain).file == 8 * 4096, "weights and biases"
+    narrow = {**plain, "third": "int8_channel_static"}
+    assert paged.parts(narrow).file - before.parts(narrow).file == 9 * 4096, "and the scales of one"
+    assert paged.parts(narrow).kept == before.parts(narrow).kept
+    outside = {**plain, "second": "int8_channel"}
+    assert paged.parts(outside).file - before.parts(outside).file < 6 * 4096, "what the runtime reads is mapped with the file"
+    sums = Costs(paged).sums({name: (scheme,) for name, scheme in plain.items()})
+    assert max(each.base + sum(each.amounts[name]["fp32"] for name in plain) for each in sums) == paged.parts(plain).peak
+
+
+class Scaled(nn.Module):
+    """A layer between constants: a buffer, and two numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(64, 64)
+        self.register_buffer("by", torch.rand(64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.one(x * self.by) * 0.5 + 2
+        return result
+
+
+def test_constants_that_are_no_layer_s_are_counted() -> None:
+    scaled = load_model(Scaled().eval(), (torch.randn(4, 64),))
+    rules = Operators(outside=(), simpler=True, taken=("mul", "add", "linear"))
+    before, paged = (_model(scaled, replace(TABLE, freed=True, page=size, operators=rules)) for size in (0, 4096))
+    assert paged.parts({"one": "fp32"}).file - before.parts({"one": "fp32"}).file == (2 + 3) * 4096
+
+
 def test_the_largest_sum_is_the_prediction_but_for_what_layers_cost_together(memory: MemoryModel) -> None:
     names = ("fp32", "fp16", "int8_channel_static")
     sums = Costs(memory).sums(dict.fromkeys(("first", "second", "third", "head"), names))
