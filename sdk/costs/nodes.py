@@ -178,7 +178,7 @@ def pointers_of(node: Any) -> int:
 def constants_of(node: Any) -> int:
     """Tensors of the file that a node reads, numbers that it calculates with among them: both are written as tensors."""
     numbers = sum(isinstance(each, int | float) for each in node.args[1:2]) if kind_of(node) in ARITHMETIC else 0
-    return sum(each.op == "get_attr" for each in node.all_input_nodes) + numbers
+    return sum(1 for each in node.all_input_nodes if each.op == "get_attr") + numbers
 
 
 def is_float(node: Any) -> bool:
