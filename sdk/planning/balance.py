@@ -61,10 +61,11 @@ def _packed(problem: Problem, limits: Limits, minimise: Cost) -> Solution | None
         ]
         for c in ordered
     ]  # fmt: skip
-    packed = pack_several(groups, [limit - row.base for row, limit in rows])
+    fixed = [Weighed(0.0, tuple(row.base for row, _ in rows))]  # in the sums, so that they are rounded as `Row.total` is
+    packed = pack_several([*groups, fixed], [limit for _, limit in rows])
     if packed is None:
         return None
-    chosen = {c.layer: c.options[pick] for c, pick in zip(ordered, packed.picks, strict=True)}
+    chosen = {c.layer: c.options[pick] for c, pick in zip(ordered, packed.picks[:-1], strict=True)}
     return solution_of(problem, chosen, gap=packed.gap)
 
 

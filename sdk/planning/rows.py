@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -29,9 +30,9 @@ class Row:
         return self.amounts.get(layer, {}).get(scheme, 0.0)
 
     def total(self, schemes: Mapping[str, str]) -> float:
-        """Return the sum for a plan (layer → scheme)."""
-        saved = sum(found.get((schemes[one], schemes[two]), 0) for (one, two), found in self.shared.items())
-        return self.base + sum(self.amount(layer, scheme) for layer, scheme in sorted(schemes.items())) - saved
+        """Return the sum for a plan (layer → scheme), correctly rounded: a limit of just that much is met."""
+        saved = (-found.get((schemes[one], schemes[two]), 0) for (one, two), found in self.shared.items())
+        return math.fsum((self.base, *(self.amount(layer, scheme) for layer, scheme in schemes.items()), *saved))
 
 
 def need(rows: tuple[Row, ...], budget: Budget, schemes: Mapping[str, str]) -> float | None:

@@ -110,6 +110,19 @@ def test_least_memory_is_within_half_a_percent_of_the_least(problem: Problem, sh
         solve(Problem(problem.base, problem.choices), Limits(max_loss=limit), "fastest")
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_plan_of_just_what_it_needs_is_found_again_however_sums_of_floats_are_rounded(seed: int) -> None:
+    numbers = random.Random(seed)
+    names = [f"layer{i}" for i in range(12)]
+    options = tuple(Option(SCHEMES[k], 100 * (k + 1), 0.1 * (3 - k)) for k in range(4))
+    amounts = {name: {scheme: numbers.uniform(1e-3, 2e-2) for scheme in SCHEMES} for name in names}
+    row = Row("max_latency", "all layers", 0.1, amounts)
+    problem = Problem(1000, tuple(Choices(name, "linear", options) for name in names), (row,))
+    found = solve(problem, Limits(max_size=3800, max_loss=4.0), "fastest")
+    needed = row.total({name: option.scheme for name, option in found.chosen.items()})
+    assert solve(problem, Limits(max_size=3800, max_loss=4.0, max_latency=needed)).loss == found.loss
+
+
 def test_where_no_single_limit_can_give_way_all_of_them_are_named() -> None:
     options = (Option("int4", 100, 0.2), Option("int8", 200, 0.1), Option("fp32", 400, 0.0))
     rows = (
