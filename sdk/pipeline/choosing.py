@@ -89,7 +89,7 @@ class Chooser:
                 if least == "max_memory" or least == "max_latency":
                     solution = solve_least(self.problem, aimed, least, self.costs, run)
                 else:
-                    solution = solve_kept(self.problem, aimed, self.costs, lambda narrow: run(narrow, objective))
+                    solution = solve_kept(self.problem, aimed, self.costs, run, objective)
             except (Infeasible, NotKept) as error:
                 raise with_context(error, limits, self.workbench.model.language, self.costs) from error
         return foreseen(make_plan(self._facts(), self.problem, solution, limits, objective), self.costs)

@@ -74,17 +74,62 @@ def rows_of(costs: Costs, choices: Sequence[Choices]) -> tuple[Row, ...]:
     return tuple(Row(found.budget, found.moment, found.base, found.amounts, found.shared) for found in costs.sums(names))
 
 
-def solve_kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> Solution:
+def solve_kept(
+    problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits, str], Solution], objective: str
+) -> Solution:
     """Solve, and again with narrower limits while the prediction exceeds a limit that the sums keep.
 
-    The sums leave out what layers cost together, so they may be too low by a little. Infeasible or NotKept with the
-    counter-offer.
+    The sums leave out what layers cost together, so they may be too low by a little. `run` solves under limits for an objective.
+    Infeasible or NotKept with the counter-offer.
     """
-    found = _kept(problem, limits, costs, run)
+
+    def wanted(narrow: Limits) -> Solution:
+        return run(narrow, objective)
+
+    try:
+        found = _kept(problem, limits, costs, wanted)
+    except Infeasible as error:
+        raise _as_predicted(error, problem, limits, costs, run) from error
     if isinstance(found, Solution):
         return found
-    several = FIELDS if len(limits.rows) > 1 else {}
-    raise NotKept(limits, {name: _way(problem, limits, name, costs, run) for name in several if name in limits.rows}, found)
+    name, *further = [each for each in FIELDS if each in limits.rows]
+    if further:
+        raise NotKept(limits, {each: _way(problem, limits, each, costs, wanted) for each in (name, *further)}, found)
+    least = solve_least(problem, limits.having(name, math.inf), name, costs, run)
+    if _predicted(costs, least)[name] > limits.rows[name]:
+        raise NotKept(limits, {name: (_predicted(costs, least)[name], least.loss)}, found)
+    return _better(problem, limits, name, least, costs, wanted)
+
+
+def _as_predicted(
+    error: Infeasible, problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits, str], Solution]
+) -> BudgetError:
+    """The refusal, with what a plan is predicted to need, which is more than its sums, of a limit that no plan meets."""
+    binding = error.offer.binding if isinstance(error.offer, RowsOffer) else ()
+    for name in FIELDS:
+        if binding == (name,) and len(limits.rows) == 1:
+            try:
+                least = solve_least(problem, limits.having(name, math.inf), name, costs, run)
+            except BudgetError:
+                return error
+            return NotKept(limits, {name: (_predicted(costs, least)[name], least.loss)}, {})
+    return error
+
+
+def _better(
+    problem: Problem, limits: Limits, name: Budget, best: Solution, costs: Costs, run: Callable[[Limits], Solution]
+) -> Solution:
+    """Of the plans that WAYS solutions find, the one of the widest sums whose prediction keeps the limit `name`; else `best`."""
+    low = need(problem.rows, name, {layer: option.scheme for layer, option in best.chosen.items()}) or 0.0
+    high = limits.rows[name]
+    for _ in range(WAYS):
+        middle = (low + high) / 2
+        found = run(limits.having(name, middle))
+        if _predicted(costs, found)[name] <= limits.rows[name]:
+            best, low = found, middle
+        else:
+            high = middle
+    return best
 
 
 def _kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> Solution | dict[Budget, float]:
@@ -132,7 +177,7 @@ def solve_least(problem: Problem, limits: Limits, name: Budget, costs: Costs, ru
     `run` solves under limits for the objective of a name. Infeasible or NotKept with the counter-offer.
     """
     objective = next(each for each in all_objectives().values() if each.minimise == name).name
-    first = solve_kept(problem, limits, costs, lambda narrow: run(narrow, objective))
+    first = solve_kept(problem, limits, costs, run, objective)
     schemes = {layer: option.scheme for layer, option in first.chosen.items()}
     low = need(problem.rows, name, schemes) or 0.0
     return _least(problem, limits, name, low, first, costs, lambda narrow: run(narrow, "quality")) or first

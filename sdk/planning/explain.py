@@ -9,7 +9,7 @@ from sdk.errors import BadInput
 from sdk.planning.names import did_you_mean
 from sdk.planning.options import Choices, Option, Problem
 from sdk.planning.plan import Plan
-from sdk.planning.reasons import beaten_by, loss_text
+from sdk.planning.reasons import beaten_by, loss_text, reason
 from sdk.planning.relax import relax
 from sdk.planning.ties import joined
 from sdk.units import format_size
@@ -78,9 +78,9 @@ def _verdict(choices: Choices, option: Option, chosen: Option, price: float, pla
 
 
 def _judge(choices: Choices, option: Option, chosen: Option, price: float, plan: Plan) -> tuple[Status, str]:
-    if option == chosen:
-        return "chosen", "the best exchange of bytes for loss at this size"
     better = beaten_by(choices, option)
+    if option == chosen:
+        return "chosen", "the best exchange of bytes for loss at this size" if better is None else reason(choices, option)
     if better is not None:
         return "beaten", f"beaten by {better.scheme}: no bigger, no lossier"
     size, loss = option.bytes - chosen.bytes, chosen.loss - option.loss

@@ -13,7 +13,7 @@ def reason(choices: Choices, chosen: Option) -> str:
         return "the only scheme allowed here"
     if chosen not in front:
         better = beaten_by(choices, chosen)
-        return f"beaten by {better.scheme}" if better else ""
+        return f"for memory or latency: {better.scheme} is no bigger and no lossier" if better else ""
     at = front.index(chosen)
     parts = []
     if at + 1 < len(front):

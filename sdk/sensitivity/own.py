@@ -40,7 +40,8 @@ class OwnLoss(str):
         except Exception as error:
             raise BadInput(f"loss: {self} failed: {type(error).__name__}: {error}") from error
         if not isinstance(found, torch.Tensor) or found.numel() != 1 or not found.is_floating_point():
-            raise BadInput(f"loss: {self} returned {type(found).__name__}; a scalar tensor of floats is needed")
+            kind = f"{found.dtype} of shape {list(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
+            raise BadInput(f"loss: {self} returned {kind.removeprefix('torch.')}; a scalar tensor of floats is needed")
         return found.reshape(())
 
 
@@ -74,7 +75,10 @@ def own_direction(loss: OwnLoss, outputs: Sequence[Any], generator: Any) -> list
     reference = [each.detach().to(kind) for each in outputs]
     live = [each.clone().requires_grad_() for each in reference]
     with torch.enable_grad():
-        slopes = torch.autograd.grad(loss.value(reference, live), live, create_graph=True, allow_unused=True)
+        value = loss.value(reference, live)
+        if not value.requires_grad:
+            raise BadInput(f"loss: {loss} has no gradient: leave out detach, no_grad, comparisons and what leaves torch")
+        slopes = torch.autograd.grad(value, live, create_graph=True, allow_unused=True)
     flat = _flat([torch.zeros_like(x) if slope is None else slope for slope, x in zip(slopes, live, strict=True)])
 
     def curved(vector: Any) -> Any:

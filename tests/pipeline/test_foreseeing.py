@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sdk.errors import BudgetError
 from sdk.pipeline.foreseeing import NotKept, solve_kept, solve_least
 from sdk.planning import Choices, Limits, Option, Problem, Row, solve
 
@@ -29,7 +30,7 @@ class Above:
 
 
 def solved(limits: Limits) -> Any:
-    return solve_kept(PROBLEM, limits, Above(), lambda narrow: solve(PROBLEM, narrow))  # type: ignore[arg-type]
+    return solve_kept(PROBLEM, limits, Above(), lambda narrow, objective: solve(PROBLEM, narrow, objective), "quality")  # type: ignore[arg-type]
 
 
 def test_a_narrower_plan_is_found() -> None:
@@ -42,6 +43,13 @@ def test_the_limit_that_has_to_give_way_is_named_and_the_plan_is_there() -> None
     assert "max_latency to" not in str(error.value)
     assert error.value.memory in (150.0, 300.0)
     assert solved(Limits(max_memory=int(error.value.memory), max_latency=2.0)).loss in (0.2, 0.1)
+
+
+@pytest.mark.parametrize("limit", [40, 90, 110, 149])
+def test_a_single_limit_that_no_plan_keeps_is_refused_with_what_a_plan_needs(limit: int) -> None:
+    with pytest.raises(BudgetError, match=r"150 B \(150 bytes\) \(at a loss of 0\.2\)"):
+        solved(Limits(max_memory=limit))
+    assert solved(Limits(max_memory=150)).loss == 0.2
 
 
 def test_the_least_is_of_predictions_not_of_sums() -> None:

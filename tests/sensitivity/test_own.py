@@ -44,6 +44,8 @@ def test_half_the_mean_square_along_a_direction_is_the_loss(function: Any, shape
         (lambda a, b: (a[0] - b[0]).square().sum().sqrt(), "no curvature"),
         (lambda a, b: b[0].square().mean(), "must be 0"),
         (lambda a, b: (a[0] - b[0]).square().sum().item(), "returned float"),
+        (lambda a, b: (a[0] - b[0]).square(), r"returned float32 of shape \[2, 5\]"),
+        (lambda a, b: (a[0] - b[0]).square().mean().detach(), "no gradient"),
         (lambda a, b: a[3], "failed: IndexError"),
     ],
 )
