@@ -102,6 +102,11 @@ def _evaluate(nodes: list[Any], module: Any) -> Any:
     return values[nodes[-1]]
 
 
+def value_of(node: Any, module: Any) -> Any:
+    """Return the value of a node that depends on no input."""
+    return _evaluate(_behind(node), module)
+
+
 def _tensor(module: Any, name: str) -> Any:
     from sdk.models.rewrite import attribute
 

@@ -97,6 +97,7 @@ def finish_model(exported: Exported, name: str | None = None) -> Model:
     loaded, flat = exported.loaded, exported.program
     program, tensors = normalise(flat, loaded.source, functional=loaded.language is not None)
     _check_complete(program, loaded)
+    _check_real(program, loaded.source)
     inventory = take_inventory(program)
     specs = _input_specs(program, tensors)
     _check_work(program, specs, loaded.source)
@@ -172,8 +173,16 @@ def _check_weights(program: Any, source: str) -> None:
             continue
         if name in parameters and tensor.numel() == 0:
             raise BadInput(f"model {source!r}: weight {name} has shape {list(tensor.shape)}, which holds nothing: leave it out")
-        if tensor.is_complex():
-            raise BadInput(f"model {source!r}: weight {name} is complex, which no target holds")
+
+
+def _check_real(program: Any, source: str) -> None:
+    """BadInput naming what is still complex once spectra are written in real numbers."""
+    for node in program.graph.nodes:
+        if getattr(node.meta.get("val"), "is_complex", bool)():
+            raise BadInput(
+                f"model {source!r}: {node.name} is complex, and what is computed of it cannot be written in real numbers here: "
+                "compute real and imaginary parts apart"
+            )
 
 
 def _check_finite(owner: Any, source: str) -> None:
@@ -190,7 +199,8 @@ def _finite(tensor: Any) -> bool:
     """Whether all values are finite, by their ends alone: a mask would take as much memory as a big weight."""
     import torch
 
-    return tensor.numel() == 0 or bool(torch.isfinite(torch.stack(torch.aminmax(tensor.detach()))).all())
+    real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    return real.numel() == 0 or bool(torch.isfinite(torch.stack(torch.aminmax(real.detach()))).all())
 
 
 def _input_specs(program: Any, tensors: tuple[Any, ...]) -> tuple[TensorSpec, ...]:

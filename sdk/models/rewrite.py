@@ -11,6 +11,7 @@ from sdk.models.bags import plain_bags
 from sdk.models.cells import plain_cells
 from sdk.models.constants import drop_idle_masks, fold_constants
 from sdk.models.patches import plain_patches
+from sdk.models.spectra import real_spectra
 
 
 def attribute(module: Any, name: str) -> Any:
@@ -380,6 +381,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     bias_of_one_axis,
     numbers_as_exponents,
     fold_constants,
+    real_spectra,
     drop_idle_masks,
     explicit_convolutions,
     explicit_strides,

@@ -33,18 +33,12 @@ def test_executorch_names_a_3d_convolution() -> None:
         TARGET.price(model, {}, None)
 
 
-@pytest.mark.parametrize(
-    ("module", "shape", "words"),
-    [
-        (Function(lambda x, up: up(x), nn.ConvTranspose2d(4, 4, 2, groups=2)), (1, 4, 4, 4), "layer layer: LiteRT has no"),
-        (Function(lambda x, fc: fc(torch.fft.rfft(x).abs()), nn.Linear(5, 2)), (1, 8), "is complex, which LiteRT"),
-    ],
-)
-def test_litert_names_what_its_converter_cannot_write(module: nn.Module, shape: tuple[int, ...], words: str) -> None:
+def test_litert_names_what_its_converter_cannot_write() -> None:
     from targets.tflite.convert import convert
 
-    with pytest.raises(LoweringError, match=words):
-        convert(load_model(module.eval(), (torch.randn(shape),)))
+    grouped = Function(lambda x, up: up(x), nn.ConvTranspose2d(4, 4, 2, groups=2)).eval()
+    with pytest.raises(LoweringError, match="layer layer: LiteRT has no"):
+        convert(load_model(grouped, (torch.randn(1, 4, 4, 4),)))
 
 
 def test_core_ml_names_grid_sample() -> None:
