@@ -36,7 +36,7 @@ class Positive(click.ParamType):  # type: ignore[type-arg]
         except (TypeError, ValueError):
             number = math.nan
         if not (math.isfinite(number) and number > 0):
-            self.fail(f"{value!r} is not a number above zero", param, ctx)
+            self.fail(f"{value!r} is not a finite number above zero", param, ctx)
         return number
 
 
@@ -47,7 +47,7 @@ class Milliseconds(Positive):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, str) and not value.endswith("ms"):
-            self.fail(f"{value!r} has no unit: write milliseconds such as 8ms", param, ctx)
+            self.fail(f"{value!r} is not in milliseconds: write one such as 8ms", param, ctx)
         return super().convert(str(value).removesuffix("ms"), param, ctx)
 
 

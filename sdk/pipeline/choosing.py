@@ -81,7 +81,7 @@ class Chooser:
         return plan
 
     def _solved(self, report: Reporter, spare: int, share: float) -> Plan:
-        limits, objective = limits_of(self.request, self.device, self.workbench.loss)
+        limits, objective = limits_of(self.request, self.device)
         with report.stage("solve"):
             aimed = limits if limits.max_loss is None else replace(limits, max_loss=share * limits.max_loss)
             try:
@@ -101,12 +101,12 @@ class Chooser:
         return facts_of(self.workbench, self.device, self.target, self.min_os)
 
 
-def limits_of(request: Request, device: DeviceProfile, loss: str) -> tuple[Limits, str]:
+def limits_of(request: Request, device: DeviceProfile) -> tuple[Limits, str]:
     """The budgets that hold and the objective: a given size asks for quality, a given loss for the smallest file.
 
     A limit on memory or latency alone asks for quality too, within the profile's size. With none of them, the profile's
-    default budgets hold; its loss is stated in nats and used for `kl` alone. Where the least latency or memory is asked for, the
-    loss is limited too.
+    default budgets hold, its loss in the unit of whatever the loss is. Where the least latency or memory is asked for, the loss
+    is limited too.
     """
     limits, objective = _budgeted(request, device)
     if request.objective is None:

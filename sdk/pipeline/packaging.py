@@ -101,7 +101,7 @@ def _lower_within(
     """Lower and verify; plan again by what was measured while the file exceeds max_size, or the max_loss that was asked for."""
     plan, spare, share = planned.plan, 0, planned.share
     interaction = plan.predicted.interaction
-    limits, _ = limits_of(request, planned.device, planned.workbench.loss)
+    limits, _ = limits_of(request, planned.device)
     for _ in range(ATTEMPTS):
         lowered = lower(folder, plan, planned, report)
         size = artifact_bytes(lowered.artifact)

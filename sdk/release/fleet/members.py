@@ -94,7 +94,7 @@ def _member(
     budgets = next((each for each in (group.budgets, fleet.budgets) if each != Budgets()), None)
     if budgets is not None:
         request = replace(request, max_size=budgets.max_size, max_loss=budgets.max_loss)
-    limits, objective = limits_of(request, profile, "")
+    limits, objective = limits_of(request, profile)
     if limits.rows:
         raise BadInput(f"fleet: {' and '.join(limits.rows)}: a fleet is planned by size and loss: package its devices one by one")
     return Member(
