@@ -206,8 +206,8 @@ def page() -> None:
         "highest above what Python, its libraries and the loaded model held before, of one forward and backward pass with "
         "gradients of all weights, and of taking statistics and scoring. Processor time of one thread. The language model and "
         "the large problems were measured on another machine (AMD Zen 5), the examples since on a busy one (Intel). "
-        "The marks are 10 passes and 3 times the float model for the photo classifier, and 360 s of scoring for SmolLM2: met but for "
-        "the memory, of which a convolutional network's activations and second moments take more than its few weights.",
+        "The marks are 10 passes and 3 times the float model for the photo classifier, and 360 s of scoring for SmolLM2: met but "
+        "for the memory, of which a convolutional network's activations and second moments take more than its few weights.",
         table(examples, COLUMNS), f"## {LAYERS} layers of {SCHEMES} schemes", table(problems, LARGE),
     )  # fmt: skip
 
