@@ -27,12 +27,14 @@ from sdk.planning import (
     need,
     significant,
 )
-from sdk.planning.offers import RowsOffer, raised, shown
+from sdk.planning.offers import Limit, RowsOffer, raised, shown
 
 ROUNDS = 8
 """Solutions after which a limit is given up that the sums keep and the prediction does not."""
 WAYS = 5
 """Plans at most that are tried to find how little a limit has to give way."""
+NEXT = 1 + 1e-9
+"""Above a value by what sums may be rounded by."""
 LEAST_SHARE = 1 / 64
 """Share of what a prediction exceeds its limit by, below which the sums are narrowed no further."""
 FIELDS: dict[Budget, str] = {"max_memory": "peak_memory", "max_latency": "latency"}
@@ -104,16 +106,38 @@ def solve_kept(
 def _as_predicted(
     error: Infeasible, problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits, str], Solution]
 ) -> BudgetError:
-    """The refusal, with what a plan is predicted to need, which is more than its sums, of a limit that no plan meets."""
-    binding = error.offer.binding if isinstance(error.offer, RowsOffer) else ()
+    """The refusal by sums, with what a plan is predicted to need, which is more: of one limit, or of each way out of several."""
+    if not isinstance(error.offer, RowsOffer):
+        return error
     for name in FIELDS:
-        if binding == (name,) and len(limits.rows) == 1:
+        if error.offer.binding == (name,) and len(limits.rows) == 1:
             try:
                 least = solve_least(problem, limits.having(name, math.inf), name, costs, run)
             except BudgetError:
                 return error
             return NotKept(limits, {name: (_predicted(costs, least)[name], least.loss)}, {})
-    return error
+    ways = tuple(_tried(each, problem, limits, costs, lambda narrow: run(narrow, "quality")) for each in error.offer.limits)
+    return Infeasible(replace(error.offer, limits=ways))
+
+
+def _tried(way: Limit, problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> Limit:
+    """A way out as a plan was found that takes it, with the further limits that its prediction exceeds; else none."""
+    if way.given is None:
+        return way
+    wider, besides = limits.having(way.name, way.given * NEXT), dict[str, float]()
+    for _ in range(WAYS):
+        try:
+            found = _kept(problem, wider, costs, run)
+        except Infeasible:
+            break
+        if isinstance(found, Solution):
+            given = max(way.given, _predicted(costs, found)[way.name]) if way.name in FIELDS else way.given
+            return replace(way, given=given, loss=found.loss if way.loss is not None else None, besides=tuple(besides.items()))
+        for name, value in found.items():
+            wider = wider.having(name, value * NEXT)
+            if name != way.name:
+                besides[name] = value * NEXT
+    return replace(way, given=None, loss=None)
 
 
 def _better(

@@ -16,7 +16,8 @@ class Limit:
     """One limit that was asked for: `value`, the least that any plan needs of it, and the least with the other limits kept.
 
     Bytes, ms (`max_latency`) or loss; `given` is None where the other limits cannot be met together. `loss`: the least that a
-    plan loses where this limit is `given`, or `alone` where no plan keeps the others either.
+    plan loses where this limit is `given`, or `alone` where no plan keeps the others either. `besides`: what further limits have
+    to be where this one is `given`.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Limit:
     alone: float | None
     given: float | None
     loss: float | None = None
+    besides: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,9 @@ class RowsOffer:
 
 
 def _costs(limit: Limit) -> str:
-    """What a limit as it would have to be costs in quality, in words."""
-    return "" if limit.loss is None else f" (at a loss of {limit.loss:.3g})"
+    """What a limit as it would have to be costs in quality and in further limits, in words."""
+    besides = "".join(f" and {name} to {raised(name, value)}" for name, value in limit.besides)
+    return besides if limit.loss is None else f"{besides} (at a loss of {limit.loss:.3g})"
 
 
 def shown(name: str, value: float) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from sdk.errors import BudgetError
 from sdk.pipeline.foreseeing import NotKept, solve_kept, solve_least
-from sdk.planning import Choices, Limits, Option, Problem, Row, solve
+from sdk.planning import Choices, Infeasible, Limits, Option, Problem, Row, solve
 
 OPTIONS = {"int4": (100, 0.2, 100.0, 1.0), "int8": (200, 0.1, 200.0, 2.0), "fp32": (400, 0.0, 400.0, 4.0)}
 PROBLEM = Problem(
@@ -66,3 +66,21 @@ def test_the_least_is_of_predictions_not_of_sums() -> None:
     assert run(Limits(), "least-memory").chosen["fc"].scheme == "int4"
     found = solve_least(problem, Limits(), "max_memory", Other(), run)  # type: ignore[arg-type]
     assert found.chosen["fc"].scheme == "int8"
+
+
+@pytest.mark.parametrize("limits", [
+    Limits(max_size=150, max_loss=0.1, max_memory=250),
+    Limits(max_size=150, max_loss=0.15, max_memory=200, max_latency=1.5), Limits(max_loss=0.05, max_memory=250),
+])  # fmt: skip
+def test_each_way_out_of_several_limits_is_one(limits: Limits) -> None:
+    """What one limit has to be is named with whatever else its plan is predicted to exceed, and that plan is then found."""
+    with pytest.raises(Infeasible) as error:
+        solved(limits)
+    ways = [each for each in error.value.offer.limits if each.given is not None]
+    assert ways
+    for way in ways:
+        wider = limits.having(way.name, way.given)
+        for name, value in way.besides:
+            wider = wider.having(name, value)
+            assert f"and {name} to" in error.value.offer.sentence()
+        assert solved(wider).loss <= (wider.max_loss or 1)
