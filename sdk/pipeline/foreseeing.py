@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from sdk.costs import Budget, Costs, LatencyModel, MemoryModel, Prediction
 from sdk.costs.transfer import core_peak, peak_of, transferred
@@ -204,7 +205,15 @@ def solve_least(problem: Problem, limits: Limits, name: Budget, costs: Costs, ru
     first = solve_kept(problem, limits, costs, run, objective)
     schemes = {layer: option.scheme for layer, option in first.chosen.items()}
     low = need(problem.rows, name, schemes) or 0.0
-    return _least(problem, limits, name, low, first, costs, lambda narrow: run(narrow, "quality")) or first
+    further = [each.name for each in all_objectives().values() if each.minimise in FIELDS and each.minimise != name]
+    others = further if {row.budget for row in problem.rows} > {name} else []
+    for other in (*others, "quality"):  # sums of another kind lead to other plans, whose predictions may be less
+        first = _least(problem, limits, name, low, first, costs, partial(_for, run, other)) or first
+    return first
+
+
+def _for(run: Callable[[Limits, str], Solution], objective: str, limits: Limits) -> Solution:
+    return run(limits, objective)
 
 
 def _least(

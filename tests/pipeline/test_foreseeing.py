@@ -84,3 +84,20 @@ def test_each_way_out_of_several_limits_is_one(limits: Limits) -> None:
             wider = wider.having(name, value)
             assert f"and {name} to" in error.value.offer.sentence()
         assert solved(wider).loss <= (wider.max_loss or 1)
+
+
+def test_the_least_memory_may_be_that_of_a_fast_plan() -> None:
+    """The sums of memory do not see what the fast schemes save, and their loss is not the least."""
+    options = {"int4": (2.6, 0.2), "int8": (2.5, 0.1), "fp16": (2.0, 0.3)}
+    choices = (Choices("fc", "linear", tuple(Option(name, 100, loss) for name, (_, loss) in options.items())),)
+    memory = Row("max_memory", "", 0.0, {"fc": {"int4": 1.0, "int8": 1.0, "fp16": 1.0}})
+    latency = Row("max_latency", "", 0.0, {"fc": {"int4": 3.0, "int8": 2.0, "fp16": 1.0}})
+
+    class Blind:
+        def predict(self, schemes: dict[str, str]) -> dict[str, Any]:
+            return {"max_memory": SimpleNamespace(value=options[schemes["fc"]][0]), "max_latency": SimpleNamespace(value=1.0)}
+
+    for rows, least in (((memory,), "int8"), ((memory, latency), "fp16")):
+        problem = Problem(0, choices, rows)
+        found = solve_least(problem, Limits(), "max_memory", Blind(), lambda limits, name, of=problem: solve(of, limits, name))  # type: ignore[arg-type]
+        assert found.chosen["fc"].scheme == least
