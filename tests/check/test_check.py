@@ -45,7 +45,7 @@ def data(capsys: pytest.CaptureFixture[str]) -> Any:
         ("phone", [], 2, "there is no such runner: use adb, local, null, ssh, xcode"),
         ("local:x", [], 2, "this machine has no address"),
         ("null", ["--protocol", "long"], 2, "no protocol is called 'long'"),
-        ("null", ["--max-latency", "8"], 2, "has no unit"),
+        ("null", ["--max-latency", "8"], 2, "is not in milliseconds"),
         ("null", ["--out", "none/x.json"], 2, "cannot be written"),
     ],
 )
