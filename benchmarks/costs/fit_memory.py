@@ -24,6 +24,8 @@ SLACK = 0.01
 """Share of private bytes that is added for what an allocator does not give back."""
 INDIRECTION = 8
 """Bytes of a pointer: XNNPACK's indirection buffers."""
+PAGES = {"executorch": {"page": 4096}}
+"""Bytes of a page where each constant of an accelerated part is mapped for itself while it loads (every mapping of a run)."""
 RULES: dict[str, dict[str, Any]] = {
     "tflite": {
         "outside": ["embedding", "max_pool2d_padded", "slice_strided", "upsample_nearest2d", "first_masked_attention"],
@@ -134,7 +136,7 @@ def fit(name: str, folder: Path, only: str | None, alone: bool) -> None:
     table = {
         "origin": f"measured by `python -m benchmarks.costs.fit_memory {name}` on Linux x86_64 with "
         f"{RUNTIMES[name]} {version(RUNTIMES[name])}; error: docs/benchmarks/memory.md",
-        **shared, "indirection": INDIRECTION, "slack": SLACK, "returned": RETURNED[name],
+        **shared, **PAGES.get(name, {}), "indirection": INDIRECTION, "slack": SLACK, "returned": RETURNED[name],
         "operators": RULES[name], "error": [-0.1, 0.1], "copies": [],
     }  # fmt: skip
     for case in layers.HEAVY:

@@ -30,6 +30,7 @@ SCRATCH = {"layer_norm": 2.0, "native_layer_norm": 2.0, "group_norm": 2.0}
 PRODUCTS = frozenset({"bmm", "matmul"})
 """Operators that multiply matrices."""
 ARITHMETIC = frozenset({"add", "sub", "mul", "div"})
+"""Operators whose second operand may be a number."""
 TILE = 16
 """Columns that kernels of products compute at once: what they multiply with is packed in as many (XNNPACK)."""
 BILINEAR = 5

@@ -44,7 +44,7 @@ def drop_idle_masks(module: Any) -> None:
     constants = _constants(module) if masked else {}
     idle = {
         mask for mask in {node.args[3] for node in masked}
-        if mask in constants and _hides_nothing(_evaluate(_behind(mask), module))
+        if mask in constants and _hides_nothing(value_of(mask, module))
     }  # fmt: skip
     for node in masked:
         if node.args[3] in idle:

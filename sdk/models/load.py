@@ -15,6 +15,7 @@ from sdk.models.model import Model, TensorSpec
 from sdk.models.normalise import export_flat, normalise
 from sdk.models.outputs import output_names
 from sdk.models.references import Loaded, load_reference
+from sdk.models.spectra import is_complex
 from sdk.models.spill import Spill, put
 from sdk.models.turn import changes
 
@@ -178,7 +179,7 @@ def _check_weights(program: Any, source: str) -> None:
 def _check_real(program: Any, source: str) -> None:
     """BadInput naming what is still complex once spectra are written in real numbers."""
     for node in program.graph.nodes:
-        if getattr(node.meta.get("val"), "is_complex", bool)():
+        if is_complex(node):
             raise BadInput(
                 f"model {source!r}: {node.name} is complex, and what is computed of it cannot be written in real numbers here: "
                 "compute real and imaginary parts apart"

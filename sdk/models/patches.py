@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sdk.models.calls import call_before
+
 
 def plain_patches(module: Any) -> None:
     """Write `im2col` and `col2im` whose stride is the kernel as a view, a permutation and a view; others stay as they are."""
@@ -37,8 +39,6 @@ def _move(module: Any, node: Any, source: Any, axes: list[int], order: list[int]
     aten, like = torch.ops.aten, node.meta["val"]
     made = source
     for target, args in ((aten.reshape.default, axes), (aten.permute.default, order), (aten.reshape.default, list(like.shape))):
-        with module.graph.inserting_before(node):
-            value, made = made.meta["val"], module.graph.call_function(target, (made, args))
-        made.meta["val"] = target(value, args)
+        made = call_before(node, target, made, args)
     node.replace_all_uses_with(made)
     module.graph.erase_node(node)

@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from sdk.models.calls import call_before
+
 NUMBER = "sdk_number"
 """Prefix of the buffers that hold numbers."""
 
@@ -43,10 +45,7 @@ class _Writer:
         target = torch.ops.aten
         for part in name.split("."):
             target = getattr(target, part)
-        with self.module.graph.inserting_before(self.node):
-            made = self.module.graph.call_function(target, args)
-        made.meta["val"] = target(*torch.fx.node.map_arg(args, lambda each: each.meta["val"]))
-        return made
+        return call_before(self.node, target, *args)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What `make` returns, made where it is needed first."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sdk.models.calls import call_before
+
 LARGEST = 4096
 """Elements of a transform that is written as a matrix, which has twice their square."""
 ALIKE = frozenset({
@@ -23,7 +25,7 @@ Pair = tuple[Any, Any]
 def real_spectra(module: Any) -> None:
     """Write what is complex in a graph as pairs of real tensors, or leave all of it where one operator is not known."""
     nodes = [node for node in module.graph.nodes if node.op in ("call_function", "get_attr", "placeholder", "output")]
-    touched = [node for node in nodes if _is_complex(node) or any(map(_is_complex, node.all_input_nodes))]
+    touched = [node for node in nodes if is_complex(node) or any(map(is_complex, node.all_input_nodes))]
     if not touched or not all(_is_known(node) for node in touched):
         return
     written = _Written(module)
@@ -34,7 +36,8 @@ def real_spectra(module: Any) -> None:
             module.graph.erase_node(node)
 
 
-def _is_complex(node: Any) -> bool:
+def is_complex(node: Any) -> bool:
+    """Whether a node makes complex numbers."""
     value = node.meta.get("val")
     return bool(getattr(value, "is_complex", bool)())
 
@@ -104,12 +107,7 @@ class _Written:
 
     def _call(self, target: Any, *args: Any, **kwargs: Any) -> Any:
         """Put a call in front of the node that is written."""
-        from torch.fx.node import map_arg
-
-        with self.module.graph.inserting_before(self.node):
-            made = self.module.graph.call_function(target, args, kwargs)
-        values = map_arg((args, kwargs), lambda each: each.meta["val"])
-        made.meta["val"] = target(*values[0], **values[1])
+        made = call_before(self.node, target, *args, **kwargs)
         made.meta["nn_module_stack"] = self.node.meta.get("nn_module_stack")
         return made
 
