@@ -1,11 +1,10 @@
-"""Columns of a weight that are rounded one after the other: which lie together, and the rounder of each kind of grid."""
+"""Columns of a weight that are rounded one after the other: which lie together, and what they may be rounded to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from sdk.rounding.grid import Grid
 
@@ -14,9 +13,6 @@ BLOCK = 32
 
 PART = 1 << 25
 """Weights beyond which a matrix is swept in parts: its channels do not depend on each other, and memory is bounded."""
-
-TOGETHER = 1 << 20
-"""Weights times grids that are swept at once."""
 
 PART_ROWS = 64
 """Channels that a part has a multiple of, so that no table of several channels is torn."""
@@ -58,35 +54,6 @@ def by_column(rows: Any, groups: int) -> Any:
     return rows.reshape(groups, -1, rows.shape[1]).transpose(1, 2)
 
 
-class Rounder(Protocol):
-    """Rounds `value` ([grids, groups, channels], column `column` of the sweep) into `codes` and what these stand for."""
-
-    def __init__(self, grids: Sequence[Grid], least: Sequence[float], order: Any, channels: int) -> None: ...
-
-    def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None: ...
-
-
-class Integers:
-    """Symmetric integers of given scales."""
-
-    def __init__(self, grids: Sequence[Grid], least: Sequence[float], order: Any, channels: int) -> None:
-        import torch
-
-        ordered = [columns_first(ordered_scale(grid, order, channels), order.shape[0]) for grid in grids]
-        self.wide = any(scale.shape[1] > 1 for scale in ordered)
-        self.scale = torch.stack([scale.expand(-1, order.shape[1] if self.wide else 1, -1) for scale in ordered])
-        self.most = torch.tensor([2.0 ** (grid.scheme.bits - 1) - 1 for grid in grids]).reshape(-1, 1, 1)
-        self.least = torch.tensor(least).reshape(-1, 1, 1).minimum(-self.most)
-
-    def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None:
-        import torch
-
-        scale = self.scale[:, :, column if self.wide else 0]
-        torch.div(value, scale, out=rounded)
-        codes.copy_(rounded.round_().clamp_(self.least, self.most))
-        rounded.mul_(scale)
-
-
 def ordered_scale(grid: Grid, order: Any, channels: int) -> Any:
     """The scale of every weight, columns in the order of the sweep: [channels, k], or [channels, 1] where all are alike."""
     whole = grid.scale.expand(channels, -1)
@@ -95,49 +62,31 @@ def ordered_scale(grid: Grid, order: Any, channels: int) -> Any:
     return in_order(whole.repeat_interleave(order.shape[1] // whole.shape[1], dim=1), order)
 
 
-class Tables:
-    """Lookup tables, equally many per grid, times a scale per channel or group of weights where there is one."""
+class Levels(NamedTuple):
+    """What the columns of a weight may be rounded to, as arrays in the order of the sweep (see `sdk.rounding.kernels`).
 
-    def __init__(self, grids: Sequence[Grid], least: Sequence[float], order: Any, channels: int) -> None:
-        import torch
-
-        tables, longest = grids[0].table.shape[0], max(g.table.shape[1] for g in grids)
-        filled = [torch.nn.functional.pad(g.table, (0, longest - g.table.shape[1]), value=float("inf")) for g in grids]
-        self.table = torch.stack(filled)
-        self.middle = ((self.table[..., 1:] + self.table[..., :-1]) / 2).contiguous()
-        scales = [torch.ones(channels, 1) if grid.scale is None else ordered_scale(grid, order, channels) for grid in grids]
-        wide = any(scale.shape[1] > 1 for scale in scales)
-        ordered = [columns_first(scale.expand(-1, order.shape[1] if wide else 1), order.shape[0]) for scale in scales]
-        self.scale = torch.stack(ordered)
-        self.wide = wide
-        self.shape = (len(grids), tables, channels // tables)
-
-    def __call__(self, value: Any, column: int, codes: Any, rounded: Any) -> None:
-        import torch
-
-        scale = self.scale[:, :, column if self.wide else 0]
-        found = torch.searchsorted(self.middle, (value / scale).reshape(self.shape))
-        codes.copy_(found.reshape(codes.shape))
-        torch.mul(self.table.gather(2, found).reshape(value.shape), scale, out=rounded)
-
-
-def rounders_of(
-    grids: Sequence[Grid], least: Sequence[float], order: Any, channels: int
-) -> Iterator[tuple[list[int], list[tuple[slice, Rounder]]]]:
-    """Yield what is swept at once, up to TOGETHER: the places of its grids, and what rounds which of them.
-
-    Integers share a rounder, and palettes of equally many tables. `least`: the whole weight's least code in each grid.
+    `scale` is [groups, k, channels per group], or [groups, 1, …] where a channel has one. Integers lie between `least` and
+    `most`, and have no `table`; of a palette `table` is [tables, levels], each for so many channels (`each`), and `middle` has
+    what lies between its neighbours.
     """
-    def tables(n: int) -> int:
-        return 0 if grids[n].table is None else int(grids[n].table.shape[0])
 
-    ordered = sorted(range(len(grids)), key=tables)
-    most = max(1, TOGETHER // (channels * order.shape[1]))
-    for start in range(0, len(ordered), most):
-        places, rounders = ordered[start : start + most], list[tuple[slice, Rounder]]()
-        for count, alike in groupby(range(len(places)), lambda i, places=places: tables(places[i])):  # type: ignore[misc]
-            run = list(alike)
-            kind, chosen = Tables if count else Integers, [places[i] for i in run]
-            made = kind([grids[n] for n in chosen], [least[n] for n in chosen], order, channels)
-            rounders.append((slice(run[0], run[-1] + 1), made))
-        yield places, rounders
+    scale: Any
+    least: Any
+    most: Any
+    table: Any
+    middle: Any
+    each: int
+
+
+def levels_of(grid: Grid, least: float, order: Any, channels: int) -> Levels:
+    """The levels of `grid`, which has `channels` of a weight whose least code is `least`; `order` [groups, k] of the columns."""
+    import numpy as np
+    import torch
+
+    scale = torch.ones(channels, 1) if grid.scale is None else ordered_scale(grid, order, channels)
+    scale = columns_first(scale, len(order)).numpy()
+    if grid.table is None:
+        most, no_table = 2 ** (grid.scheme.bits - 1) - 1, np.empty((0, 0), np.float32)
+        return Levels(scale, np.float32(min(least, -most)), np.float32(most), no_table, no_table, 1)
+    middle, unbounded = ((grid.table[:, 1:] + grid.table[:, :-1]) / 2).contiguous(), np.float32(0)
+    return Levels(scale, unbounded, unbounded, grid.table.contiguous().numpy(), middle.numpy(), channels // len(grid.table))

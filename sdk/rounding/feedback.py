@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sdk.rounding.columns import BLOCK, Rounder, columns_first, in_order, parts_of, rounders_of, rows_of
+from sdk.rounding.columns import BLOCK, Levels, columns_first, in_order, levels_of, parts_of, rows_of
 from sdk.rounding.grid import Grid
 from sdk.rounding.statistics import Moments
 
@@ -25,7 +25,7 @@ def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Gri
 
     Output channel r belongs to group r // (channels / groups) of the moments. Frantar et al. 2022, GPTQ: the error of a
     column, weighed by the Cholesky factor of the inverse moments, is taken off the columns that follow, in the order of
-    falling energy. Grids share a pass, up to TOGETHER.
+    falling energy.
     """
     import torch
 
@@ -51,14 +51,13 @@ def _fed(flat: Any, grids: Sequence[Grid], least: Sequence[float], factor: Any, 
 
     channels, (groups, k) = len(flat), order.shape
     whole = columns_first(in_order(flat, order), groups)
-    made: dict[int, Any] = {}
-    for places, rounders in rounders_of(grids, least, order, channels):
-        codes = _sweep(whole.repeat(len(places), 1, 1, 1), factor, rounders)
-        for place, found in zip(places, codes, strict=True):
-            back = torch.empty(groups, channels // groups, k, dtype=grids[place].codes.dtype)
-            back.scatter_(2, order.unsqueeze(1).expand_as(back), found.transpose(1, 2).to(back.dtype))
-            made[place] = back.reshape(flat.shape)
-    return [made[n] for n in sorted(made)]
+    made = []
+    for grid, lowest in zip(grids, least, strict=True):
+        found = _sweep(whole.clone(), factor, levels_of(grid, lowest, order, channels))
+        back = torch.empty(groups, channels // groups, k, dtype=grid.codes.dtype)
+        back.scatter_(2, order.unsqueeze(1).expand_as(back), found.transpose(1, 2).to(back.dtype))
+        made.append(back.reshape(flat.shape))
+    return made
 
 
 def regularise(moments: Moments, order: Any) -> Any:
@@ -92,8 +91,7 @@ def _factor(moments: Moments) -> tuple[Any, Any]:
     found = regularise(moments, order.flip(1)).mT  # LAPACK's own order: it then needs no copy
     torch.linalg.cholesky(found, out=found)
     _invert(found)
-    found = found.float()
-    return found.flip(1, 2), order
+    return found.float().flip(1, 2).contiguous(), order
 
 
 def _invert(lower: Any) -> None:
@@ -111,25 +109,18 @@ def _invert(lower: Any) -> None:
     below.copy_(last @ below @ first).neg_()
 
 
-def _sweep(work: Any, factor: Any, rounders: Sequence[tuple[slice, Rounder]]) -> Any:
-    """Round `work` ([grids, groups, k, channels per group]) column by column; return the codes in its shape (int16)."""
+def _sweep(work: Any, factor: Any, levels: Levels) -> Any:
+    """Round `work` ([groups, k, channels per group], which is used up) column by column; return the codes (int16) like it."""
     import torch
 
-    grids, groups, k, channels = work.shape
+    from sdk.rounding.kernels import feed_block
+
+    groups, k, channels = work.shape
     codes = torch.empty(work.shape, dtype=torch.int16)
-    diagonal = factor.diagonal(dim1=1, dim2=2).unsqueeze(2)  # [groups, k, 1]
     for start in range(0, k, BLOCK):
         stop = min(k, start + BLOCK)
-        errors = torch.empty(grids, groups, stop - start, channels)
-        for i in range(start, stop):
-            value, error = work[:, :, i], errors[:, :, i - start]
-            for chosen, round_ in rounders:
-                round_(value[chosen], i, codes[chosen, :, i], error[chosen])
-            torch.sub(value, error, out=error).div_(diagonal[:, i])
-            if i + 1 < stop:
-                work[:, :, i + 1 : stop].addcmul_(factor[:, i, i + 1 : stop].unsqueeze(2), error.unsqueeze(2), value=-1)
+        errors = torch.empty(groups, stop - start, channels)
+        feed_block(work.numpy(), factor.numpy(), start, stop, *levels, codes.numpy(), errors.numpy())
         if stop < k:
-            rest = factor[:, start:stop, stop:].transpose(1, 2)
-            for one, theirs in zip(work, errors, strict=True):  # one product each: company must not change the rounding
-                one[:, stop:].baddbmm_(rest, theirs, alpha=-1)
+            work[:, stop:].baddbmm_(factor[:, start:stop, stop:].transpose(1, 2), errors, alpha=-1)
     return codes

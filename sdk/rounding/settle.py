@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sdk.rounding.columns import BLOCK, Rounder, by_column, parts_of, rounders_of, rows_of
+from sdk.rounding.columns import BLOCK, Levels, by_column, columns_first, levels_of, parts_of, rows_of
 from sdk.rounding.feedback import damped
 from sdk.rounding.grid import Grid
 from sdk.rounding.refit import refitted
@@ -89,48 +89,38 @@ def _pass(flat: Any, grids: Sequence[Grid], least: Sequence[float], products: An
 
     groups, k = products.shape[:2]
     order = torch.arange(k).expand(groups, k)
-    made: dict[int, Any] = {}
-    for places, rounders in rounders_of(grids, least, order, len(flat)):
-        now = torch.empty(len(places), groups, k, len(flat) // groups)
-        for into, place in zip(now, places, strict=True):
-            into.copy_(by_column(grids[place].dequantize(), groups))
-        slope = _slope(flat, now, products)
-        for place, codes in zip(places, _sweep(now, slope, products, rounders), strict=True):
-            made[place] = codes.to(grids[place].codes.dtype).transpose(1, 2).reshape(flat.shape)
-    return [made[n] for n in sorted(made)]
+    whole = by_column(flat, groups)
+    made = []
+    for grid, lowest in zip(grids, least, strict=True):
+        now = columns_first(grid.dequantize(), groups)
+        codes = _sweep(now, _slope(whole, now, products), products, levels_of(grid, lowest, order, len(flat)))
+        made.append(codes.to(grid.codes.dtype).transpose(1, 2).reshape(flat.shape))
+    return made
 
 
-def _slope(flat: Any, now: Any, products: Any) -> Any:
-    """Half of what the error falls by, per unit of each value of `now` ([grids, groups, k, channels per group])."""
+def _slope(whole: Any, now: Any, products: Any) -> Any:
+    """Half of what the error falls by, per unit of each value of `now` ([groups, k, channels per group], as is `whole`)."""
     import torch
 
-    slope, whole = torch.empty_like(now), by_column(flat, len(products))
-    for each, into in zip(now, slope, strict=True):  # one product each: company must not change the rounding
-        for start in range(0, now.shape[3], CHANNELS):
-            some = slice(start, start + CHANNELS)
-            into[..., some] = products @ (whole[..., some] - each[..., some])
+    slope = torch.empty_like(now)
+    for start in range(0, now.shape[2], CHANNELS):
+        some = slice(start, start + CHANNELS)
+        slope[..., some] = products @ (whole[..., some] - now[..., some])
     return slope
 
 
-def _sweep(now: Any, slope: Any, products: Any, rounders: Sequence[tuple[slice, Rounder]]) -> Any:
-    """The codes (int16) that `now` ([grids, groups, k, channels per group]) goes to down its `slope`."""
+def _sweep(now: Any, slope: Any, products: Any, levels: Levels) -> Any:
+    """The codes (int16) that `now` ([groups, k, channels per group]) goes to down its `slope`, which is used up."""
     import torch
 
-    count, _, k, channels = now.shape
-    groups = len(products)
+    from sdk.rounding.kernels import descend_block
+
+    groups, k, channels = now.shape
     codes = torch.empty(now.shape, dtype=torch.int16)
-    diagonal = products.diagonal(dim1=1, dim2=2).unsqueeze(2)
     for start in range(0, k, BLOCK):
         stop = min(k, start + BLOCK)
-        near, steps = slope[:, :, start:stop], torch.empty(count, groups, stop - start, channels)
-        for i in range(start, stop):
-            step = steps[:, :, i - start]
-            best = now[:, :, i] + near[:, :, i - start] / diagonal[:, i]
-            for chosen, round_ in rounders:
-                round_(best[chosen], i, codes[chosen, :, i], step[chosen])
-            step.sub_(now[:, :, i])
-            near.addcmul_(products[:, start:stop, i].unsqueeze(2), step.unsqueeze(2), value=-1)
-        for rest in (slice(0, start), slice(stop, k)):
-            for one, theirs in zip(slope, steps, strict=True):
-                one[:, rest].baddbmm_(products[:, rest, start:stop], theirs, alpha=-1)
+        steps = torch.empty(groups, stop - start, channels)
+        descend_block(now.numpy(), slope.numpy(), products.numpy(), start, stop, *levels, codes.numpy(), steps.numpy())
+        if stop < k:
+            slope[:, stop:].baddbmm_(products[:, stop:, start:stop], steps, alpha=-1)
     return codes

@@ -85,6 +85,7 @@ class Statistics:
 
     importance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     parts: tuple[Part, ...] = field(default=(), repr=False)
+    _energies: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def moments(self, layer: str) -> Moments | None:
         """Return the moments of the layer's input over all samples, or None."""
@@ -93,6 +94,11 @@ class Statistics:
 
     def energy(self, layer: str) -> Any:
         """Return the mean square of each input of the layer over all samples ([groups, k]), or None."""
+        if layer not in self._energies:  # kept, as moments may come from a file
+            self._energies[layer] = self._energy(layer)
+        return self._energies[layer]
+
+    def _energy(self, layer: str) -> Any:
         total, samples = None, 0
         for part in self.parts:
             if layer in part:
