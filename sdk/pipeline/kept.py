@@ -196,9 +196,7 @@ def _square(triangle: Any) -> Any:
 
     k = (math.isqrt(8 * triangle.shape[1] + 1) - 1) // 2
     made = torch.empty(triangle.shape[0], k, k)
-    for row in range(k):
-        start = row * (row + 1) // 2
-        made[:, row, : row + 1] = triangle[:, start : start + row + 1]
+    made.masked_scatter_(torch.ones(k, k, dtype=torch.bool).tril_().expand_as(made), triangle)
     for start in range(0, k, _ROWS):  # what is right of the diagonal, by what is below it
         stop = min(k, start + _ROWS)
         made[:, start:stop, stop:] = made[:, stop:, start:stop].transpose(1, 2)
