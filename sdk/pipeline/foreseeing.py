@@ -27,6 +27,7 @@ from sdk.planning import (
     all_objectives,
     need,
     significant,
+    times_together,
 )
 from sdk.planning.offers import Limit, RowsOffer, raised, shown
 
@@ -118,7 +119,18 @@ def _as_predicted(
                 return error
             return NotKept(limits, {name: (_predicted(costs, least)[name], least.loss)}, {})
     ways = tuple(_tried(each, problem, limits, costs, lambda narrow: run(narrow, "quality")) for each in error.offer.limits)
-    return Infeasible(replace(error.offer, limits=ways))
+    together = error.offer.together
+    if all(each.given is None for each in ways):
+        together = times_together(limits, lambda wider: _is_kept(problem, wider, costs, lambda narrow: run(narrow, "smallest")))
+    return Infeasible(replace(error.offer, limits=ways, together=together))
+
+
+def _is_kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> bool:
+    """Whether a plan was found that keeps the limits as predicted."""
+    try:
+        return isinstance(_kept(problem, limits, costs, run), Solution)
+    except Infeasible:
+        return False
 
 
 def _tried(way: Limit, problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> Limit:

@@ -1,6 +1,6 @@
 """From prices and losses per layer to a plan: exact, reviewable, explained."""
 
-from sdk.planning.balance import nothing_predicts
+from sdk.planning.balance import nothing_predicts, times_together
 from sdk.planning.diff import HeaderChange, LayerChange, PlanDiff, diff
 from sdk.planning.explain import Explanation, Verdict, explain, marginal_price
 from sdk.planning.front import FrontPoint, front, knee
@@ -38,6 +38,6 @@ __all__ = [
     "ModelId", "Objective", "Option", "Plan", "PlanDiff", "Predicted", "Problem", "Refusal", "Restriction", "Row", "RowsOffer",
     "Solution", "Tie", "Uniform", "Verdict", "all_objectives", "allowed", "considered", "corrected", "counter_offer", "diff",
     "explain", "first_of", "front", "knee", "limits_in", "make_plan", "marginal_price", "need", "nothing_predicts",
-    "objective_named", "parse_plan", "plan_text", "read_plan", "revalidate", "significant", "solve", "summed", "uniform",
-    "write_plan",
+    "objective_named", "parse_plan", "plan_text", "read_plan", "revalidate", "significant", "solve", "summed", "times_together",
+    "uniform", "write_plan",
 ]  # fmt: skip

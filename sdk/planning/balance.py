@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from sdk.errors import BadInput
 from sdk.planning.limits import Limits, Solution, solution_of
@@ -90,7 +92,8 @@ def _offer(problem: Problem, limits: Limits) -> RowsOffer:
         alone, given = _least(problem, Limits(), name), _least(problem, others, name)
         found.append(Limit(name, value, alone, given, _loss(problem, limits, name, alone, given)))
     enough = any(each.given is not None for each in found)
-    return RowsOffer(tuple(found), together=None if enough else _together(problem, limits))
+    kept = partial(_keeps, problem)
+    return RowsOffer(tuple(found), together=None if enough else times_together(limits, kept))
 
 
 def _loss(problem: Problem, limits: Limits, name: str, alone: float | None, given: float | None) -> float | None:
@@ -109,17 +112,21 @@ def _scaled(limits: Limits, times: float) -> Limits:
     return Limits(size, loss, memory, latency)
 
 
-def _together(problem: Problem, limits: Limits) -> float | None:
-    """Times which all limits can be met, a whole number of percents more; None where ten times are not enough."""
+def times_together(limits: Limits, kept: Callable[[Limits], bool]) -> float | None:
+    """Times which all limits can be `kept`, a whole number of percents more; None where ten times are not enough."""
     low, high = 100, 200
-    while _packed(problem, _scaled(limits, high / 100), "bytes") is None:
+    while not kept(_scaled(limits, high / 100)):
         low, high = high, 2 * high
         if high > 1000:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _packed(problem, _scaled(limits, middle / 100), "bytes") is not None else (middle, high)
+        low, high = (low, middle) if kept(_scaled(limits, middle / 100)) else (middle, high)
     return high / 100
+
+
+def _keeps(problem: Problem, limits: Limits) -> bool:
+    return _packed(problem, limits, "bytes") is not None
 
 
 def _least(problem: Problem, limits: Limits, name: str) -> float | None:

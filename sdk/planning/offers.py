@@ -71,13 +71,14 @@ class RowsOffer:
             return f"{said}; raise {' and '.join(each.name for each in hopeless)}, or choose another target or model"
         named = " and ".join(f"{each.name} {shown(each.name, each.value)}" for each in self.limits)
         ways = [f"{n} to at least {raised(n, each.given)}{_costs(each)}" for n, each in by_name.items() if each.given is not None]
-        if ways or self.together is None:
-            return f"{named} cannot be met together: raise {' or '.join(ways) if ways else 'two of them'}"
-        every = ", ".join(f"{name} to {raised(name, each.value * self.together)}" for name, each in by_name.items())
+        if ways:
+            return f"{named} cannot be met together: raise {' or '.join(ways)}"
+        every = ", ".join(f"{name} to {raised(name, each.value * (self.together or 0))}" for name, each in by_name.items())
         least = ", ".join(f"{name} {raised(name, each.alone)}" for name, each in by_name.items() if each.alone is not None)
+        by = f"all by {self.together - 1:.0%} ({every}), or " if self.together is not None else ""
         return (
-            f"{named} cannot be met together, nor when one of them is raised: raise all by {self.together - 1:.0%} ({every}), or "
-            f"two or more of them (each for itself can be as little as: {least}), or choose another target or model"
+            f"{named} cannot be met together, nor when one of them is raised: raise {by}two or more of them "
+            f"(each for itself can be as little as: {least}), or choose another target or model"
         )
 
 

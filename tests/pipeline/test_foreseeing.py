@@ -101,3 +101,27 @@ def test_the_least_memory_may_be_that_of_a_fast_plan() -> None:
         problem = Problem(0, choices, rows)
         found = solve_least(problem, Limits(), "max_memory", Blind(), lambda limits, name, of=problem: solve(of, limits, name))  # type: ignore[arg-type]
         assert found.chosen["fc"].scheme == least
+
+
+def test_where_all_limits_have_to_give_way_they_do_so_as_is_predicted() -> None:
+    """By sums all times 2.67 are enough; memory and latency are predicted a fifth higher."""
+    needs = {"int4": (100, 0.2, 400.0, 4.0), "int8": (200, 0.1, 100.0, 4.0), "fp32": (400, 0.0, 400.0, 1.0)}
+    choices = (Choices("fc", "linear", tuple(Option(name, size, loss) for name, (size, loss, _, _) in needs.items())),)
+    rows = (
+        Row("max_memory", "", 0.0, {"fc": {name: each[2] for name, each in needs.items()}}),
+        Row("max_latency", "", 0.0, {"fc": {name: each[3] for name, each in needs.items()}}),
+    )
+    problem = Problem(0, choices, rows)
+
+    class Higher:
+        def predict(self, schemes: dict[str, str]) -> dict[str, Any]:
+            _, _, memory, latency = needs[schemes["fc"]]
+            return {"max_memory": SimpleNamespace(value=1.2 * memory), "max_latency": SimpleNamespace(value=1.2 * latency)}
+
+    def solved(limits: Limits) -> Any:
+        return solve_kept(problem, limits, Higher(), lambda narrow, objective: solve(problem, narrow, objective), "quality")  # type: ignore[arg-type]
+
+    with pytest.raises(Infeasible, match=r"raise all by 220% \(max_size to 480 B") as error:
+        solved(Limits(max_size=150, max_memory=150, max_latency=1.5))
+    assert error.value.offer.together == 3.2
+    assert solved(Limits(max_size=480, max_memory=480, max_latency=4.8)).chosen["fc"].scheme in ("int8", "fp32")
