@@ -67,11 +67,16 @@ def one(case: str, model: str = "") -> dict[str, Any]:
 
 def _warm() -> None:
     """Do all of it with a network of some weights: the code of libraries is not the model's memory."""
+    import torch
+
     from sdk.pipeline import Request, Workbench
     from sdk.pipeline.planning import score_together
     from sdk.progress import SilentReporter
 
-    requests = [Request(model=f"{__name__}:small", device=device, target=name) for name, device in DEVICES.items()]
+    samples = [(torch.randn(1, 3, 32, 32),) for _ in range(4)]
+    requests = [
+        Request(model=f"{__name__}:small", device=device, target=name, calibration=samples) for name, device in DEVICES.items()
+    ]
     bench = Workbench(requests[0], SilentReporter())
     _pass(bench)
     score_together(requests, bench)

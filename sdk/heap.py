@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 
-MMAP_THRESHOLD, TRIM_THRESHOLD, LARGE = -3, -1, 2 << 20
+MMAP_THRESHOLD, TRIM_THRESHOLD, LARGE = -3, -1, 1 << 19
 """glibc's options (`malloc.h`) for the size of a block from which on it is mapped for itself, and for the free end of the heap
 that is given back; the bytes that both are set to."""
 
@@ -19,7 +19,7 @@ def give_back() -> None:
 
 
 def give_back_large_blocks() -> None:
-    """From now on have freed blocks of some MB given back at once: bytes of a file, logits of a window, moments of a layer.
+    """From now on have freed blocks of half a MB and more given back at once: bytes of a file, logits, moments of a layer.
 
     glibc else keeps as many as the largest one that it ever freed, of the logits by chance none or six, and grows beside those
     that the next block does not fit into. Touching new pages makes a model's pass over images a tenth slower.

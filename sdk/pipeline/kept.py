@@ -85,6 +85,7 @@ class Kept:
         return Statistics(
             Joined([each.importance for each in found]),
             tuple(Joined([each.parts[i] for each in found if i < len(each.parts)]) for i in range(parts)),
+            Joined([each.energies for each in found]),
         )
 
     def ranges(self, make: Callable[[], dict[str, Range]]) -> dict[str, Range]:
@@ -153,16 +154,19 @@ def _load_statistics(folder: Path) -> Statistics:
     def moments(key: str) -> Moments:
         return Moments(_square(shelf[key]), *known["moments"][key])
 
-    importance = {name.removeprefix(_IMPORTANCE): name for name in shelf.names if name.startswith(_IMPORTANCE)}
-    return Statistics(Shelved(importance, shelf.__getitem__), tuple(Shelved(part, moments) for part in known["parts"]))
+    def shelved(kind: str) -> Shelved:
+        return Shelved({n.removeprefix(kind): n for n in shelf.names if n.startswith(kind)}, shelf.__getitem__)
+
+    return Statistics(shelved(_IMPORTANCE), tuple(Shelved(part, moments) for part in known["parts"]), shelved(_ENERGY))
 
 
 def _save_statistics(value: Statistics, folder: Path) -> None:
-    """Moments that several layers share are kept once, and of each matrix one triangle."""
+    """Moments that several layers share are kept once, and of each matrix one triangle; energies so that few read those."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {f"{_IMPORTANCE}{name}": t for name, t in value.importance.items()}
+    tensors |= {f"{_ENERGY}{name}": value.energy(name).contiguous() for name in dict.fromkeys(n for p in value.parts for n in p)}
     keys: dict[int, str] = {}
     numbers: dict[str, Any] = {}
     parts = []
@@ -179,8 +183,8 @@ def _save_statistics(value: Statistics, folder: Path) -> None:
     _save({"moments": numbers, "parts": parts}, folder)
 
 
-_IMPORTANCE = "importance "
-_ROWS = 512
+_IMPORTANCE, _ENERGY = "importance ", "energy "
+_ROWS = 128
 
 
 def _triangle(value: Any) -> Any:

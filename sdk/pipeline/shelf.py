@@ -53,6 +53,9 @@ class Shelved(Mapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         return self._make(self._names[key])
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._names  # without reading it
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
@@ -68,6 +71,9 @@ class Joined(Mapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         return self._owners[key][key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._owners
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._owners)

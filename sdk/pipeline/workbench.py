@@ -118,8 +118,9 @@ class Workbench:
                     stage.step(f"weights of {portion[0].name}")
                     return Statistics(taking.importance(portion))
 
-                parts = self.kept.statistics("moments", layers, moments).parts
-                self._statistics = Statistics(self.kept.statistics("importance", layers[::-1], importance).importance, parts)
+                inputs = self.kept.statistics("moments", layers, moments)
+                weights = self.kept.statistics("importance", layers[::-1], importance)
+                self._statistics = Statistics(weights.importance, inputs.parts, inputs.energies)
         return self._statistics
 
     def statistics_for(self, schemes: Mapping[str, Iterable[Scheme]]) -> Statistics:

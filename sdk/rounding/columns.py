@@ -11,7 +11,7 @@ from sdk.rounding.grid import Grid
 BLOCK = 32
 """Columns between two updates of all the columns that are left."""
 
-PART = 1 << 25
+PART = 1 << 19
 """Weights beyond which a matrix is swept in parts: its channels do not depend on each other, and memory is bounded."""
 
 PART_ROWS = 64
@@ -54,23 +54,16 @@ def by_column(rows: Any, groups: int) -> Any:
     return rows.reshape(groups, -1, rows.shape[1]).transpose(1, 2)
 
 
-def ordered_scale(grid: Grid, order: Any, channels: int) -> Any:
-    """The scale of every weight, columns in the order of the sweep: [channels, k], or [channels, 1] where all are alike."""
-    whole = grid.scale.expand(channels, -1)
-    if whole.shape[1] == 1:
-        return whole
-    return in_order(whole.repeat_interleave(order.shape[1] // whole.shape[1], dim=1), order)
-
-
 class Levels(NamedTuple):
     """What the columns of a weight may be rounded to, as arrays in the order of the sweep (see `sdk.rounding.kernels`).
 
-    `scale` is [groups, k, channels per group], or [groups, 1, …] where a channel has one. Integers lie between `least` and
+    `scale` is [groups, blocks, channels per group], of column i that of `block` i ([groups, k]). Integers lie between `least` and
     `most`, and have no `table`; of a palette `table` is [tables, levels], each for so many channels (`each`), and `middle` has
     what lies between its neighbours.
     """
 
     scale: Any
+    block: Any
     least: Any
     most: Any
     table: Any
@@ -83,10 +76,12 @@ def levels_of(grid: Grid, least: float, order: Any, channels: int) -> Levels:
     import numpy as np
     import torch
 
-    scale = torch.ones(channels, 1) if grid.scale is None else ordered_scale(grid, order, channels)
-    scale = columns_first(scale, len(order)).numpy()
+    scale = torch.ones(1, 1) if grid.scale is None else grid.scale
+    block = (order // (order.shape[1] // scale.shape[1])).numpy()
+    scale = columns_first(scale.expand(channels, -1), len(order)).numpy()
     if grid.table is None:
         most, no_table = 2 ** (grid.scheme.bits - 1) - 1, np.empty((0, 0), np.float32)
-        return Levels(scale, np.float32(min(least, -most)), np.float32(most), no_table, no_table, 1)
-    middle, unbounded = ((grid.table[:, 1:] + grid.table[:, :-1]) / 2).contiguous(), np.float32(0)
-    return Levels(scale, unbounded, unbounded, grid.table.contiguous().numpy(), middle.numpy(), channels // len(grid.table))
+        return Levels(scale, block, np.float32(min(least, -most)), np.float32(most), no_table, no_table, 1)
+    table, unbounded = grid.table.contiguous(), np.float32(0)
+    middle = ((table[:, 1:] + table[:, :-1]) / 2).numpy()
+    return Levels(scale, block, unbounded, unbounded, table.numpy(), middle, channels // len(table))

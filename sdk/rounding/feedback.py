@@ -16,8 +16,8 @@ DAMPING = 0.01
 SMALL = 96
 """Rows of a triangular matrix that is inverted as a whole."""
 
-ROWS = 256
-"""Rows of a matrix that are brought into another order at once."""
+ROWS = 128
+"""Rows (or columns) of a matrix that are worked on at once: what takes their place is all that is held beside it."""
 
 
 def feed_back(weight: Any, grids: Sequence[Grid], moments: Moments) -> tuple[Grid, ...]:
@@ -91,7 +91,19 @@ def _factor(moments: Moments) -> tuple[Any, Any]:
     found = regularise(moments, order.flip(1)).mT  # LAPACK's own order: it then needs no copy
     torch.linalg.cholesky(found, out=found)
     _invert(found)
-    return found.float().flip(1, 2).contiguous(), order
+    return _turned(found), order
+
+
+def _turned(found: Any) -> Any:
+    """Matrices in float32 with their rows and columns the other way around."""
+    import torch
+
+    made = torch.empty(found.shape)
+    for matrix, into in zip(found, made, strict=True):
+        for start in range(0, len(into), ROWS):
+            stop = min(len(into), start + ROWS)
+            into[start:stop] = matrix[len(into) - stop : len(into) - start].flip(0, 1)
+    return made
 
 
 def _invert(lower: Any) -> None:
@@ -106,7 +118,10 @@ def _invert(lower: Any) -> None:
     first, last, below = lower[:, :middle, :middle], lower[:, middle:, middle:], lower[:, middle:, :middle]
     _invert(first)
     _invert(last)
-    below.copy_(last @ below @ first).neg_()
+    for rows in below.split(ROWS, dim=1):
+        rows.copy_(rows @ first)
+    for columns in below.split(ROWS, dim=2):
+        columns.copy_(last @ columns).neg_()
 
 
 def _sweep(work: Any, factor: Any, levels: Levels) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sdk.schemes import Scheme
 
-CHUNK = 1 << 22
+CHUNK = 1 << 18
 """Codes of a palette that are looked up at once: their indices take eight bytes each."""
 
 

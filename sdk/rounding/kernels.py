@@ -50,8 +50,8 @@ def _onto(
 
 @_compiled
 def feed_block(
-    work: Any, factor: Any, start: int, stop: int, scale: Any, least: Any, most: Any, table: Any, middle: Any, each: int,
-    codes: Any, errors: Any,
+    work: Any, factor: Any, start: int, stop: int, scale: Any, block: Any, least: Any, most: Any, table: Any, middle: Any,
+    each: int, codes: Any, errors: Any,
 ) -> None:
     """Round the columns from `start` to `stop` of `work` ([groups, k, channels per group]) one after the other.
 
@@ -59,14 +59,13 @@ def feed_block(
     row of `factor` ([groups, k, k]). For `scale` to `each` see `sdk.rounding.columns.Levels`.
     """
     groups, _, channels = work.shape
-    wide = scale.shape[1] > 1
     made = np.empty(WIDE, np.float32)
     for group in range(groups):
         for c0 in range(0, channels, WIDE):
             c1 = min(channels, c0 + WIDE)
             for i in range(start, stop):
                 value, error, size = work[group, i, c0:c1], errors[group, i - start, c0:c1], factor[group, i, i]
-                scales = scale[group, i if wide else 0, c0:c1]
+                scales = scale[group, block[group, i], c0:c1]
                 _onto(value, scales, least, most, table, middle, group * channels + c0, each, codes[group, i, c0:c1], made)
                 for c in range(error.shape[0]):
                     error[c] = (value[c] - made[c]) / size
@@ -78,8 +77,8 @@ def feed_block(
 
 @_compiled
 def descend_block(
-    now: Any, slope: Any, products: Any, start: int, stop: int, scale: Any, least: Any, most: Any, table: Any, middle: Any,
-    each: int, codes: Any, steps: Any,
+    now: Any, slope: Any, products: Any, start: int, stop: int, scale: Any, block: Any, least: Any, most: Any, table: Any,
+    middle: Any, each: int, codes: Any, steps: Any,
 ) -> None:
     """Decide the columns from `start` to `stop` of `now` ([groups, k, channels per group]) again, one after the other.
 
@@ -87,7 +86,6 @@ def descend_block(
     how far it went goes to `steps`, and changes the slope of those behind it in the block by `products` ([groups, k, k]).
     """
     groups, _, channels = now.shape
-    wide = scale.shape[1] > 1
     best, made = np.empty(WIDE, np.float32), np.empty(WIDE, np.float32)
     for group in range(groups):
         for c0 in range(0, channels, WIDE):
@@ -96,7 +94,7 @@ def descend_block(
                 value, down, size = now[group, i, c0:c1], slope[group, i, c0:c1], products[group, i, i]
                 for c in range(value.shape[0]):
                     best[c] = value[c] + down[c] / size
-                scales, step = scale[group, i if wide else 0, c0:c1], steps[group, i - start, c0:c1]
+                scales, step = scale[group, block[group, i], c0:c1], steps[group, i - start, c0:c1]
                 _onto(best, scales, least, most, table, middle, group * channels + c0, each, codes[group, i, c0:c1], made)
                 for c in range(step.shape[0]):
                     step[c] = made[c] - value[c]

@@ -33,13 +33,13 @@ class Palettes:
         groups = self._flat.shape[1] // scheme.scale_group if scheme.scale_group else int(scheme.channel_scale)
         key = (groups, count)
         scale = _scale(self._flat, groups) if groups else None
-        spread = None if scale is None else scale.repeat_interleave(self._flat.shape[1] // groups, dim=1)
-        flat = self._flat if spread is None else self._flat / spread
+        blocks = (self._flat.shape[0], max(1, groups), -1)
+        flat = self._flat if scale is None else self._flat.reshape(blocks) / scale.unsqueeze(2)
         if table is None and key not in self._made:
-            cost = self._cost if spread is None else self._cost * spread.square()
+            cost = self._cost if scale is None else self._cost.reshape(blocks) * scale.unsqueeze(2).square()
             self._made[key] = _Points(*_subset(flat.reshape(count, -1), cost.reshape(count, -1)))
         table = self._made[key].lloyd(2**scheme.bits) if table is None else table
-        return _assign(flat.reshape(count, -1), table).reshape(flat.shape), table, scale
+        return _assign(flat.reshape(count, -1), table).reshape(self._flat.shape), table, scale
 
 
 def _scale(flat: Any, groups: int) -> Any:
@@ -51,19 +51,36 @@ def _subset(values: Any, costs: Any) -> tuple[Any, Any]:
     """The sorted row, with the costs: the TAIL least and greatest values as they are, of those between means of a few."""
     import torch
 
-    ordered, order = values.sort(dim=1)
-    costs = costs.gather(1, order)
-    del order
-    count = ordered.shape[1]
+    order = _order(values)
+    count = order.shape[1]
+
+    def taken(places: Any) -> tuple[Any, Any]:
+        return values.gather(1, places), costs.gather(1, places)
+
     if count <= SAMPLES:
-        return ordered, costs
+        return taken(order)
     step = -(-(count - 2 * TAIL) // (SAMPLES - 2 * TAIL))
     stop = TAIL + (count - 2 * TAIL) // step * step
-    shape = (values.shape[0], -1, step)
-    weights = costs[:, TAIL:stop].reshape(shape)
-    means = (ordered[:, TAIL:stop].reshape(shape) * weights).sum(2) / weights.sum(2).clamp(min=1e-30)
-    points = torch.cat([ordered[:, :TAIL], means, ordered[:, stop:]], 1)
-    return points, torch.cat([costs[:, :TAIL], weights.sum(2), costs[:, stop:]], 1)
+    points = [taken(order[:, :TAIL])]
+    for some in order[:, TAIL:stop].split(TAIL * step, dim=1):
+        value, weight = (each.reshape(len(order), -1, step) for each in taken(some))
+        points.append(((value * weight).sum(2) / weight.sum(2).clamp(min=1e-30), weight.sum(2)))
+    every, weights = zip(*points, taken(order[:, stop:]), strict=True)
+    return torch.cat(every, 1), torch.cat(weights, 1)
+
+
+def _order(values: Any) -> Any:
+    """Places of each row's `values` (float32) in rising order, of equal ones the first first.
+
+    As integers that hold a value's bits and, below them, its place: those are sorted where they are, and several times faster.
+    """
+    import torch
+
+    bits = values.contiguous().view(torch.int32)
+    packed = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long().bitwise_left_shift_(32)
+    packed.add_(torch.arange(values.shape[1], dtype=torch.int32))
+    packed.numpy().sort(axis=1)
+    return packed.bitwise_and_(0xFFFFFFFF)
 
 
 class _Points:

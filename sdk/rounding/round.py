@@ -135,7 +135,7 @@ def _damp(flat: Any, importance: Any, mean: float) -> Any:
 
     if importance is None:
         return torch.ones_like(flat)
-    return importance.float() + (0.2 * mean if mean > 0 else 1.0)
+    return importance.to(torch.float32, copy=True).add_(0.2 * mean if mean > 0 else 1.0)
 
 
 def exact_scale(scale: Any, grouped: bool) -> Any:

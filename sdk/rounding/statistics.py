@@ -62,14 +62,13 @@ def weigh(importance: Any, energy: Any, weight: Any, channel_axis: int) -> Any:
     import torch
 
     mean, shape = float(energy.mean()), weight.movedim(channel_axis, 0).shape
-    relative = energy / mean if mean > 0 else torch.ones_like(energy)
-    rows = relative.unsqueeze(1).expand(-1, shape[0] // len(relative), -1)  # one row for all channels of a group, not copied
-    relative = rows.reshape(shape).movedim(0, channel_axis)
-    if importance is None:
-        return relative
-    total = importance.to(torch.float32, copy=True)
-    average = total.mean()
-    return relative if float(average) <= 0 else total.div_(average).add_(relative, alpha=ENERGY)
+    relative = (energy / mean if mean > 0 else torch.ones_like(energy)).unsqueeze(1)  # one row for all channels of a group
+    grouped = (len(energy), shape[0] // len(energy), energy.shape[1])
+    average = 0.0 if importance is None else float(importance.float().mean())
+    if average <= 0:
+        return relative.expand(grouped).reshape(shape).movedim(0, channel_axis)
+    total = importance.movedim(channel_axis, 0).to(torch.float32, copy=True).reshape(grouped)
+    return total.div_(average).add_(relative, alpha=ENERGY).reshape(shape).movedim(0, channel_axis)
 
 
 Part = Mapping[str, Moments]
@@ -85,7 +84,8 @@ class Statistics:
 
     importance: Mapping[str, Any] = field(default_factory=dict, repr=False)
     parts: tuple[Part, ...] = field(default=(), repr=False)
-    _energies: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    energies: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Layer name → what `energy` returns, where it is known without the moments."""
 
     def moments(self, layer: str) -> Moments | None:
         """Return the moments of the layer's input over all samples, or None."""
@@ -94,11 +94,8 @@ class Statistics:
 
     def energy(self, layer: str) -> Any:
         """Return the mean square of each input of the layer over all samples ([groups, k]), or None."""
-        if layer not in self._energies:  # kept, as moments may come from a file
-            self._energies[layer] = self._energy(layer)
-        return self._energies[layer]
-
-    def _energy(self, layer: str) -> Any:
+        if layer in self.energies:
+            return self.energies[layer]
         total, samples = None, 0
         for part in self.parts:
             if layer in part:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sdk.errors import BadInput
+from sdk.heap import give_back
 from sdk.models import Layer, Model
 from sdk.models.rewrite import attribute
 from sdk.sensitivity.losses import direction
@@ -18,13 +19,13 @@ Runner = Callable[[int, Any, tuple[Any, ...]], Any]
 """Told the number of a sample, a segment's module and its inputs; returns its outputs."""
 
 
-LEAST = 16_000_000
+LEAST = 8_000_000
 """Bytes that may be held for a model however small."""
 
 
 def room(model: Model, most: int) -> int:
-    """Bytes of gradients and the like that are held at once: as many as the float weights have, `most` for big models."""
-    return min(most, max(LEAST, 4 * sum(layer.parameters for layer in model.inventory.layers)))
+    """Bytes of gradients and the like that are held at once: half of what the float weights take, `most` for big models."""
+    return min(most, max(LEAST, 2 * sum(layer.parameters for layer in model.inventory.layers)))
 
 
 def passed_on(model: Model) -> dict[str, int]:
@@ -92,6 +93,7 @@ class Stream:
                         self._tape[name, sample] = value
                 self._model.release()
         self._filled = max(self._filled, place + 1)
+        give_back()
 
     def backward(
         self, place: int, samples: Sequence[int], taps: Taps = NOBODY, before: Callable[[], None] = lambda: None
