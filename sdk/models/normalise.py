@@ -25,7 +25,7 @@ def export_flat(module: Any, inputs: tuple[tuple[Any, ...], dict[str, Any]], sou
         module, args, kwargs = copy.deepcopy(module).float(), _float(args), _float(kwargs)
     try:
         # without gradients no_grad regions inside the model leave no higher-order operator; torch prints the graph of a refusal
-        with torch.no_grad(), _eval(module), redirect_stderr(io.StringIO()), warnings.catch_warnings(record=True) as said:
+        with torch.no_grad(), _eval(module), _masks_as_given(), redirect_stderr(io.StringIO()), warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             program = torch.export.export(module, args, kwargs, strict=False)
     except Exception as error:
@@ -36,6 +36,19 @@ def export_flat(module: Any, inputs: tuple[tuple[Any, ...], dict[str, Any]], sou
         raise BadInput(f"model {source!r} cannot be exported by torch.export: {type(error).__name__}: {first}{mend}") from error
     stateless.refuse_attributes(program, [str(each.message) for each in said], source)
     return program
+
+
+@contextmanager
+def _masks_as_given() -> Iterator[None]:
+    """`nn.Transformer` compares its masks with the causal one, which a trace cannot; applied as any other they do the same."""
+    from torch.nn.modules import transformer
+
+    compare = transformer._detect_is_causal_mask
+    transformer._detect_is_causal_mask = lambda mask, is_causal=None, size=None: bool(is_causal)
+    try:
+        yield
+    finally:
+        transformer._detect_is_causal_mask = compare
 
 
 @contextmanager

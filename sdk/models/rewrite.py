@@ -10,6 +10,7 @@ from sdk.models.assigned import plain_assignments
 from sdk.models.bags import plain_bags
 from sdk.models.cells import plain_cells
 from sdk.models.constants import drop_idle_masks, fold_constants
+from sdk.models.cubes import plain_cubes
 from sdk.models.patches import plain_patches
 from sdk.models.spectra import real_spectra
 
@@ -175,7 +176,10 @@ def explicit_convolutions(module: Any) -> None:
     import torch
 
     aten = torch.ops.aten
-    plain = {3: (aten.conv1d.default, aten.conv_transpose1d.default), 4: (aten.conv2d.default, aten.conv_transpose2d.input)}
+    plain = {
+        3: (aten.conv1d.default, aten.conv_transpose1d.default), 4: (aten.conv2d.default, aten.conv_transpose2d.input),
+        5: (aten.conv3d.default, aten.conv_transpose3d.input),
+    }  # fmt: skip
     for node in list(module.graph.nodes):
         if node.op != "call_function":
             continue
@@ -186,7 +190,7 @@ def explicit_convolutions(module: Any) -> None:
                 node.target = plain[rank][int(transposed)]
                 node.args = ((x, w, b, stride, padding, output_padding, groups, dilation) if transposed
                              else (x, w, b, stride, padding, dilation, groups))
-        elif node.target in (aten.conv1d.padding, aten.conv2d.padding) and node.args[1].op == "get_attr":
+        elif node.target in (aten.conv1d.padding, aten.conv2d.padding, aten.conv3d.padding) and node.args[1].op == "get_attr":
             _number_padding(module, node)
 
 
@@ -201,7 +205,7 @@ def _number_padding(module: Any, node: Any) -> None:
     dilation = list(dilation) * (len(kernel) // len(dilation))
     total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilation, kernel, strict=True)]
     if all(t % 2 == 0 for t in total):
-        node.target = aten.conv1d.default if len(kernel) == 1 else aten.conv2d.default
+        node.target = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)[len(kernel) - 1]
         node.args = (x, w, b, stride, [t // 2 for t in total], dilation, groups)
 
 
@@ -244,7 +248,7 @@ def foldable(node: Any) -> int | None:
 
     aten = torch.ops.aten
     axes = {aten.conv1d.default: 0, aten.conv2d.default: 0, aten.conv1d.padding: 0, aten.conv2d.padding: 0,
-            aten.linear.default: 0, aten.conv_transpose1d.default: 1, aten.conv_transpose2d.input: 1}
+            aten.conv3d.default: 0, aten.linear.default: 0, aten.conv_transpose1d.default: 1, aten.conv_transpose2d.input: 1}
     axis = axes.get(node.target) if node.op == "call_function" else None
     if axis is None or node.args[1].op != "get_attr":
         return None
@@ -387,6 +391,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     explicit_strides,
     fold_batch_norm,
     affine_batch_norm,
+    plain_cubes,
     drop_padding_index,
     untie_kinds,
 )

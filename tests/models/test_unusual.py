@@ -301,3 +301,20 @@ def test_patches_side_by_side_are_views(stride: tuple[int, int]) -> None:
     model = _loaded(Function(patches, nn.Conv2d(24, 24, 1)), torch.randn(2, 4, 6, 9))
     left = [node for node in model.module().graph.nodes if "im2col" in str(node.target)]
     assert bool(left) == (stride == (1, 3))
+
+
+def test_a_transformer_takes_the_masks_that_it_is_given() -> None:
+    """`nn.Transformer` asks whether a mask is the causal one, which depends on data in a trace."""
+    network = nn.TransformerDecoder(nn.TransformerDecoderLayer(16, 2, 32, batch_first=True), 1)
+    causal = nn.Transformer.generate_square_subsequent_mask(5)
+    other = torch.randn(5, 5)
+
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: torch.Tensor, memory: torch.Tensor) -> Any:
+            return self.network(x, memory, tgt_mask=causal), self.network(x, memory, tgt_mask=other)
+
+    _loaded(Masked(), torch.randn(1, 5, 16), torch.randn(1, 4, 16))

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from sdk.errors import LoweringError
+from sdk.lowering.discovery import find_target
 from sdk.models.load import load_model
 
 
@@ -25,12 +26,11 @@ class Function(nn.Module):
         return self.function(x, self.layer)
 
 
-def test_executorch_names_a_3d_convolution() -> None:
-    from targets.executorch import TARGET
-
-    model = load_model(Function(lambda x, layer: layer(x), nn.Conv3d(2, 2, 3)).eval(), (torch.randn(1, 2, 4, 4, 4),))
-    with pytest.raises(LoweringError, match=r"layer layer \(conv3d\): ExecuTorch's kernels"):
-        TARGET.price(model, {}, None)
+@pytest.mark.parametrize(("target", "words"), [("executorch", "ExecuTorch's kernels"), ("tflite", "the converter to LiteRT")])
+def test_a_transposed_convolution_over_three_axes_is_named(target: str, words: str) -> None:
+    model = load_model(Function(lambda x, layer: layer(x), nn.ConvTranspose3d(2, 2, 3)).eval(), (torch.randn(1, 2, 4, 4, 4),))
+    with pytest.raises(LoweringError, match=rf"layer layer \(conv_transpose3d\): {words}"):
+        find_target(target).price(model, {}, None)
 
 
 def test_litert_names_what_its_converter_cannot_write() -> None:

@@ -143,6 +143,20 @@ class Repeated(nn.Module):
         return result
 
 
+class Clip(nn.Module):
+    """Convolutions over frames: of a few, of each channel for itself, of points; a pool over frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.each = nn.Conv3d(3, 16, (2, 3, 3), (1, 2, 2), padding=(0, 1, 1)), nn.Conv3d(16, 16, 3, padding=1, groups=16)
+        self.norm, self.point, self.head = nn.BatchNorm3d(16), nn.Conv3d(16, 64, 1), nn.Linear(64, 128)
+
+    def forward(self, clip: torch.Tensor) -> torch.Tensor:
+        seen = self.point(self.norm(self.each(self.stem(clip))).relu())
+        result: torch.Tensor = self.head(functional.max_pool3d(seen, 2).mean((2, 3, 4)))
+        return result
+
+
 def _images(*shape: int) -> Callable[[], Inputs]:
     return lambda: (torch.randn(shape),)
 
@@ -157,6 +171,7 @@ CASES: list[tuple[type[nn.Module], Callable[[], Inputs], tuple[str, ...]]] = [
     (Pooled, _images(1, 8, 64), ("executorch",)),
     (Enlarged, _images(1, 64, 32), ("executorch",)),
     (Repeated, lambda: (torch.randint(0, 500, (1, 12)),), ("executorch",)),
+    (Clip, lambda: (torch.randn(1, 3, 5, 16, 16),), ("executorch", "tflite", "coreml")),
 ]
 
 
