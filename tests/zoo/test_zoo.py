@@ -148,7 +148,8 @@ class Clip(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.each = nn.Conv3d(3, 16, (2, 3, 3), (1, 2, 2), padding=(0, 1, 1)), nn.Conv3d(16, 16, 3, padding=1, groups=16)
+        self.stem = nn.Conv3d(3, 16, (2, 3, 3), (1, 2, 2), padding=(0, 1, 1))
+        self.each = nn.Conv3d(16, 16, 3, padding=1, groups=16)
         self.norm, self.point, self.head = nn.BatchNorm3d(16), nn.Conv3d(16, 64, 1), nn.Linear(64, 128)
 
     def forward(self, clip: torch.Tensor) -> torch.Tensor:
