@@ -53,7 +53,7 @@ def _convolve(module: Any, node: Any) -> Any:
     from sdk.models.rewrite import attribute, set_tensor
 
     aten = torch.ops.aten
-    source, weight, bias, *given = (*node.args, *(None, 1, 0, 1, 1)[len(node.args) - 2 :])
+    source, weight, bias, *given = _filled(node, None, None, None, 1, 0, 1, 1)
     stride, padding, dilation = (_three(each) for each in given[:3])
     groups = given[3]
     readers = (aten.conv3d.default, aten.conv2d.default)  # the latter: places that were written so before
@@ -84,7 +84,7 @@ def _greatest(module: Any, node: Any) -> Any:
     import torch
 
     aten = torch.ops.aten
-    source, *given = (*node.args, *(None, [], 0, 1, False)[len(node.args) - 1 :])
+    source, *given = _filled(node, None, None, [], 0, 1, False)
     kernel, stride, padding, dilation = (_three(each) for each in (given[0], given[1] or given[0], given[2], given[3]))
     if padding[0] or given[4]:
         return None
@@ -100,7 +100,7 @@ def _mean(module: Any, node: Any) -> Any:
     import torch
 
     aten = torch.ops.aten
-    source, *given = (*node.args, *(None, [], 0, False, True, None)[len(node.args) - 1 :])
+    source, *given = _filled(node, None, None, [], 0, False, True, None)
     kernel, stride, padding = (_three(each) for each in (given[0], given[1] or given[0], given[2]))
     if padding[0] or given[3] or given[5] is not None:
         return None
@@ -120,6 +120,11 @@ def _whole(module: Any, node: Any) -> Any:
     if list(node.args[1]) != [1, 1, 1]:
         return None
     return call_before(node, torch.ops.aten.mean.dim, node.args[0], [2, 3, 4], True)
+
+
+def _filled(node: Any, *defaults: Any) -> list[Any]:
+    """The node's arguments by position, with what is left out."""
+    return [*node.args, *defaults[len(node.args) :]]
 
 
 def _three(given: Any) -> list[int]:

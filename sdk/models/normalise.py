@@ -25,10 +25,12 @@ def export_flat(module: Any, inputs: tuple[tuple[Any, ...], dict[str, Any]], sou
         module, args, kwargs = copy.deepcopy(module).float(), _float(args), _float(kwargs)
     try:
         # without gradients no_grad regions inside the model leave no higher-order operator; torch prints the graph of a refusal
-        with torch.no_grad(), _eval(module), _masks_as_given(), redirect_stderr(io.StringIO()):
-            with warnings.catch_warnings(record=True) as said:
-                warnings.simplefilter("always")
-                program = torch.export.export(module, args, kwargs, strict=False)
+        with (
+            torch.no_grad(), _eval(module), _masks_as_given(), redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(record=True) as said,
+        ):
+            warnings.simplefilter("always")
+            program = torch.export.export(module, args, kwargs, strict=False)
     except Exception as error:
         first = str(error).strip().splitlines()[0][:240] if str(error).strip() else ""
         mend = ""
