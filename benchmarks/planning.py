@@ -209,10 +209,10 @@ def page() -> None:
         "planning", "What planning costs", intro("benchmarks.planning", document),
         "Everything that three targets may choose is scored at once, of the language model what ExecuTorch may; memory is the "
         "highest above what Python, its libraries and the loaded model held before, of one forward and backward pass with "
-        "gradients of all weights, and of taking statistics and scoring. Processor time of one thread. The language model and "
-        "the large problems were measured on another machine (AMD Zen 5), the examples since on a busy one (Intel). "
-        "The marks are 10 passes and 3 times the float model for the photo classifier, and 360 s of scoring for SmolLM2: met but "
-        "for the memory, of which a convolutional network's activations and second moments take more than its few weights.",
+        "gradients of all weights, and of taking statistics and scoring. Processor time of one thread. "
+        "The marks are 10 passes and 3 times the float model for the photo classifier, and 360 s of scoring for SmolLM2. All are "
+        "met but for the memory in one run of four (2.87 to 3.34 times, by how the C library lays blocks out). Of smaller "
+        "networks the activations and second moments take more than the few weights: a pass holds five times page-orientation's.",
         table(examples, COLUMNS), f"## {LAYERS} layers of {SCHEMES} schemes", table(problems, LARGE),
     )  # fmt: skip
 

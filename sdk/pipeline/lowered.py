@@ -76,7 +76,7 @@ def lowering_key(lowered: Lowered) -> str:
 def parity_key(lowered: Lowered) -> str:
     """Return what the cache files the execution of the artifact's bytes, as they are in the folder, under."""
     bytes_read = describe_artifact(lowered.artifact).sha256
-    return key_of("verified", bytes_read, lowered.plan.loss, *lowered.subject(), code_digest("sdk.verify"))
+    return key_of("executed", bytes_read, lowered.planned.workbench.loss, *lowered.subject(), code_digest("sdk.verify"))
 
 
 def lower(folder: Path, plan: Plan, planned: Planned, report: Reporter) -> Lowered:
@@ -149,7 +149,7 @@ def verify(lowered: Lowered) -> tuple[dict[str, Realised], Parity]:
 def _execute(lowered: Lowered) -> Parity:
     samples = lowered.planned.workbench.samples
     model, target = lowered.planned.model, lowered.planned.target
-    parity = compare(model, lowered.quantized, lowered.executable, target.reference, samples, lowered.plan.loss)
+    parity = compare(model, lowered.quantized, lowered.executable, target.reference, samples, lowered.planned.workbench.loss)
     outputs = run_artifact(model, lowered.executable, samples.inputs[0])
     write_reference(lowered.folder / REFERENCE, [t.numpy() for t in samples.inputs[0]], [t.numpy() for t in outputs])
     return parity

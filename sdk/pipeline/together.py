@@ -27,8 +27,8 @@ FAR = 1.5
 LITTLE = 5e-4
 """Loss below which that is not worth the time."""
 
-SAMPLES, WINDOWS = 24, 2
-"""Calibration samples that the loss is measured on; windows of a language model."""
+WINDOWS = 2
+"""Windows of a language model that the loss is measured on: other models are judged by all samples, as few of them mislead."""
 
 _FILE = "loss.json"
 
@@ -45,7 +45,7 @@ def quantized_by(plan: Plan, bench: Workbench, report: Reporter) -> Quantized:
         alone = quantize(bench.model, schemes, ranges, statistics)
         if not walkable(bench.model, bench.taken):
             return alone
-        inputs = bench.samples.some(SAMPLES if bench.model.language is None else WINDOWS)
+        inputs = bench.samples.inputs if bench.model.language is None else bench.samples.some(WINDOWS)
         lost = _loss(alone, bench, inputs)
         if lost <= max(LITTLE, FAR * summed(plan)):
             return alone

@@ -87,7 +87,9 @@ def _divergence(loss: str, a: Any, b: Any) -> Any:
         return (p * (p.log() - q.log()) - p + q).sum(1).mean()
     if loss == "cosine":
         return (1 - torch.nn.functional.cosine_similarity(a, b, dim=1)).mean()
-    return (a - b).square().sum() / a.square().sum().clamp(min=1e-30)
+    if loss == "mse":
+        return (a - b).square().sum() / a.square().sum().clamp(min=1e-30)
+    raise ValueError(f"no loss is called {loss!r}")
 
 
 def direction(loss: str, outputs: Any, generator: Any) -> list[Any]:

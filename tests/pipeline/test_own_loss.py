@@ -13,6 +13,10 @@ def relative(reference, outputs):
     return (reference[0] - outputs[0]).square().sum() / reference[0].square().sum()
 
 
+def quarter(reference, outputs):
+    return relative(reference, outputs) / 4
+
+
 def first(reference, outputs):
     return (reference[0] - outputs[0])[:, 0].square().mean()
 
@@ -31,10 +35,12 @@ def test_a_function_is_a_loss_like_any_other() -> None:
     assert own.manifest.loss.startswith("losses.py:relative@")
     assert own.manifest.predicted.loss.value == pytest.approx(known.predicted.loss.value, rel=0.3)
     assert own.manifest.measured.loss.value == pytest.approx(known.measured.loss.value, rel=0.6)
+    quarter = sdk.package("model.py:net", loss="losses.py:quarter", out="quarter", **words).manifest
+    assert quarter.measured.loss.value == pytest.approx(own.manifest.measured.loss.value / 4, rel=1e-3)
     assert sdk.open_bundle("own").manifest.loss == own.manifest.loss
     first, second = (sdk.plan("model.py:net", loss=f"losses.py:{name}", **words) for name in ("relative", "first"))
     assert first.predicted.loss != pytest.approx(second.predicted.loss, rel=0.05)
     with pytest.raises(sdk.errors.BadInput, match=r"absolute@\S* has no curvature"):
         sdk.plan("model.py:net", loss="losses.py:absolute", **words)
-    with pytest.raises(sdk.errors.BadInput, match=r"has no 'none'; it has: relative, first, absolute"):
+    with pytest.raises(sdk.errors.BadInput, match=r"has no 'none'; it has: relative, quarter, first, absolute"):
         sdk.plan("model.py:net", loss="losses.py:none", **words)
