@@ -39,6 +39,8 @@ NEXT = 1 + 1e-9
 """Above a value by what sums may be rounded by."""
 LEAST_SHARE = 1 / 64
 """Share of what a prediction exceeds its limit by, below which the sums are narrowed no further."""
+TOO_HIGH = 0.005
+"""Share of a limit by which a sum has to exceed the prediction for wider sums to be tried."""
 FIELDS: dict[Budget, str] = {"max_memory": "peak_memory", "max_latency": "latency"}
 """Budget → what a plan calls the prediction that it limits."""
 
@@ -93,36 +95,87 @@ def solve_kept(
     try:
         found = _kept(problem, limits, costs, wanted)
     except Infeasible as error:
-        raise _as_predicted(error, problem, limits, costs, run) from error
+        least = _least_alone(error, problem, limits, costs, run)
+        if least is None or any(value > limits.rows[name] for name, value in _limited(costs, least, limits).items()):
+            raise _as_predicted(error, least, problem, limits, costs, run) from error
+        found = least  # the sums were too high
     if isinstance(found, Solution):
-        return found
+        return _widened(problem, limits, found, costs, wanted)
     name, *further = [each for each in FIELDS if each in limits.rows]
     if further:
         raise NotKept(limits, {each: _way(problem, limits, each, costs, wanted) for each in (name, *further)}, found)
     least = solve_least(problem, limits.having(name, math.inf), name, costs, run)
     if _predicted(costs, least)[name] > limits.rows[name]:
         raise NotKept(limits, {name: (_predicted(costs, least)[name], least.loss)}, found)
-    return _better(problem, limits, name, least, costs, wanted)
+    return _better(problem, limits, name, least, costs, wanted, limits.rows[name])
+
+
+def _least_alone(
+    error: Infeasible, problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits, str], Solution]
+) -> Solution | None:
+    """The plan of least predicted memory or latency that keeps the other limits, where that limit alone binds by the sums."""
+    names = [name for name in FIELDS if name in limits.rows]
+    if len(names) != 1 or not isinstance(error.offer, RowsOffer) or names[0] not in error.offer.binding:
+        return None
+    try:
+        return solve_least(problem, limits.having(names[0], math.inf), names[0], costs, run)
+    except BudgetError:
+        return None
+
+
+def _widened(
+    problem: Problem, limits: Limits, found: Solution, costs: Costs, run: Callable[[Limits], Solution]
+) -> Solution:
+    """A better plan whose sum exceeds the one limit on memory or latency and whose prediction does not, or `found`."""
+    names = [name for name in FIELDS if name in limits.rows]
+    if len(names) != 1:
+        return found
+    name = names[0]
+    schemes = {layer: option.scheme for layer, option in found.chosen.items()}
+    above = (need(problem.rows, name, schemes) or 0.0) - _predicted(costs, found)[name]
+    if above <= TOO_HIGH * limits.rows[name]:
+        return found
+    high = (limits.rows[name] + above) * NEXT
+    widest = run(limits.having(name, high))
+    if _predicted(costs, widest)[name] <= limits.rows[name]:
+        return widest
+    return _better(problem, limits, name, found, costs, run, high)
+
+
+def _limited(costs: Costs, found: Solution, limits: Limits) -> dict[Budget, float]:
+    """What is predicted of a plan, of what is limited."""
+    return {name: value for name, value in _predicted(costs, found).items() if name in limits.rows}
 
 
 def _as_predicted(
-    error: Infeasible, problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits, str], Solution]
+    error: Infeasible, least: Solution | None, problem: Problem, limits: Limits, costs: Costs,
+    run: Callable[[Limits, str], Solution],
 ) -> BudgetError:
-    """The refusal by sums, with what a plan is predicted to need, which is more: of one limit, or of each way out of several."""
+    """The refusal by sums, with what a plan is predicted to need, which is more: of one limit, or of each way out of several.
+
+    `least` needs least of the one limit that binds.
+    """
     if not isinstance(error.offer, RowsOffer):
         return error
     for name in FIELDS:
         if error.offer.binding == (name,) and len(limits.rows) == 1:
-            try:
-                least = solve_least(problem, limits.having(name, math.inf), name, costs, run)
-            except BudgetError:
-                return error
-            return NotKept(limits, {name: (_predicted(costs, least)[name], least.loss)}, {})
-    ways = tuple(_tried(each, problem, limits, costs, lambda narrow: run(narrow, "quality")) for each in error.offer.limits)
+            return error if least is None else NotKept(limits, {name: (_predicted(costs, least)[name], least.loss)}, {})
+    offered = [_alone(each, problem, costs, run) for each in error.offer.limits]
+    ways = tuple(_tried(each, problem, limits, costs, lambda narrow: run(narrow, "quality")) for each in offered)
     together = error.offer.together
     if all(each.given is None for each in ways):
         together = times_together(limits, lambda wider: _is_kept(problem, wider, costs, lambda narrow: run(narrow, "smallest")))
     return Infeasible(replace(error.offer, limits=ways, together=together))
+
+
+def _alone(limit: Limit, problem: Problem, costs: Costs, run: Callable[[Limits, str], Solution]) -> Limit:
+    """A limit on memory or latency that no plan meets by the sums, with the least that any plan is predicted to need."""
+    name = next((each for each in FIELDS if each == limit.name), None)
+    if name is None or limit.alone is None or limit.alone <= limit.value:
+        return limit
+    least = solve_least(problem, Limits().having(name, math.inf), name, costs, run)
+    needed = _predicted(costs, least)[name]
+    return replace(limit, alone=needed, loss=least.loss) if needed < limit.alone else limit
 
 
 def _is_kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> bool:
@@ -154,11 +207,14 @@ def _tried(way: Limit, problem: Problem, limits: Limits, costs: Costs, run: Call
 
 
 def _better(
-    problem: Problem, limits: Limits, name: Budget, best: Solution, costs: Costs, run: Callable[[Limits], Solution]
+    problem: Problem, limits: Limits, name: Budget, best: Solution, costs: Costs, run: Callable[[Limits], Solution], high: float
 ) -> Solution:
-    """Of the plans that WAYS solutions find, the one of the widest sums whose prediction keeps the limit `name`; else `best`."""
+    """Of the plans that WAYS solutions find, the one of the widest sums, up to `high`, whose prediction keeps the limit `name`.
+
+    Else `best`.
+    """
     low = need(problem.rows, name, {layer: option.scheme for layer, option in best.chosen.items()}) or 0.0
-    high = limits.rows[name]
+    high = max(low, high)
     for _ in range(WAYS):
         middle = (low + high) / 2
         found = run(limits.having(name, middle))

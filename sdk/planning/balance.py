@@ -36,11 +36,11 @@ def solve_rows(problem: Problem, limits: Limits, objective: Objective) -> Soluti
         least = _least(problem, replace(limits, **{minimise: None}), minimise)
         asked = getattr(limits, minimise)
         if least is None or (asked is not None and least > asked):
-            raise Infeasible(_offer(problem, limits))
+            raise Infeasible(partial(_offer, problem, limits))
         wanted, minimise = limits.having(minimise, least), "loss"
     found = _packed(problem, wanted, minimise)
     if found is None:
-        raise Infeasible(_offer(problem, limits))
+        raise Infeasible(partial(_offer, problem, limits))
     return found
 
 

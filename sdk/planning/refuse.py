@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -72,12 +73,30 @@ class CounterOffer:
         )
 
 
-class Infeasible(BudgetError):
-    """No plan is within the limits; `offer` holds what is possible instead."""
+Offer = CounterOffer | RowsOffer
 
-    def __init__(self, offer: CounterOffer | RowsOffer) -> None:
-        super().__init__(offer.sentence())
-        self.offer = offer
+
+class Infeasible(BudgetError):
+    """No plan is within the limits; `offer` holds what is possible instead.
+
+    It may be given as what makes it: to find it takes several solutions, and of limits that are only tried nobody asks for it.
+    """
+
+    def __init__(self, offer: Offer | Callable[[], Offer]) -> None:
+        super().__init__()
+        self._offer = offer
+
+    @property
+    def offer(self) -> Offer:
+        if callable(self._offer):
+            self._offer = self._offer()
+        return self._offer
+
+    def __str__(self) -> str:
+        return self.offer.sentence()
+
+    def __reduce__(self) -> tuple[type[Infeasible], tuple[Offer]]:
+        return Infeasible, (self.offer,)
 
 
 def counter_offer(

@@ -29,7 +29,7 @@ def _solve(problem: Problem, limits: Limits, wanted: Objective) -> Solution:
     best_quality = wanted.minimise == "loss"
     found = within_size(problem, limits.max_size) if best_quality else _smallest(problem, limits.max_loss)
     if found is None or _exceeds(found, limits):
-        raise Infeasible(counter_offer(problem, limits.max_size, limits.max_loss, _at_most(problem, limits)))
+        raise Infeasible(lambda: counter_offer(problem, limits.max_size, limits.max_loss, _at_most(problem, limits)))
     return found
 
 

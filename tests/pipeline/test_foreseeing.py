@@ -125,3 +125,24 @@ def test_where_all_limits_have_to_give_way_they_do_so_as_is_predicted() -> None:
         solved(Limits(max_size=150, max_memory=150, max_latency=1.5))
     assert error.value.offer.together == 3.2
     assert solved(Limits(max_size=480, max_memory=480, max_latency=4.8)).chosen["fc"].scheme in ("int8", "fp32")
+
+
+def test_a_limit_that_the_sums_exceed_and_a_prediction_keeps_is_kept() -> None:
+    """The sums are too high by a constant: neither a plan that fits is refused, nor one taken that loses more than it need."""
+    row = Row("max_memory", "", 60.0, {"fc": {name: each[2] for name, each in OPTIONS.items()}})
+    problem = Problem(0, PROBLEM.choices, (row,))
+
+    class Below:
+        def predict(self, schemes: dict[str, str]) -> dict[str, Any]:
+            return {"max_memory": SimpleNamespace(value=OPTIONS[schemes["fc"]][2])}
+
+    def solved(limits: Limits) -> Any:
+        return solve_kept(problem, limits, Below(), lambda narrow, objective: solve(problem, narrow, objective), "quality")  # type: ignore[arg-type]
+
+    for limit, scheme in ((100, "int4"), (150, "int4"), (200, "int8"), (390, "int8"), (400, "fp32"), (450, "fp32")):
+        assert solved(Limits(max_memory=limit)).chosen["fc"].scheme == scheme, limit
+    assert solved(Limits(max_memory=100, max_size=100)).chosen["fc"].scheme == "int4"
+    with pytest.raises(NotKept, match=r"raise max_memory to 100 B"):
+        solved(Limits(max_memory=99))
+    with pytest.raises(Infeasible, match=r"max_memory 90 B cannot be met: no plan needs less than 100 B"):
+        solved(Limits(max_memory=90, max_size=90))
