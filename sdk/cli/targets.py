@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,22 +15,29 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("names", nargs=-1, metavar="[NAME | probe NAME [KIND]...]")
 @click.option("--device", "-d", metavar="NAME", help="With --accelerator: the device whose accelerator it is.")
 @click.option("--accelerator", type=click.Choice(["cpu", "gpu", "npu"]), metavar="KIND", help="What it runs there, documented.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Of probe: the table goes there, not to the screen.")
 @json_option
-def COMMAND(name: str | None, device: str | None, accelerator: str | None, as_json: bool) -> int:
-    """List targets with their toolchains; with NAME, what that one was measured to run.
+def COMMAND(names: tuple[str, ...], device: str | None, accelerator: str | None, out: Path | None, as_json: bool) -> int:
+    """List targets with their toolchains; with NAME, what that one was measured to run; with probe, measure it again here.
 
     \b
       sdk targets
       sdk targets executorch
+      sdk targets probe executorch linear embedding --out table.yaml
       sdk targets executorch --device pixel8 --accelerator gpu
     """
     from sdk.cli.output import print_json
     from sdk.errors import BadInput
     from sdk.lowering.discovery import find_target
 
+    if names[:1] == ("probe",):
+        return _probe(names[1:], out)
+    if len(names) > 1 or out is not None:
+        raise BadInput("sdk targets: name one target, or measure one: sdk targets probe NAME [KIND ...] --out FILE")
+    name = names[0] if names else None
     if (device is None) != (accelerator is None) or (accelerator is not None and name is None):
         raise BadInput("--accelerator: name target and device too: sdk targets executorch --device pixel8 --accelerator gpu")
     if name is not None:
@@ -40,6 +48,35 @@ def COMMAND(name: str | None, device: str | None, accelerator: str | None, as_js
             _show_one(target)
         return 0
     return _list(as_json)
+
+
+def _probe(names: tuple[str, ...], out: Path | None) -> int:
+    """Measure a target's kinds of layers in every scheme, and write its table; BadInput, Missing."""
+    import importlib
+
+    from sdk.errors import BadInput
+    from sdk.files import write_whole
+    from sdk.lowering.discovery import find_target
+    from sdk.pipeline.kept import module_of
+
+    if not names:
+        raise BadInput("sdk targets probe: name the target that is to be measured: sdk targets probe NAME [KIND ...]")
+    name, *chosen = names
+    try:
+        probe = importlib.import_module(f"{module_of(find_target(name))}.probe")
+    except ModuleNotFoundError as error:
+        if not str(error.name).endswith(".probe"):
+            raise
+        raise BadInput(f"target {name!r} has no probe ({error})") from error
+    unknown = [each for each in chosen if each not in probe.kinds()]
+    if unknown:
+        raise BadInput(f"target {name!r}: no kind of layer {unknown[0]!r} is probed; there are: {', '.join(probe.kinds())}")
+    table = probe.table(chosen)
+    if out is not None:
+        write_whole(out, table)
+    else:
+        click.echo(table, nl=False)
+    return 0
 
 
 def _variant(name: str, device: str, accelerator: str) -> Target:

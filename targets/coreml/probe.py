@@ -1,12 +1,12 @@
 """Measures capabilities.yaml: every kind of layer in every scheme, lowered, read back and evaluated.
 
-Run as `python -m targets.coreml.probe`. Speed cannot be measured off Apple's hardware and stays absent.
+Run by `sdk targets probe coreml`. Speed cannot be measured off Apple's hardware and stays absent.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ RECHECKED = (16, 17, 18)
 """Deployment targets that are measured: a scheme must hold on every one from its least iOS on."""
 
 HEADER = """\
-# What Core ML packages hold, measured by `python -m targets.coreml.probe` with coremltools 9.0 on Linux.
+# What Core ML packages hold, measured by `sdk targets probe coreml` with coremltools 9.0 on Linux.
 # relative_error: the package under the MIL reference evaluator against the same-quantization torch layer.
 # speed: not measured, Core ML runs on Apple's systems only. iOS 16 and 17 expand compressed weights ahead of
 # running for most schemes: they save disk and download there, not memory.
@@ -93,12 +93,26 @@ def measure(target: CoreMLTarget, model: Model, scheme: Scheme, ios: int, folder
     return error_norm / sum(float(b.norm()) for _, b in pairs)
 
 
-def rows() -> list[dict[str, Any]]:
-    """Return the table: per scheme one row for the kinds that behave the same."""
+def kinds() -> list[str]:
+    """The kinds of layers that are probed."""
+    return [kind for kind, _ in models()]
+
+
+def table(chosen: Sequence[str] = ()) -> str:
+    """Measure the kinds `chosen`, or all, and return the table."""
+    import yaml
+
+    return HEADER + yaml.safe_dump({"rows": rows(chosen)}, sort_keys=False, default_flow_style=None, width=150)
+
+
+def rows(chosen: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return the rows of the table: per scheme one for the kinds that behave the same."""
     target = CoreMLTarget()
     found: dict[str, dict[str, Any]] = {name: {} for name in all_schemes()}
     with tempfile.TemporaryDirectory() as folder:
         for kind, model in models():
+            if chosen and kind not in chosen:
+                continue
             for scheme in all_schemes().values():
                 found[scheme.name][kind] = _row(target, model, scheme, Path(folder))
     return [row for name in found for row in _joined(name, found[name])]
@@ -135,15 +149,3 @@ def _multiple(name: str, row: dict[str, Any]) -> dict[str, int]:
     scheme = all_schemes()[name]
     group = scale_group(scheme)
     return {"input_multiple": group} if row["supported"] and group else {}
-
-
-def main() -> None:
-    """Write capabilities.yaml beside this file."""
-    import yaml
-
-    body = yaml.safe_dump({"rows": rows()}, sort_keys=False, default_flow_style=None, width=150)
-    Path(__file__).with_name("capabilities.yaml").write_text(HEADER + body)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,7 @@
-"""Measures capabilities.yaml: every scheme on every kind of layer, lowered and run in a process of its own."""
+"""Measures capabilities.yaml: every scheme on every kind of layer, lowered and run in a process of its own.
+
+Run by `sdk targets probe executorch`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +55,18 @@ GROUPED = ("conv_transpose1d", "conv_transpose2d")
 """Kinds whose integer kernels are measured with several groups of channels as well."""
 
 
-def probe() -> list[dict[str, Any]]:
-    """Measure every pair of kind and scheme and return the rows of the table; a crash is a row too."""
-    return [_row(kind, scheme) for kind, schemes in KINDS.items() for scheme in ("fp32", *schemes)]
+def kinds() -> list[str]:
+    """The kinds of layers that are probed."""
+    return list(KINDS)
+
+
+def table(chosen: Sequence[str] = ()) -> str:
+    """Measure every pair of kind (of those `chosen`, or all) and scheme, and return the table; a crash is a row too."""
+    import yaml
+
+    rows = [_row(kind, scheme) for kind, schemes in KINDS.items() if kind in (chosen or KINDS) for scheme in ("fp32", *schemes)]
+    head = "# Measured by `sdk targets probe executorch` (one layer each, this kind of machine: speed is a ratio).\n"
+    return head + yaml.safe_dump({"capabilities": rows}, sort_keys=False)
 
 
 def _row(kind: str, scheme: str) -> dict[str, Any]:
@@ -176,16 +188,5 @@ def _layer(kind: str, groups: int) -> tuple[Any, tuple[Any, ...]]:
     return module, (value,)
 
 
-def write_table(path: Path) -> None:
-    """Measure and write the table as YAML."""
-    import yaml
-
-    head = "# Measured by `python -m targets.executorch.probe` (one layer each, this kind of machine: speed is a ratio).\n"
-    path.write_text(head + yaml.safe_dump({"capabilities": probe()}, sort_keys=False), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    if len(sys.argv) == 4:
-        print(json.dumps(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
-    else:
-        write_table(Path(__file__).with_name("capabilities.yaml"))
+if __name__ == "__main__":  # a process of its own for each measurement
+    print(json.dumps(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]))))

@@ -1,15 +1,14 @@
-"""Measures the capability table on the installed runtime: `python -m targets.tflite.probe` rewrites capabilities.yaml.
+"""Measures the capability table on the installed runtime: `sdk targets probe tflite --out targets/tflite/capabilities.yaml`.
 
 Every (kind of layer, scheme) is converted and executed in a process of its own, so that a crash is a result.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +179,6 @@ def probe_case(name: str) -> list[dict[str, Any]]:
             while 0 < tries[-1].get("speed", 0) < SLOWEST and len(tries) < 3:
                 tries.append(_isolated(target, model, scheme))
             rows.append(_row(name, scheme, max(tries, key=lambda found: float(found.get("speed", 0)))))
-            print(name, rows[-1], flush=True)
     return rows
 
 
@@ -198,21 +196,17 @@ def _row(case: str, scheme: Scheme, result: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def main() -> None:
-    """Probe all cases (or those named) and write capabilities.yaml."""
+def kinds() -> list[str]:
+    """The cases that are probed: a kind of layer, or a form of it with kernels of its own."""
+    return list(KINDS)
+
+
+def table(chosen: Sequence[str] = ()) -> str:
+    """Measure the cases `chosen`, or all, and return the table."""
     import torch
     import yaml
 
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("cases", nargs="*", default=list(KINDS))
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("capabilities.yaml"))
-    given = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [row for case in given.cases for row in probe_case(case)]
-    head = "# Measured by targets/tflite/probe.py; do not edit by hand.\ncapabilities:\n"
+    rows = [row for case in KINDS if case in (chosen or KINDS) for row in probe_case(case)]
     lines = [f"- {yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=10000).strip()}\n" for row in rows]
-    given.out.write_text(head + "".join(lines), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    return "".join(["# Measured by `sdk targets probe tflite`; do not edit by hand.\ncapabilities:\n", *lines])
