@@ -10,8 +10,10 @@ from sdk.costs import Costs
 from sdk.devices import DeviceProfile
 from sdk.errors import BudgetError
 from sdk.lowering import Target, accelerator_of
-from sdk.pipeline.foreseeing import NotKept, foreseen, keep, solve_kept, solve_least, with_context
+from sdk.pipeline.foreseeing import foreseen, keep
 from sdk.pipeline.imported import with_own_grids
+from sdk.pipeline.keeping import solve_kept, solve_least
+from sdk.pipeline.refusing import NotKept, with_context
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import (

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sdk.errors import BudgetError
-from sdk.pipeline.foreseeing import NotKept, solve_kept, solve_least
+from sdk.pipeline.keeping import solve_kept, solve_least
+from sdk.pipeline.refusing import NotKept
 from sdk.planning import Choices, Infeasible, Limits, Option, Problem, Row, solve
 
 OPTIONS = {"int4": (100, 0.2, 100.0, 1.0), "int8": (200, 0.1, 200.0, 2.0), "fp32": (400, 0.0, 400.0, 4.0)}
