@@ -82,9 +82,10 @@ class Infeasible(BudgetError):
     It may be given as what makes it: to find it takes several solutions, and of limits that are only tried nobody asks for it.
     """
 
-    def __init__(self, offer: Offer | Callable[[], Offer]) -> None:
+    def __init__(self, offer: Offer | Callable[[], Offer], before: str = "") -> None:
+        """`before` is said before the offer: whom it is for."""
         super().__init__()
-        self._offer = offer
+        self._offer, self._before = offer, before
 
     @property
     def offer(self) -> Offer:
@@ -93,10 +94,10 @@ class Infeasible(BudgetError):
         return self._offer
 
     def __str__(self) -> str:
-        return self.offer.sentence()
+        return self._before + self.offer.sentence()
 
-    def __reduce__(self) -> tuple[type[Infeasible], tuple[Offer]]:
-        return Infeasible, (self.offer,)
+    def __reduce__(self) -> tuple[type[Infeasible], tuple[Offer, str]]:
+        return Infeasible, (self.offer, self._before)
 
 
 def counter_offer(
