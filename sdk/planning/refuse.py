@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from sdk.errors import BudgetError
 from sdk.planning.offers import RowsOffer
@@ -82,10 +82,9 @@ class Infeasible(BudgetError):
     It may be given as what makes it: to find it takes several solutions, and of limits that are only tried nobody asks for it.
     """
 
-    def __init__(self, offer: Offer | Callable[[], Offer], before: str = "") -> None:
-        """`before` is said before the offer: whom it is for."""
+    def __init__(self, offer: Offer | Callable[[], Offer]) -> None:
         super().__init__()
-        self._offer, self._before = offer, before
+        self._offer = offer
 
     @property
     def offer(self) -> Offer:
@@ -94,10 +93,10 @@ class Infeasible(BudgetError):
         return self._offer
 
     def __str__(self) -> str:
-        return self._before + self.offer.sentence()
+        return str(self.args[0]) if self.args else self.offer.sentence()  # who knows for whom it is says more
 
-    def __reduce__(self) -> tuple[type[Infeasible], tuple[Offer, str]]:
-        return Infeasible, (self.offer, self._before)
+    def __reduce__(self) -> tuple[type[Infeasible], tuple[Offer], dict[str, Any]]:
+        return Infeasible, (self.offer,), {"args": self.args}
 
 
 def counter_offer(

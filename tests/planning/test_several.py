@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import pickle
 import random
 from typing import Any
 
@@ -163,3 +164,13 @@ def test_both_knapsacks_agree_where_losses_differ_by_magnitudes(seed: int) -> No
     assert several is not None and one is not None and several.gap == one.gap == 0
     losses = [sum(group[pick][0] for group, pick in zip(groups, found.picks, strict=True)) for found in (several, one)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+
+
+def test_a_refusal_survives_another_process_with_whatever_was_said_of_it() -> None:
+    problem = Problem(0, (Choices("fc", "linear", (Option("fp32", 8, 0.0),)),))
+    with pytest.raises(Infeasible) as caught:
+        solve(problem, Limits(max_size=4))
+    sent = pickle.loads(pickle.dumps(caught.value))
+    assert str(sent) == str(caught.value) and sent.offer == caught.value.offer
+    caught.value.args = (f"variant a: {caught.value}",)
+    assert str(pickle.loads(pickle.dumps(caught.value))).startswith("variant a: max_size 4 B")

@@ -144,7 +144,9 @@ class Chooser:
         if not offers:
             return BudgetError(f"fleet: {who}: no variant runs there: give another --target or take it out of the fleet")
         target, nearest = min(offers, key=lambda each: (each[1].offer.missing_bytes, each[1].offer.best_loss, each[0]))
-        return Infeasible(nearest.offer, f"fleet: {who}: nothing fits; with {target}, ")
+        error = Infeasible(nearest.offer)
+        error.args = (f"fleet: {who}: nothing fits; with {target}, {nearest}",)
+        return error
 
 
 def chooser_of(fleet: FleetFile, members: Sequence[Member], bench: Workbench, report: Reporter) -> Chooser:
