@@ -45,33 +45,27 @@ def package(
 ) -> Bundle:
     """Plan, lower and execute `model` for `device`, write the bundle (`out`) and return it.
 
-    `model` is a module, an exported program or a reference (`file.py:factory`, `net.pt2`, a Hugging Face
-    directory); `accelerator` cpu, gpu, npu or auto, as the device's profile allows; `max_size` bytes or "6MB"; `max_memory`
-    the same of predicted peak memory; `max_latency` ms of predicted latency; `calibration` an iterable of input tuples;
-    `metric(run) -> float`, higher is better, is called with the float model, the quantized model and the artifact; `loss`
-    a name or `loss(reference, outputs) -> tensor`, which a plan is chosen by; `inputs`
-    are example inputs, by default the first calibration sample; `plan` a plan or its file, `recovered` what `recover` wrote
-    for it; `out` is by default `dist/<model>-<device>-<target>`; `context`: tokens that a language model's bundle holds;
-    `effort`: `quick`, `standard` or `thorough`, how many plans are tried in torch before one is lowered; `objective`: `quality`,
-    `smallest`, `fastest` or `least-memory`, by default as the limits ask for.
+    `model` is a module, an exported program or a reference (`file.py:factory`, `net.pt2`, a Hugging Face directory);
+    `accelerator` cpu, gpu, npu or auto, as the device's profile allows; `max_size` bytes or "6MB"; `max_memory` the same of
+    predicted peak memory; `max_latency` ms of predicted latency; `calibration` an iterable of input tuples; `metric(run) ->
+    float`, higher is better, is called with the float model, the quantized model and the artifact; `loss` a name or
+    `loss(reference, outputs) -> tensor`, which a plan is chosen by; `inputs` are example inputs, by default the first
+    calibration sample; `plan` a plan or its file, `recovered` what `recover` wrote for it; `out` is by default
+    `dist/<model>-<device>-<target>`; `context`: tokens that a language model's bundle holds; `effort`: `quick`, `standard` or
+    `thorough`, how many plans are tried in torch before one is lowered; `objective`: `quality`, `smallest`, `fastest` or
+    `least-memory`, by default as the limits ask for.
     Raises sdk.errors: BadInput, Missing, BudgetError (with a counter-offer), LoweringError, CheckFailed; then nothing is left.
     """
-    from sdk.pipeline import package as run
-    from sdk.progress import SilentReporter
-
-    said = {
+    asked = {
         "device": device, "target": target, "accelerator": accelerator, "max_size": max_size, "max_loss": max_loss,
-        "max_memory": max_memory, "max_latency": max_latency, "uniform": uniform, "effort": None if effort == "quick" else effort,
-        "objective": objective,
+        "max_memory": max_memory, "max_latency": max_latency, "uniform": uniform, "effort": effort, "objective": objective,
     }  # fmt: skip
     request = _request(
-        model, device=device, target=target, accelerator=accelerator, max_size=max_size, max_loss=max_loss,
-        max_memory=max_memory, max_latency=max_latency, uniform=uniform, calibration=calibration, metric=metric, loss=loss,
-        example=inputs, min_os=min_os, name=name, trust=trust, context=context, effort=effort, objective=objective,
-        out=Path(out) if out is not None else None, recovered=Path(recovered) if recovered is not None else None,
-        command=_call("package", model, name, said),
+        model, **asked, calibration=calibration, metric=metric, loss=loss, example=inputs, min_os=min_os, name=name, trust=trust,
+        context=context, out=None if out is None else Path(out), recovered=None if recovered is None else Path(recovered),
+        command=_call("package", model, name, asked),
     )  # fmt: skip
-    return _with_plan(request, plan, lambda whole: run(whole, SilentReporter()))
+    return _with_plan(request, plan, _packaged)
 
 
 def plan(
@@ -189,7 +183,7 @@ def open_bundle(path: str | Path) -> Bundle:
 
 def _call(verb: str, model: Any, name: str | None, said: dict[str, Any]) -> str:
     """The call as the manifest keeps it: what was said besides the defaults."""
-    words = "".join(f", {key}={value!r}" for key, value in said.items() if value not in (None, "auto"))
+    words = "".join(f", {key}={value!r}" for key, value in said.items() if value not in (None, "auto", "quick"))
     return f"sdk.{verb}({_named(model, name)!r}{words})"
 
 
@@ -225,6 +219,14 @@ def _request(model: Any, **words: Any) -> Request:
             whole = isinstance(size, int) and not isinstance(size, bool) and size > 0
             words[name] = size if whole else parse_size(size)  # an int of Python's can only mean bytes
     return Request(model=model, **words)
+
+
+def _packaged(request: Request) -> Bundle:
+    """Package without a word."""
+    from sdk.pipeline import package
+    from sdk.progress import SilentReporter
+
+    return package(request, SilentReporter())
 
 
 def _with_plan(request: Request, plan: str | Path | Plan | None, run: Callable[[Request], T]) -> T:

@@ -68,9 +68,10 @@ def _probe(names: tuple[str, ...], out: Path | None) -> int:
         if not str(error.name).endswith(".probe"):
             raise
         raise BadInput(f"target {name!r} has no probe ({error})") from error
-    unknown = [each for each in chosen if each not in probe.kinds()]
+    kinds = probe.kinds()
+    unknown = [each for each in chosen if each not in kinds]
     if unknown:
-        raise BadInput(f"target {name!r}: no kind of layer {unknown[0]!r} is probed; there are: {', '.join(probe.kinds())}")
+        raise BadInput(f"target {name!r}: no kind of layer {unknown[0]!r} is probed; there are: {', '.join(kinds)}")
     table = probe.table(chosen)
     if out is not None:
         write_whole(out, table)

@@ -5,9 +5,10 @@ Frames go among the samples, and the frames that a kernel sees among the channel
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from sdk.models.calls import call_before
+from sdk.models.calls import arguments, call_before, metadata_of
 from sdk.models.row_major import reshape_views
 
 
@@ -53,9 +54,8 @@ def _convolve(module: Any, node: Any) -> Any:
     from sdk.models.rewrite import attribute, set_tensor
 
     aten = torch.ops.aten
-    source, weight, bias, *given = _filled(node, None, None, None, 1, 0, 1, 1)
-    stride, padding, dilation = (_three(each) for each in given[:3])
-    groups = given[3]
+    source, weight, bias, *sizes, groups = arguments(node).values()
+    stride, padding, dilation = map(_three, sizes)
     readers = (aten.conv3d.default, aten.conv2d.default)  # the latter: places that were written so before
     if weight.op != "get_attr" or any(u.target not in readers or u.args[1] is not weight for u in weight.users):
         return None
@@ -63,9 +63,9 @@ def _convolve(module: Any, node: Any) -> Any:
     if value.dim() == 5:
         value = value.transpose(1, 2).reshape(len(value), -1, *value.shape[3:])
         set_tensor(module, weight.target, value)
-        weight.meta["val"] = _like(node, value)
+        weight.meta["val"] = metadata_of(value, node)
     if bias is not None:
-        bias.meta.setdefault("val", _like(node, attribute(module, bias.target)))
+        bias.meta.setdefault("val", metadata_of(attribute(module, bias.target), node))
     frames = value.shape[1] * groups // source.meta["val"].shape[1]
     seen = _frames(node, source, frames, stride[0], padding[0], dilation[0])
     length = seen[0].meta["val"].shape[1]
@@ -84,34 +84,43 @@ def _greatest(module: Any, node: Any) -> Any:
     import torch
 
     aten = torch.ops.aten
-    source, *given = _filled(node, None, None, [], 0, 1, False)
-    kernel, stride, padding, dilation = (_three(each) for each in (given[0], given[1] or given[0], given[2], given[3]))
-    if padding[0] or given[4]:
+    source, kernel, stride, padding, dilation, beyond = arguments(node).values()
+    kernel, stride, padding, dilation = map(_three, (kernel, stride or kernel, padding, dilation))
+    if padding[0] or beyond:
         return None
-    frames = _frames(node, source, 1, 1, 0, 1)[0]
-    made = call_before(node, aten.max_pool2d.default, _joined(node, frames), kernel[1:], stride[1:], padding[1:], dilation[1:])
-    first, *rest = _frames(node, _parted(node, made, frames.meta["val"].shape[1]), kernel[0], stride[0], 0, dilation[0])
-    for each in rest:
-        first = call_before(node, aten.maximum.default, first, each)
-    return call_before(node, aten.permute.default, first, [0, 2, 1, 3, 4])
+
+    def pooled(images: Any) -> Any:
+        return call_before(node, aten.max_pool2d.default, images, kernel[1:], stride[1:], padding[1:], dilation[1:])
+
+    return _pool(node, source, pooled, aten.maximum.default, (kernel[0], stride[0], 0, dilation[0]))
 
 
 def _mean(module: Any, node: Any) -> Any:
     import torch
 
     aten = torch.ops.aten
-    source, *given = _filled(node, None, None, [], 0, False, True, None)
-    kernel, stride, padding = (_three(each) for each in (given[0], given[1] or given[0], given[2]))
-    if padding[0] or given[3] or given[5] is not None:
+    source, kernel, stride, padding, beyond, zeros_too, divisor = arguments(node).values()
+    kernel, stride, padding = map(_three, (kernel, stride or kernel, padding))
+    if padding[0] or beyond or divisor is not None:
         return None
-    frames = _frames(node, source, 1, 1, 0, 1)[0]
-    made = call_before(node, aten.avg_pool2d.default, _joined(node, frames), kernel[1:], stride[1:], padding[1:], False, given[4])
-    first, *rest = _frames(node, _parted(node, made, frames.meta["val"].shape[1]), kernel[0], stride[0], 0, 1)
+
+    def pooled(images: Any) -> Any:
+        return call_before(node, aten.avg_pool2d.default, images, kernel[1:], stride[1:], padding[1:], False, zeros_too)
+
+    total = _pool(node, source, pooled, aten.add.Tensor, (kernel[0], stride[0], 0, 1))
+    return call_before(node, aten.div.Tensor, total, float(kernel[0])) if kernel[0] > 1 else total
+
+
+def _pool(node: Any, source: Any, pooled: Callable[[Any], Any], join: Any, places: tuple[int, int, int, int]) -> Any:
+    """`source` with its images `pooled`, and then the frames at the `places` of a kernel (see `_frames`) in one by `join`."""
+    import torch
+
+    (frames,) = _frames(node, source, 1, 1, 0, 1)
+    images = _parted(node, pooled(_joined(node, frames)), frames.meta["val"].shape[1])
+    first, *rest = _frames(node, images, *places)
     for each in rest:
-        first = call_before(node, aten.add.Tensor, first, each)
-    if rest:
-        first = call_before(node, aten.div.Tensor, first, float(kernel[0]))
-    return call_before(node, aten.permute.default, first, [0, 2, 1, 3, 4])
+        first = call_before(node, join, first, each)
+    return call_before(node, torch.ops.aten.permute.default, first, [0, 2, 1, 3, 4])
 
 
 def _whole(module: Any, node: Any) -> Any:
@@ -120,11 +129,6 @@ def _whole(module: Any, node: Any) -> Any:
     if list(node.args[1]) != [1, 1, 1]:
         return None
     return call_before(node, torch.ops.aten.mean.dim, node.args[0], [2, 3, 4], True)
-
-
-def _filled(node: Any, *defaults: Any) -> list[Any]:
-    """The node's arguments by position, with what is left out."""
-    return [*node.args, *defaults[len(node.args) :]]
 
 
 def _three(given: Any) -> list[int]:
@@ -161,9 +165,3 @@ def _parted(node: Any, images: Any, length: int) -> Any:
     aten = torch.ops.aten
     parted = call_before(node, aten.reshape.default, images, [-1, length, *images.meta["val"].shape[1:]])
     return call_before(node, aten.permute.default, parted, [0, 2, 1, 3, 4])
-
-
-def _like(node: Any, value: Any) -> Any:
-    """What a graph's metadata say of a tensor of the module."""
-    mode = getattr(node.meta["val"], "fake_mode", None)
-    return mode.from_tensor(value, static_shapes=True) if mode is not None else value

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sdk.models.calls import call_before
+from sdk.models.calls import arguments, call_before, metadata_of
 
 LARGEST = 4096
 """Elements of a transform that is written as a matrix, which has twice their square."""
@@ -58,13 +58,6 @@ def _is_known(node: Any) -> bool:
         sizes = [size for _, size in axes_of(given)]
         return max(sizes) <= LARGEST
     return name in ALIKE or hasattr(_Written, f"_{name}")
-
-
-def arguments(node: Any) -> dict[str, Any]:
-    """Return the arguments of a node by name, those that it leaves out included."""
-    named = node.target._schema.arguments
-    given = {**dict(zip((each.name for each in named), node.args, strict=False)), **node.kwargs}
-    return {each.name: given.get(each.name, each.default_value) for each in named}
 
 
 def axes_of(given: dict[str, Any]) -> list[tuple[int, int]]:
@@ -121,8 +114,7 @@ class _Written:
         from sdk.models.rewrite import new_get_attr
 
         made = new_get_attr(self.module, name, value, self.node)
-        mode = getattr(self.node.meta["val"], "fake_mode", None)
-        made.meta["val"] = mode.from_tensor(value) if mode is not None else value
+        made.meta["val"] = metadata_of(value, self.node)
         return made
 
     def _constant(self, node: Any) -> Pair:

@@ -36,10 +36,7 @@ def solve_kept(
 
     `run` solves under limits for an objective. Infeasible or NotKept with the counter-offer.
     """
-
-    def wanted(narrow: Limits) -> Solution:
-        return run(narrow, objective)
-
+    wanted = partial(_for, run, objective)
     try:
         found = _kept(problem, limits, costs, wanted)
     except Infeasible as error:
@@ -79,8 +76,7 @@ def _widened(
     if len(names) != 1:
         return found
     name = names[0]
-    schemes = {layer: option.scheme for layer, option in found.chosen.items()}
-    above = (need(problem.rows, name, schemes) or 0.0) - _predicted(costs, found)[name]
+    above = _summed(problem, name, found) - _predicted(costs, found)[name]
     if above <= TOO_HIGH * limits.rows[name]:
         return found
     high = (limits.rows[name] + above) * NEXT
@@ -109,10 +105,10 @@ def _as_predicted(
         if error.offer.binding == (name,) and len(limits.rows) == 1:
             return error if least is None else NotKept(limits, {name: (_predicted(costs, least)[name], least.loss)}, {})
     offered = [_alone(each, problem, costs, run) for each in error.offer.limits]
-    ways = tuple(_tried(each, problem, limits, costs, lambda narrow: run(narrow, "quality")) for each in offered)
+    ways = tuple(_tried(each, problem, limits, costs, partial(_for, run, "quality")) for each in offered)
     together = error.offer.together
     if all(each.given is None for each in ways):
-        together = times_together(limits, lambda wider: _is_kept(problem, wider, costs, lambda narrow: run(narrow, "smallest")))
+        together = times_together(limits, lambda wider: _is_kept(problem, wider, costs, partial(_for, run, "smallest")))
     return Infeasible(replace(error.offer, limits=ways, together=together))
 
 
@@ -161,7 +157,7 @@ def _better(
 
     Else `best`.
     """
-    low = need(problem.rows, name, {layer: option.scheme for layer, option in best.chosen.items()}) or 0.0
+    low = _summed(problem, name, best)
     high = max(low, high)
     for _ in range(WAYS):
         middle = (low + high) / 2
@@ -188,20 +184,23 @@ def _kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits]
                 return least
         else:
             before, share = narrow, 1.0
-            found = {name: value for name, value in _predicted(costs, solution).items() if name in limits.rows}
+            found = _limited(costs, solution, limits)
             excess = {name: value - limits.rows[name] for name, value in found.items() if value > limits.rows[name]}
             if not excess:
                 return solution
             least = {name: min(least.get(name, found[name]), found[name]) for name in excess}
-            schemes = {name: option.scheme for name, option in solution.chosen.items()}
-            needed = {name: need(problem.rows, name, schemes) or 0.0 for name in excess}
+            needed = {name: _summed(problem, name, solution) for name in excess}
         narrow = _narrowed(before, needed, {name: share * value for name, value in excess.items()})
     return least
 
 
 def _predicted(costs: Costs, solution: Solution) -> dict[Budget, float]:
-    schemes = {name: option.scheme for name, option in solution.chosen.items()}
-    return {name: each.value for name, each in costs.predict(schemes).items()}
+    return {name: each.value for name, each in costs.predict(solution.schemes).items()}
+
+
+def _summed(problem: Problem, name: Budget, solution: Solution) -> float:
+    """What a plan needs of what the limit `name` is on, by the sums of its layers."""
+    return need(problem.rows, name, solution.schemes) or 0.0
 
 
 def _way(
@@ -219,8 +218,7 @@ def solve_least(problem: Problem, limits: Limits, name: Budget, costs: Costs, ru
     """
     objective = next(each for each in all_objectives().values() if each.minimise == name).name
     first = solve_kept(problem, limits, costs, run, objective)
-    schemes = {layer: option.scheme for layer, option in first.chosen.items()}
-    low = need(problem.rows, name, schemes) or 0.0
+    low = _summed(problem, name, first)
     further = [each.name for each in all_objectives().values() if each.minimise in FIELDS and each.minimise != name]
     others = further if {row.budget for row in problem.rows} > {name} else []
     for other in (*others, "quality"):  # sums of another kind lead to other plans, whose predictions may be less

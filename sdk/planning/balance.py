@@ -139,7 +139,7 @@ def _least(problem: Problem, limits: Limits, name: str) -> float | None:
     low = max(row.base + sum(min(row.amount(c.layer, o.scheme) for o in c.options) for c in problem.choices) for row in rows)
     high = None
     while found is not None:
-        high = max(row.total({layer: option.scheme for layer, option in found.chosen.items()}) for row in rows)
+        high = max(row.total(found.schemes) for row in rows)
         found = None
         while high - low > _CLOSE * high and found is None:
             middle = low + (high - low) / 2

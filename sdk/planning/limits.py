@@ -63,6 +63,11 @@ class Solution:
     price: float
     gap: float
 
+    @property
+    def schemes(self) -> dict[str, str]:
+        """Layer → name of its scheme."""
+        return {layer: option.scheme for layer, option in self.chosen.items()}
+
 
 def solution_of(problem: Problem, chosen: Mapping[str, Option], price: float = 0.0, gap: float = 0.0) -> Solution:
     """Return the solution that takes the `chosen` options, in the order of the problem's layers, with their bytes as settled."""
