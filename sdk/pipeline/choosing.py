@@ -14,6 +14,7 @@ from sdk.pipeline.foreseeing import foreseen, keep
 from sdk.pipeline.imported import with_own_grids
 from sdk.pipeline.keeping import solve_kept, solve_least
 from sdk.pipeline.refusing import NotKept, with_context
+from sdk.pipeline.remembering import Remembering
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import (
@@ -87,7 +88,7 @@ class Chooser:
         with report.stage("solve"):
             aimed = limits if limits.max_loss is None else replace(limits, max_loss=share * limits.max_loss)
             try:
-                least, run = objective_named(objective).minimise, partial(self._run, spare)
+                least, run = objective_named(objective).minimise, Remembering(partial(self._run, spare))
                 if least == "max_memory" or least == "max_latency":
                     solution = solve_least(self.problem, aimed, least, self.costs, run)
                 else:

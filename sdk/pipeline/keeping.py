@@ -25,6 +25,8 @@ NEXT = 1 + 1e-9
 """Above a value by what sums may be rounded by."""
 LEAST_SHARE = 1 / 64
 """Share of what a prediction exceeds its limit by, below which the sums are narrowed no further."""
+CLOSE = 0.0025
+"""Share of the least memory or latency within which plans are as good."""
 TOO_HIGH = 0.005
 """Share of a limit by which a sum has to exceed the prediction for wider sums to be tried."""
 
@@ -237,6 +239,8 @@ def _least(
     """A plan of less predicted memory or latency than `best`, above `low`, that keeps the other limits; else `best`."""
     value = math.inf if best is None else _predicted(costs, best)[name]
     for _ in range(WAYS):
+        if value <= low * (1 + CLOSE):
+            break
         middle = math.sqrt(low * value)
         try:
             found = _kept(problem, limits.having(name, middle), costs, run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -12,10 +12,10 @@ from sdk.planning.limits import Limits, Solution, solution_of
 from sdk.planning.objectives import Objective
 from sdk.planning.objectives.objective import Cost
 from sdk.planning.offers import NAMES, Limit, RowsOffer
-from sdk.planning.options import Problem
+from sdk.planning.options import Choices, Problem
 from sdk.planning.refuse import Infeasible
 from sdk.planning.rows import Budget, Row
-from sdk.planning.several import Weighed, pack_several
+from sdk.planning.several import Weighed, pack_least, pack_several
 
 _CLOSE = 5e-3
 """How close, relative to the limit, the least memory or latency of a counter-offer is found."""
@@ -34,10 +34,10 @@ def solve_rows(problem: Problem, limits: Limits, objective: Objective) -> Soluti
             raise nothing_predicts(budget)
     if minimise == "max_memory" or minimise == "max_latency":
         least = _least(problem, replace(limits, **{minimise: None}), minimise)
-        asked = getattr(limits, minimise)
-        if least is None or (asked is not None and least > asked):
+        if least is None:
             raise Infeasible(partial(_offer, problem, limits))
-        wanted, minimise = limits.having(minimise, least), "loss"
+        asked = limits.rows.get(minimise, math.inf)
+        wanted, minimise = limits.having(minimise, min(least, asked)), "loss"
     found = _packed(problem, wanted, minimise)
     if found is None:
         raise Infeasible(partial(_offer, problem, limits))
@@ -54,21 +54,29 @@ def nothing_predicts(budget: Budget) -> BadInput:
 
 def _packed(problem: Problem, limits: Limits, minimise: Cost) -> Solution | None:
     """The solution of least loss or fewest bytes within the limits, or None when there is none."""
-    ordered = sorted(problem.choices, key=lambda choices: choices.layer)
-    rows = _rows(problem, limits)
-    groups = [
-        [
-            Weighed(o.loss if minimise == "loss" else float(o.bytes), tuple(row.amount(c.layer, o.scheme) for row, _ in rows))
-            for o in c.options
-        ]
-        for c in ordered
-    ]  # fmt: skip
-    fixed = [Weighed(0.0, tuple(row.base for row, _ in rows))]  # in the sums, so that they are rounded as `Row.total` is
-    packed = pack_several([*groups, fixed], [limit for _, limit in rows])
+    ordered, rows = _ordered(problem), _rows(problem, limits)
+    packed = pack_several(_groups(problem, minimise, [row for row, _ in rows]), [limit for _, limit in rows])
     if packed is None:
         return None
     chosen = {c.layer: c.options[pick] for c, pick in zip(ordered, packed.picks[:-1], strict=True)}
     return solution_of(problem, chosen, gap=packed.gap)
+
+
+def _ordered(problem: Problem) -> list[Choices]:
+    """The layers by name, so that their order cannot matter."""
+    return sorted(problem.choices, key=lambda choices: choices.layer)
+
+
+def _groups(problem: Problem, minimise: Cost, rows: Sequence[Row]) -> list[list[Weighed]]:
+    """Every layer's options, weighed in `rows`; last what the rows have of their own, so that sums are rounded as theirs are."""
+    groups = [
+        [
+            Weighed(o.loss if minimise == "loss" else float(o.bytes), tuple(row.amount(c.layer, o.scheme) for row in rows))
+            for o in c.options
+        ]
+        for c in _ordered(problem)
+    ]  # fmt: skip
+    return [*groups, [Weighed(0.0, tuple(row.base for row in rows))]]
 
 
 def _rows(problem: Problem, limits: Limits) -> list[tuple[Row, float]]:
@@ -134,16 +142,11 @@ def _least(problem: Problem, limits: Limits, name: str) -> float | None:
     if name in ("max_size", "max_loss"):
         found = _packed(problem, limits, "bytes" if name == "max_size" else "loss")
         return None if found is None else float(found.bytes) if name == "max_size" else found.loss
-    rows = tuple(row for row in problem.rows if row.budget == name)
-    found = _packed(problem, limits, "bytes")
-    low = max(row.base + sum(min(row.amount(c.layer, o.scheme) for o in c.options) for c in problem.choices) for row in rows)
-    high = None
-    while found is not None:
-        high = max(row.total(found.schemes) for row in rows)
-        found = None
-        while high - low > _CLOSE * high and found is None:
-            middle = low + (high - low) / 2
-            wanted = replace(limits, max_memory=int(middle)) if name == "max_memory" else replace(limits, max_latency=middle)
-            found = _packed(problem, wanted, "bytes")
-            low = low if found is not None else middle
-    return high
+    rows, limited = [row for row in problem.rows if row.budget == name], _rows(problem, limits)
+    picks = pack_least(
+        _groups(problem, "bytes", [*(row for row, _ in limited), *rows]), [limit for _, limit in limited], _CLOSE
+    )
+    if picks is None:
+        return None
+    schemes = {c.layer: c.options[pick].scheme for c, pick in zip(_ordered(problem), picks, strict=False)}
+    return max(row.total(schemes) for row in rows)

@@ -60,6 +60,41 @@ def pack_several(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float]) 
     return Packed(tuple(left[pick] for left, pick in zip(kept, picks, strict=True)), unproved)
 
 
+def pack_least(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float], close: float) -> list[int] | None:
+    """Return the picks whose largest sum of the weights that no budget limits is the least, to within a share of `close`.
+
+    `budgets` are of the first weights. None when nothing is within them.
+    """
+    import numpy as np
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_array
+
+    owner = np.array([number for number, group in enumerate(groups) for _ in group], dtype=int)
+    weights = np.array([option.weights for group in groups for option in group]).T
+    limited = np.arange(len(weights)) < len(budgets)
+    unit = max(float(np.abs(weights[~limited]).max()), 1e-300)
+    most = np.array([*budgets, *np.zeros(len(weights) - len(budgets))])
+    scales = np.where(limited, np.maximum(np.abs(weights).max(axis=1, initial=0.0), 1e-300), unit)
+    rows = np.column_stack([weights / scales[:, None], np.where(limited, 0.0, -1.0)])
+    one_each = csr_array((np.ones(len(owner)), (owner, np.arange(len(owner)))), shape=(len(groups), len(owner) + 1))
+    bounds = [LinearConstraint(one_each, 1, 1), LinearConstraint(rows, -np.inf, most / scales)]
+    for _ in range(_ATTEMPTS):
+        with hushed():
+            answer = milp(
+                [*np.zeros(len(owner)), 1.0], constraints=bounds, integrality=[*np.ones(len(owner)), 0.0],
+                bounds=Bounds(0, [*np.ones(len(owner)), np.inf]), options={"mip_rel_gap": close, "node_limit": _NODES},
+            )  # fmt: skip
+        if answer.x is None:
+            return None
+        columns = [max(np.flatnonzero(owner == number), key=answer.x.__getitem__) for number in range(len(groups))]
+        if all(math.fsum(weights[row, columns]) <= budget for row, budget in enumerate(budgets)):
+            return [int(column - np.searchsorted(owner, number)) for number, column in enumerate(columns)]
+        picked = np.zeros(len(owner) + 1)  # what only the solver's tolerance lets through
+        picked[columns] = 1.0
+        bounds.append(LinearConstraint(picked[None], 0, len(groups) - 1))
+    return None
+
+
 def _undominated(groups: Sequence[Sequence[Weighed]]) -> list[list[int]]:
     """Indices of each group's options that no other one matches or beats in cost and every weight; of equals the first."""
     import numpy as np
@@ -116,6 +151,8 @@ class _Core:
         for axis, budget in enumerate(budgets):
             light = [min(option.weights[axis] for option in group) for group in groups]
             left = math.fsum((budget, *(-each for each in light)))
+            if math.fsum(light) <= budget:  # both are rounded, and may be equal where the difference of what they stand for is not
+                left = max(left, 0.0)
             row = np.array([o.weights[axis] - light[n] for n, group in enumerate(groups) for o in group])
             unit = max(left, 1e-6 * float(row.max(initial=0.0))) or 1.0
             self.rows.append(row / unit)
