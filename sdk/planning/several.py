@@ -151,7 +151,7 @@ class _Core:
         for axis, budget in enumerate(budgets):
             light = [min(option.weights[axis] for option in group) for group in groups]
             left = math.fsum((budget, *(-each for each in light)))
-            if math.fsum(light) <= budget:  # both are rounded, and may be equal where the difference of what they stand for is not
+            if math.fsum(light) <= budget:  # of equal rounded numbers, the difference of exact ones may be below zero
                 left = max(left, 0.0)
             row = np.array([o.weights[axis] - light[n] for n, group in enumerate(groups) for o in group])
             unit = max(left, 1e-6 * float(row.max(initial=0.0))) or 1.0
