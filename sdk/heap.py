@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 MMAP_THRESHOLD, TRIM_THRESHOLD, LARGE = -3, -1, 1 << 19
 """glibc's options (`malloc.h`) for the size of a block from which on it is mapped for itself, and for the free end of the heap
@@ -11,11 +14,24 @@ that is given back; the bytes that both are set to."""
 
 
 def give_back() -> None:
-    """Return free pages of the C library's heap, where it can (`malloc_trim` of glibc): it keeps them, and grows beside them."""
+    """Return what nobody uses: free pages of the C library's heap (`malloc_trim` of glibc), which grows beside them else, and
+    what MKL packed matrices into (`mkl_free_buffers`), where torch was built with it."""
     if sys.platform == "linux":
+        free = _mkl() if "torch" in sys.modules else None
+        if free is not None:
+            free()
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+
+
+@cache
+def _mkl() -> Any:
+    """`mkl_free_buffers` by the name that torch's library has it under, or None."""
+    import torch
+
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    return getattr(ctypes.CDLL(str(library)), "mkl_serv_free_buffers", None) if library.exists() else None
 
 
 def give_back_large_blocks() -> None:

@@ -12,6 +12,8 @@ ITERATIONS, SPREADS = 12, (0.5, 0.1, 0.02)
 SAMPLES, TAIL = 1 << 15, 1 << 11
 """Points per table that the centroids are fitted on, and how many of them at either end are single weights: an outlier that
 shares a point with lesser ones gets no centroid near it."""
+SOME = 1 << 17
+"""Weights of a table's that are worked on at once: what takes their place is all that is held beside them."""
 
 
 class Palettes:
@@ -77,8 +79,10 @@ def _order(values: Any) -> Any:
     import torch
 
     bits = values.contiguous().view(torch.int32)
-    packed = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long().bitwise_left_shift_(32)
-    packed.add_(torch.arange(values.shape[1], dtype=torch.int32))
+    packed = torch.empty(bits.shape, dtype=torch.int64)
+    for start in range(0, bits.shape[1], SOME):
+        some, into = (each[:, start : start + SOME] for each in (bits, packed))
+        into.copy_(some ^ ((some >> 31) & 0x7FFFFFFF)).bitwise_left_shift_(32).add_(torch.arange(start, start + some.shape[1]))
     packed.numpy().sort(axis=1)
     return packed.bitwise_and_(0xFFFFFFFF)
 
@@ -133,4 +137,7 @@ def _assign(values: Any, table: Any) -> Any:
     import torch
 
     middle = ((table[:, 1:] + table[:, :-1]) / 2).contiguous()
-    return torch.searchsorted(middle, values.contiguous()).to(torch.uint8)
+    found = torch.empty(values.shape, dtype=torch.uint8)
+    for some, into in zip(values.split(SOME, dim=1), found.split(SOME, dim=1), strict=True):
+        into.copy_(torch.searchsorted(middle, some.contiguous(), out_int32=True))
+    return found
