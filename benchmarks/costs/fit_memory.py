@@ -30,6 +30,7 @@ RULES: dict[str, dict[str, Any]] = {
     "tflite": {
         "outside": ["embedding", "max_pool2d_padded", "slice_strided", "upsample_nearest2d", "first_masked_attention"],
         "padded": ["max_pool2d_padded", "avg_pool2d_padded", "conv1d", "conv2d"],
+        "looped": True,
     },
     "executorch": {
         "outside": [
@@ -62,11 +63,8 @@ SCRATCH = {"tflite": {
 RETURNED = {"tflite": 2, "executorch": 4}
 """Copies of the outputs that the measuring program holds: of the last run and of the one before; ExecuTorch's binding clones
 them, and the C library does not give an aligned block's room to the next (measured on one convolution with 4 MB of output)."""
-FOLDED = {"tflite": True, "executorch": False}
-"""Whether the first step of an unrolled recurrent layer, whose state is empty, is folded away (measured at 4 to 16 steps)."""
-STEP: dict[str, dict[str, int]] = {"tflite": {"lstm": 39_000, "gru": 43_500}, "executorch": {"lstm": 17_900, "gru": 19_000}}
-"""Bytes of the operators of each step of an unrolled layer (8 wide; LiteRT: 80 steps less 10, floats and integers alike;
-ExecuTorch, where each step is an accelerated part of its own: 40 less 10)."""
+STEP: dict[str, dict[str, int]] = {"executorch": {"lstm": 17_900, "gru": 19_000}}
+"""Bytes of the operators of each step of an unrolled layer (8 wide, 40 steps less 10): an accelerated part of its own."""
 DEPTHWISE: dict[str, list[dict[str, Any]]] = {
     "tflite": [
         {"scheme": "fp16", "packed": 4.0, "scale": 4}, {"scheme": "fp32", "packed": 4.0, "scale": 4},
@@ -207,7 +205,7 @@ def heavy_rows(case: str, name: str, runtime: Any, folder: Path, shared: dict[st
             passing = UNPACKED.get(scheme, 1.0) * layer.parameters if packed > layer.parameters else 0
         step = STEP.get(name, {}).get(layer.kind, 0)
         packed -= step * time_steps(model, layer) if step else 0
-        stepped = 4 * unrolled(layer, time_steps(model, layer) - FOLDED[name]) if layer.kind in ("lstm", "gru") else 0
+        stepped = 4 * unrolled(layer, time_steps(model, layer)) if layer.kind in ("lstm", "gru") else 0
         stepped = stepped if packed > 0.95 * stepped else 0
         each = max(0.0, _per(packed - stepped, layer.parameters))
         row: dict[str, Any] = {"kinds": [kernel_kind(layer)], "scheme": scheme, "packed": each}
@@ -216,7 +214,6 @@ def heavy_rows(case: str, name: str, runtime: Any, folder: Path, shared: dict[st
         row |= {"scratch": kernel} if kernel else {}
         row |= {"outside": True} if outside else {}
         row |= {"stepped": 4.0} if stepped else {}
-        row |= {"folded": True} if stepped and FOLDED[name] else {}
         row |= {"step": step} if step else {}
         row |= {"rows": True} if layer.kind == "embedding" and resident < 0.6 * path.stat().st_size else {}
         rows.append(row)

@@ -238,7 +238,7 @@ class _Reading:
         return Activations(
             tuple(self._tensor(name, uses, place, out, len(steps)) for name, uses in self._uses(place, fed).items()),
             tuple(self.of_layer.get(node.name) for node in steps), tuple(map(kernel if self.simpler else named, steps)),
-            tuple(int(self.working.get(kind_of(node), scratch_of(node)) * bytes_of(node)) for node in steps),
+            tuple(int(self.working.get(kind_of(node), scratch_of(node, self.rules.looped)) * bytes_of(node)) for node in steps),
             tuple(map(padded_bytes, steps)), indirect,
             operators=sum(map(self._operators, steps)),
             weighted=sum(self._operators(node) for node in steps if node.name in self.of_layer),

@@ -215,7 +215,7 @@ class MemoryModel:
         row = self._row(layer, scheme)
         inputs = layer.parameters // layer.shape[layer.channel_axis]
         scales = layer.shape[layer.channel_axis] * (inputs // scheme.group if scheme.granularity == "group" else 1)
-        stepped = row.stepped * unrolled(layer, self._steps[layer.name] - row.folded) if row.stepped else 0.0
+        stepped = row.stepped * unrolled(layer, self._steps[layer.name]) if row.stepped else 0.0
         stepped += row.step * self._steps.get(layer.name, 0) * (len(layer.weights) // 2)
         readers = 1 if layer.kind == "embedding" else layer.uses + (layer.name in self._prefilled)
         spared = TURNED if row.scratch == "contraction" and layer.name in self._dilated else 0

@@ -37,6 +37,9 @@ BILINEAR = 5
 """Pointers' worth of tables that a bilinear resize keeps for each output position (XNNPACK, `resize-bilinear-nhwc.c`)."""
 UNROLLED = 6.5
 """Tensors of all gates that live with each step of a recurrent layer, none of which XNNPACK uses again (measured at 40 steps)."""
+LOOPED = 3
+"""Copies of the rows that pass through a loop: those of its condition, and of its body's inputs and outputs (LiteRT)."""
+
 
 
 def is_view(node: Any) -> bool:
@@ -61,13 +64,15 @@ def kind_of(node: Any) -> str:
     return str(name).partition(".")[0]
 
 
-def scratch_of(node: Any) -> float:
-    """Further tensors of the output's size that live while a node runs."""
+def scratch_of(node: Any, looped: bool = False) -> float:
+    """Further tensors of the output's size that live while a node runs; recurrent layers are loops or written out."""
     if kind_of(node) == "scaled_dot_product_attention":
         query, key = node.args[0].meta["val"], node.args[1].meta["val"]
         scores = math.prod(query.shape[:-1]) * key.shape[-2]
         return float(2 * scores / max(1, math.prod(node.meta["val"].shape)))
     if kind_of(node) in ("lstm", "gru"):
+        if looped:
+            return LOOPED * (1.0 + bytes_of(node.args[0]) / bytes_of(node))
         gates, steps = node.args[2][0].meta["val"].shape[0], math.prod(node.args[0].meta["val"].shape[:-1])
         return float(UNROLLED * 4 * gates * steps / bytes_of(node))
     if is_product(node):

@@ -43,9 +43,9 @@ class Copies:
     `packed` stays as long as the artifact is loaded; `passing` exists while the layer is prepared, one after the other.
     `outside`: the layer is computed by the runtime's own kernels, outside of the accelerated parts; `scratch` names what such a
     kernel takes while it runs (`sdk.costs.scratch`). `rows`: only the rows that are looked up are read. `stepped`: bytes
-    per weight of a recurrent layer that is unrolled, the weights of its state counted for every step; `folded`: but for the
-    first, whose state is empty; `step`: bytes of the operators of each step. `deep`: where weights are packed in whole tiles, the
-    channels in that one holds (0: the weights are counted as they are).
+    per weight of a recurrent layer that is unrolled, the weights of its state counted for every step; `step`: bytes of the
+    operators of each step. `deep`: where weights are packed in whole tiles, the channels in that one holds (0: the weights are
+    counted as they are).
     """
 
     kinds: tuple[str, ...]
@@ -58,7 +58,6 @@ class Copies:
     outside: bool = False
     rows: bool = False
     stepped: float = 0.0
-    folded: bool = False
     step: int = 0
     deep: int = 0
 
@@ -72,6 +71,7 @@ class Operators:
     floats. `front`: arenas of accelerated parts use the room in front of the first block that lives. `growing`: the room that the
     parts share is made anew as they run, wherever one needs more. `simpler`: the runtime is ExecuTorch, whose toolchain is
     given the graph of `write_simpler` and sorts it by breadth; accelerated parts take no other operators than those `taken`.
+    `looped`: recurrent layers are loops, whose graphs have copies of what passes through them.
     """
 
     outside: tuple[str, ...] = ()
@@ -82,6 +82,7 @@ class Operators:
     padding: bool = False
     front: bool = True
     growing: bool = False
+    looped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from sdk.errors import LoweringError
 from sdk.models import Model, TensorSpec
 from targets.tflite.flatbuffer import new_buffer, new_operator, new_tensor, read, schema, type_names, write
 from targets.tflite.lift import Lifted, lift
+from targets.tflite.loops import Recurrence, take_loops
 from targets.tflite.match import CHANNEL_AXIS, Place, find_places
 from targets.tflite.pointwise import can_be_linear
 from targets.tflite.refused import refuse_operators
 from targets.tflite.silence import silence
 from targets.tflite.standins import stood_in
+from targets.tflite.stitch import make_loops, stitched
 
 TYPES = {
     "float32": "FLOAT32", "float64": "FLOAT64", "float16": "FLOAT16", "int64": "INT64", "int32": "INT32",
@@ -43,11 +46,20 @@ some layer has no narrow scheme without zero points (0.4 % of float weights), an
 
 
 @dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop of a float file: how many steps it takes, and the float file of one of them."""
+
+    steps: int
+    source: FloatModel
+
+
+@dataclass(frozen=True, slots=True)
 class FloatModel:
     """The float file of a model: its bytes and, per layer, the places of its weights (tensor indices in it).
 
     `pointwise` names the layers that are 1x1 convolutions, which kernels treat as linears. `shared` are the
     numbers of channels whose zero points the file stores once for all layers. A `bare` file is without the layers' weights.
+    `loops` have files of their own, in which the places of their layers are.
     """
 
     data: bytes = field(repr=False)
@@ -55,6 +67,11 @@ class FloatModel:
     pointwise: frozenset[str]
     shared: frozenset[int]
     bare: bool = False
+    loops: tuple[Loop, ...] = ()
+
+    def whole(self) -> bytes:
+        """Return the file with its loops."""
+        return stitched(self.data, [(loop.steps, loop.source.data) for loop in self.loops], self.shared)
 
 
 def convert(model: Model, bare: bool = False) -> FloatModel:
@@ -64,18 +81,53 @@ def convert(model: Model, bare: bool = False) -> FloatModel:
     """
     refuse_operators(model)
     lifted = lift(model, bare)
-    flat = read(_convert_bytes(model, lifted))
+    recurrences = take_loops(lifted.module, model.inventory.layers)
+    flat = read(_convert_bytes(model, lifted.module, (*model.example, *lifted.values)))
+    make_loops(flat, recurrences)
     if len(flat.subgraphs) != 1:
         raise LoweringError(f"model {model.source!r}: control flow (loops or branches) is not supported on tflite")
     stood = _fix_lifted(flat, lifted, len(model.inputs))
     if bare:
         places = stood_in(flat, model, stood)
     else:
-        places = find_places(flat, model, lifted.weights, lifted.rows)
+        places = find_places(flat, model.inventory.layers, lifted.weights, lifted.rows)
         fill(flat, model, places)
     places = _name_everything(flat, model, places)
+    loops = tuple(Loop(each.steps, _convert_step(model, each, lifted, i)) for i, each in enumerate(recurrences))
+    places |= _in_loops(model, loops)
     pointwise = frozenset(name for name, found in places.items() if all(can_be_linear(flat, p) for p in found))
-    return FloatModel(write(flat), places, pointwise, shared_widths(places, pointwise), bare)
+    return FloatModel(write(flat), places, pointwise, shared_widths(places, pointwise), bare, loops)
+
+
+def _in_loops(model: Model, loops: Sequence[Loop]) -> dict[str, tuple[Place, ...]]:
+    """Layer → places in the loops' files, in the order of its weights, of each layer that they hold as a whole."""
+    found = {(name, place.parameter): place for loop in loops for name, each in loop.source.places.items() for place in each}
+    return {
+        layer.name: tuple(found[layer.name, weight] for weight in layer.weights)
+        for layer in model.inventory.layers if all((layer.name, weight) in found for weight in layer.weights)
+    }
+
+
+def _convert_step(model: Model, loop: Recurrence, lifted: Lifted, number: int) -> FloatModel:
+    """The float file of one step of a loop; its layer's weights have their own names in it."""
+    import numpy as np
+
+    flat = read(_convert_bytes(model, loop.body, loop.example, number))
+    graph, signature = flat.subgraphs[0], flat.signatureDefs[0]
+    signature.inputs.sort(key=_signature_index)
+    signature.outputs.sort(key=_signature_index)
+    graph.inputs = np.asarray([entry.tensorIndex for entry in signature.inputs], np.int32)
+    graph.outputs = np.asarray([entry.tensorIndex for entry in signature.outputs], np.int32)
+    (layer,) = (each for each in model.inventory.layers if each.name == loop.layer)
+    places = find_places(flat, [dataclasses.replace(layer, weights=loop.weights)], lifted.weights, {})
+    fill(flat, model, places)
+    taken = set[str]()
+    for index, tensor in enumerate(graph.tensors):
+        tensor.name = _free(f"t{index}", taken).encode()
+    for place in itertools.chain.from_iterable(places.values()):
+        graph.tensors[place.tensor].name = _free(place.parameter, taken).encode()
+    _drop_unused_buffers(flat)
+    return FloatModel(write(flat), places, frozenset(), frozenset())
 
 
 def shared_widths(places: Mapping[str, tuple[Place, ...]], pointwise: frozenset[str]) -> frozenset[int]:
@@ -98,12 +150,12 @@ def _within(widths: list[int], room: float) -> frozenset[int]:
     return frozenset(width for width, total in zip(widths, sums, strict=True) if total <= room)
 
 
-def _convert_bytes(model: Model, lifted: Lifted) -> bytes:
-    """The converter's own file, from the cache where it was made before."""
+def _convert_bytes(model: Model, module: Any, example: tuple[Any, ...], loop: int | None = None) -> bytes:
+    """The converter's own file of the model's graph or of one of its loops, from the cache where it was made before."""
     code = code_digest("sdk.models", "targets.tflite")
-    key = key_of("converted", model.digest, versions("torch", "litert-torch", "ai-edge-litert"), code)
+    key = key_of("converted", model.digest, loop, versions("torch", "litert-torch", "ai-edge-litert"), code)
     return Cache().fetch(
-        "converted", key, make=lambda: _run_converter(model, lifted), load=lambda folder: (folder / FILE).read_bytes(),
+        "converted", key, make=lambda: _run_converter(model, module, example), load=lambda folder: (folder / FILE).read_bytes(),
         save=lambda data, folder: _write(folder / FILE, data),
     )
 
@@ -112,12 +164,12 @@ def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def _run_converter(model: Model, lifted: Lifted) -> bytes:
+def _run_converter(model: Model, module: Any, example: tuple[Any, ...]) -> bytes:
     try:
         with silence():
             import litert_torch
 
-            exporter = litert_torch.convert(lifted.module.eval(), (*model.example, *lifted.values))
+            exporter = litert_torch.convert(module.eval(), example)
             return bytes(exporter._exporter.to_bytes())
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
@@ -206,8 +258,6 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _shifted(place: Place, by: int) -> Place:
-    import dataclasses
-
     return dataclasses.replace(place, operators=tuple(op + by for op in place.operators))
 
 

@@ -26,3 +26,11 @@ def _alone(whole: Any, signature: Any) -> Any:
     part, told = copy.copy(whole), copy.copy(signature)
     part.subgraphs, part.signatureDefs, told.subgraphIndex = [whole.subgraphs[signature.subgraphIndex]], [told], 0
     return part
+
+
+def each_graph(whole: Any) -> list[Any]:
+    """Each graph of a file as a file of its own: that of the signature first, then those of its loops."""
+    parts = [copy.copy(whole) for _ in whole.subgraphs]
+    for part, graph in zip(parts, whole.subgraphs, strict=True):
+        part.subgraphs = [graph]
+    return parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from sdk.lowering import Realised, Site
 from sdk.schemes import Scheme
 from sdk.schemes.catalogue import all_schemes
 from targets.tflite.flatbuffer import builtin_name, type_names
-from targets.tflite.graphs import graphs
+from targets.tflite.graphs import each_graph, graphs
 from targets.tflite.match import CHANNEL_AXIS, WEIGHT_OPERAND
 
 SEPARATOR = " | "
@@ -25,30 +25,29 @@ BITS = {"FLOAT32": 32, "FLOAT16": 16, "INT8": 8, "INT4": 4, "INT2": 2}
 def read_realised(path: Path, sites: Mapping[str, Site]) -> dict[str, Realised]:
     """Return layer → what the file holds; CheckFailed when the file is corrupt or lacks a weight.
 
-    Where a file has several graphs the first has every layer, and another one that computes a layer otherwise is told too.
+    A weight is in the first graph that has its name; another one that stores or computes a layer otherwise is told too.
     """
-    first, *others = graphs(path)
-    names = _names(first)
-    for layer, name in ((layer, name) for layer, site in sites.items() for name in site.split(SEPARATOR)):
-        if name not in names:
+    flats = [(flat, _names(flat)) for whole in graphs(path) for flat in each_graph(whole)]
+    found: dict[str, Realised] = {}
+    for layer, site in sites.items():
+        read = {name: [_realised(flat, names[name]) for flat, names in flats if name in names] for name in site.split(SEPARATOR)}
+        for name in (each for each, places in read.items() if not places):
             raise CheckFailed(f"{path}: layer {layer}: no tensor is called {name!r}")
-    found = {layer: _read(first, names, site) for layer, site in sites.items()}
-    for flat in others:
-        names = _names(flat)
-        for layer, site in sites.items():
-            again = _read(flat, names, site) if set(site.split(SEPARATOR)) <= names.keys() else found[layer]
-            if again.scheme != found[layer].scheme:
-                found[layer] = Realised(f"{found[layer].scheme} and {again.scheme}", found[layer].bytes + again.bytes)
+        graphs_with_it = max(map(len, read.values()))
+        told = [_together([places[min(k, len(places) - 1)] for places in read.values()]) for k in range(graphs_with_it)]
+        found[layer], *others = told
+        for again in (each for each in others if each.scheme != told[0].scheme):
+            found[layer] = Realised(f"{told[0].scheme} and {again.scheme}", told[0].bytes + again.bytes)
     return found
+
+
+def _together(found: Sequence[tuple[str, int]]) -> Realised:
+    """What the weights of one layer are: schemes and bytes."""
+    return Realised(" and ".join(sorted({scheme for scheme, _ in found})), sum(size for _, size in found))
 
 
 def _names(flat: Any) -> dict[str, int]:
     return {(tensor.name or b"").decode(errors="replace"): index for index, tensor in enumerate(flat.subgraphs[0].tensors)}
-
-
-def _read(flat: Any, names: Mapping[str, int], site: Site) -> Realised:
-    found = [_realised(flat, names[name]) for name in site.split(SEPARATOR)]
-    return Realised(" and ".join(sorted({scheme for scheme, _ in found})), sum(size for _, size in found))
 
 
 def _realised(flat: Any, index: int) -> tuple[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sdk.errors import LoweringError
@@ -20,6 +20,7 @@ from targets.tflite.pricing import objection
 from targets.tflite.recipes import Book, Recipe, mode_of, register, stored_float, weight_parameters, with_bias
 from targets.tflite.silence import silence
 from targets.tflite.standins import make_room
+from targets.tflite.stitch import stitched
 
 FLOATS = ("fp32",)
 """Schemes that leave the float file's tensor as it is."""
@@ -27,35 +28,43 @@ FLOATS = ("fp32",)
 
 def write_quantized(quantized: Quantized, source: FloatModel) -> bytes:
     """Return the bytes of the finished file; LoweringError when a layer cannot hold its scheme."""
+    for layer in quantized.schemes:
+        reason = objection(quantized.schemes[layer], layer, source)
+        if reason is not None:
+            raise LoweringError(f"layer {layer} cannot hold {quantized.schemes[layer].name}: {reason}")
+    inside = {name for loop in source.loops for name in loop.source.places}
+    main = _written(quantized, source, [name for name in source.places if name not in inside])
+    bodies = [(loop.steps, _written(quantized, loop.source, loop.source.places)) for loop in source.loops]
+    return stitched(main, bodies, source.shared)
+
+
+def _written(quantized: Quantized, source: FloatModel, layers: Collection[str]) -> bytes:
+    """One file of the model, with its `layers` in their schemes."""
     flat = read(source.data)
     if source.bare:
         make_room(flat, source.places)
         fill(flat, quantized.model, {name: found for name, found in source.places.items() if name not in quantized.schemes})
     recipes: dict[str, Recipe] = {}
     for layer in quantized.model.inventory.layers:
-        scheme = quantized.schemes.get(layer.name)
-        if scheme is None:
+        if layer.name not in quantized.schemes or layer.name not in layers:
             continue
-        if layer.name not in source.places:
-            if scheme.name not in FLOATS:
-                raise LoweringError(f"layer {layer.name}: {objection(scheme, layer.name, source)}")
-            continue
-        reason = objection(scheme, layer.name, source)
-        if reason is not None:
-            raise LoweringError(f"layer {layer.name} cannot hold {scheme.name}: {reason}")
-        for place, grid in zip(source.places[layer.name], quantized.grids[layer.name], strict=True):
-            recipes.update(_apply(flat, layer, place, grid, quantized))
+        grids = dict(zip(layer.weights, quantized.grids[layer.name], strict=True))
+        for place in source.places[layer.name]:
+            recipes.update(_apply(flat, layer, place, grids[place.parameter], quantized))
     return rewrite(flat, recipes, source.shared)
 
 
 def find_sites(quantized: Quantized, source: FloatModel) -> dict[str, str]:
     """Return layer → names of its weight tensors in the finished file, for every layer that the file holds."""
-    flat = read(source.data)
-    tensors = flat.subgraphs[0].tensors
+    names: dict[tuple[str, str], str] = {}
+    for part in (source, *(loop.source for loop in source.loops)):
+        tensors, elsewhere = read(part.data).subgraphs[0].tensors, {name for loop in part.loops for name in loop.source.places}
+        for layer, found in part.places.items():
+            if layer not in elsewhere:
+                names |= {(layer, place.parameter): tensors[place.tensor].name.decode() for place in found}
     return {
-        name: SEPARATOR.join(tensors[place.tensor].name.decode() for place in found)
-        for name, found in source.places.items()
-        if name in quantized.schemes
+        layer: SEPARATOR.join(names[layer, place.parameter] for place in found)
+        for layer, found in source.places.items() if layer in quantized.schemes
     }
 
 

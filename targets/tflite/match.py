@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sdk.models import Layer, Model
+from sdk.models import Layer
 
 WEIGHT_OPERAND = {
     "FULLY_CONNECTED": 1, "CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "TRANSPOSE_CONV": 1, "EMBEDDING_LOOKUP": 1,
@@ -62,15 +62,17 @@ class Place:
         return values.reshape(shape)
 
 
-def find_places(flat: Any, model: Model, weights: Mapping[str, Any], rows: Mapping[str, Any]) -> dict[str, tuple[Place, ...]]:
-    """Return layer name → places of its weights, for every layer whose weights are all found in `flat` (a ModelT).
+def find_places(
+    flat: Any, layers: Iterable[Layer], weights: Mapping[str, Any], rows: Mapping[str, Any]
+) -> dict[str, tuple[Place, ...]]:
+    """Return layer name → places of its weights, for every one of `layers` whose weights are all found in `flat` (a ModelT).
 
     `weights`: parameter name → array that was converted. A layer that is missing from the result was rewritten by
     the converter and can only stay float.
     """
     candidates = _candidates(flat)
     found: dict[str, tuple[Place, ...]] = {}
-    for layer in model.inventory.layers:
+    for layer in layers:
         places = [_find(candidates, flat, layer, name, weights[name], rows.get(name)) for name in layer.weights]
         if all(place is not None for place in places):
             found[layer.name] = tuple(place for place in places if place is not None)

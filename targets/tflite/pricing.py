@@ -27,7 +27,7 @@ STATIC = 400
 
 def prices(model: Model, source: FloatModel, choices: Mapping[str, Sequence[Scheme]]) -> Prices:
     """Return base bytes and the price of each layer and scheme that this model can hold."""
-    base = len(source.data) + 8 * sum(source.shared)
+    base = len(source.whole()) + 8 * sum(source.shared)
     layers: dict[str, dict[str, int]] = {}
     for layer in model.inventory.layers:
         found = source.places.get(layer.name, ())

@@ -42,7 +42,6 @@ class TfliteTarget:
     lossless = "fp32"
     generates = "model.litertlm"
     stores_apart = True
-    unrolls = ("lstm", "gru")
 
     def __init__(self) -> None:
         self._converted: dict[str, FloatModel] = {}
