@@ -12,6 +12,7 @@ from sdk.errors import BudgetError
 from sdk.lowering import Target, accelerator_of
 from sdk.pipeline.foreseeing import foreseen, keep
 from sdk.pipeline.imported import with_own_grids
+from sdk.pipeline.improving import Judge, improved, nearer, nearest
 from sdk.pipeline.keeping import solve_kept, solve_least
 from sdk.pipeline.refusing import NotKept, with_context
 from sdk.pipeline.remembering import Remembering
@@ -38,6 +39,9 @@ from sdk.progress import Reporter
 
 MARGIN = 0.001
 """Share of max_size that a plan leaves free, because lowering again costs more than the bytes are worth."""
+
+FEW = 3
+"""Solutions below which the sums of layers led to the plan at once."""
 
 DEFAULT_LOSS = 0.02
 """Loss budget where neither the user nor the profile gives one: 0.02 nats, or 0.02 of the stated loss."""
@@ -87,15 +91,31 @@ class Chooser:
         limits, objective = limits_of(self.request, self.device)
         with report.stage("solve"):
             aimed = limits if limits.max_loss is None else replace(limits, max_loss=share * limits.max_loss)
+            run = Remembering(partial(self._run, spare))
             try:
-                least, run = objective_named(objective).minimise, Remembering(partial(self._run, spare))
-                if least == "max_memory" or least == "max_latency":
-                    solution = solve_least(self.problem, aimed, least, self.costs, run)
-                else:
-                    solution = solve_kept(self.problem, aimed, self.costs, run, objective)
+                solution = self._kept(aimed, objective, run, spare)
             except (Infeasible, NotKept) as error:
                 raise with_context(error, limits, self.workbench.model.language, self.costs) from error
         return foreseen(make_plan(self._facts(), self.problem, solution, limits, objective), self.costs)
+
+    def _kept(self, limits: Limits, objective: str, run: Remembering, spare: int) -> Solution:
+        """The best plan that was found to keep the limits as predicted; where sums misled, it was bettered by predictions."""
+        minimise, judge = objective_named(objective).minimise, Judge(self.problem, self.costs)
+        held = _less(limits, spare + int((limits.max_size or 0) * MARGIN))
+        try:
+            if minimise == "max_memory" or minimise == "max_latency":
+                found = solve_least(self.problem, limits, minimise, self.costs, run)
+            else:
+                found = solve_kept(self.problem, limits, self.costs, run, objective)
+        except (Infeasible, NotKept) as error:
+            plans = nearest(self.problem, held, run.found, judge)
+            better = improved(self.problem, held, objective, [*run.found, *plans.values()], judge)
+            if better is not None:
+                return better
+            raise (nearer(error, plans, judge) if isinstance(error, NotKept) else error) from error
+        if len(run.found) < FEW:
+            return found
+        return improved(self.problem, held, objective, [found, *run.found], judge) or found
 
     def _run(self, spare: int, limits: Limits, objective: str) -> Solution:
         return solve_within(self.problem, limits, objective, spare)

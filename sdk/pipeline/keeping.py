@@ -17,9 +17,9 @@ from sdk.pipeline.refusing import NotKept
 from sdk.planning import Infeasible, Limits, Problem, Solution, all_objectives, need, times_together
 from sdk.planning.offers import Limit, RowsOffer
 
-ROUNDS = 8
+ROUNDS = 3
 """Solutions after which a limit is given up that the sums keep and the prediction does not."""
-WAYS = 5
+WAYS = 2
 """Plans at most that are tried to find how little a limit has to give way."""
 NEXT = 1 + 1e-9
 """Above a value by what sums may be rounded by."""

@@ -29,6 +29,7 @@ class NotKept(BudgetError):
             near = [f"{name}: {raised(name, value)}" for name, value in least.items()]
             found = [f"{' and '.join(least)} (the nearest plans need of {', of '.join(near)})"]
         super().__init__(f"{said}: raise {' or '.join(found)}, or choose another target or model")
+        self.limits, self.ways, self.least = limits, ways, least
         way = ways.get("max_memory")
         self.memory = way[0] if way is not None else least.get("max_memory")
 

@@ -33,6 +33,11 @@ class Remembering:
                 raise
         return self._solved[limits, objective]
 
+    @property
+    def found(self) -> list[Solution]:
+        """Every solution so far."""
+        return list(self._solved.values())
+
     def _offer(self, limits: Limits, objective: str) -> Any:
         try:
             self._run(limits, objective)

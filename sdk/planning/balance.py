@@ -36,8 +36,9 @@ def solve_rows(problem: Problem, limits: Limits, objective: Objective) -> Soluti
         least = _least(problem, replace(limits, **{minimise: None}), minimise)
         if least is None:
             raise Infeasible(partial(_offer, problem, limits))
-        asked = limits.rows.get(minimise, math.inf)
-        wanted, minimise = limits.having(minimise, min(least, asked)), "loss"
+        near = least * (1 + _CLOSE / 2)
+        near = max(least, math.floor(near)) if minimise == "max_memory" else near  # whole bytes
+        wanted, minimise = limits.having(minimise, min(near, limits.rows.get(minimise, math.inf))), "loss"
     found = _packed(problem, wanted, minimise)
     if found is None:
         raise Infeasible(partial(_offer, problem, limits))
@@ -144,7 +145,7 @@ def _least(problem: Problem, limits: Limits, name: str) -> float | None:
         return None if found is None else float(found.bytes) if name == "max_size" else found.loss
     rows, limited = [row for row in problem.rows if row.budget == name], _rows(problem, limits)
     picks = pack_least(
-        _groups(problem, "bytes", [*(row for row, _ in limited), *rows]), [limit for _, limit in limited], _CLOSE
+        _groups(problem, "bytes", [*(row for row, _ in limited), *rows]), [limit for _, limit in limited], _CLOSE / 2
     )
     if picks is None:
         return None

@@ -41,6 +41,7 @@ def pack_several(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float]) 
     bounds the cost from above; no better packing uses an option that raises the bound above it (Balas and Zemel, 1980). Unless
     those were all there already, a second solution is over these, in units of what lies between the bounds.
     """
+    groups, budgets = _binding(groups, budgets)
     kept = _undominated(groups)
     core = _Core([[group[i] for i in left] for group, left in zip(groups, kept, strict=True)], budgets)
     relaxed = core.relaxed()
@@ -58,6 +59,22 @@ def pack_several(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float]) 
         fine, unproved = core.solve(relaxed, gap)
         picks = fine if fine is not None and core.cost(fine) < value else picks
     return Packed(tuple(left[pick] for left, pick in zip(kept, picks, strict=True)), unproved)
+
+
+def _binding(
+    groups: Sequence[Sequence[Weighed]], budgets: Sequence[float]
+) -> tuple[list[list[Weighed]], list[float]]:
+    """The same problem without the budgets that every packing keeps, or every one that keeps another budget."""
+    import numpy as np
+
+    rows: Any = np.array([option.weights for group in groups for option in group]).T if budgets else []
+    heaviest = [math.fsum(max(option.weights[axis] for option in group) for group in groups) for axis in range(len(budgets))]
+    left = [axis for axis, budget in enumerate(budgets) if heaviest[axis] > budget]
+    for axis in list(left):
+        if any(budgets[other] <= budgets[axis] and (rows[axis] <= rows[other]).all() for other in left if other != axis):
+            left.remove(axis)
+    kept = [[Weighed(each.cost, tuple(each.weights[axis] for axis in left)) for each in group] for group in groups]
+    return kept, [budgets[axis] for axis in left]
 
 
 def pack_least(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float], close: float) -> list[int] | None:

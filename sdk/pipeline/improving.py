@@ -1,0 +1,148 @@
+"""Better plans by what is predicted of them, where the sums of layers mislead: one layer after the other gets another scheme."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+
+from sdk.costs import Costs
+from sdk.pipeline.refusing import NotKept
+from sdk.planning import Budget, Limits, Option, Problem, Solution, all_objectives, objective_named, solution_of
+
+PREDICTIONS = 300
+"""Plans whose memory and latency are predicted at most: milliseconds each."""
+
+
+class Judge:
+    """Predicts plans, each once, and says which keep limits and which is better."""
+
+    def __init__(self, problem: Problem, costs: Costs) -> None:
+        self._problem, self._costs = problem, costs
+        self._known: dict[tuple[str, ...], dict[Budget, float]] = {}
+
+    @staticmethod
+    def key(solution: Solution) -> tuple[str, ...]:
+        """The schemes of a plan's layers, in their order."""
+        return tuple(option.scheme for option in solution.chosen.values())
+
+    def predict(self, solution: Solution) -> dict[Budget, float]:
+        """Return what a plan needs: bytes of memory, ms of latency."""
+        key = self.key(solution)
+        if key not in self._known:
+            self._known[key] = {name: each.value for name, each in self._costs.predict(solution.schemes).items()}
+        return self._known[key]
+
+    def keeps(self, solution: Solution, limits: Limits) -> bool:
+        """Whether a plan is within all limits, as it is predicted."""
+        found = self.predict(solution) if limits.rows else {}
+        return within_sums(solution, limits) and all(found[name] <= limit for name, limit in limits.rows.items())
+
+    def value(self, solution: Solution, objective: str) -> tuple[float, float]:
+        """What an objective makes least of a plan, and then of those."""
+        minimise = objective_named(objective).minimise
+        if minimise == "max_memory" or minimise == "max_latency":
+            return self.predict(solution)[minimise], solution.loss
+        return (solution.loss, solution.bytes) if minimise == "loss" else (solution.bytes, solution.loss)
+
+    @property
+    def predictions(self) -> int:
+        """How many plans were predicted."""
+        return len(self._known)
+
+
+def within_sums(solution: Solution, limits: Limits) -> bool:
+    """Whether a plan keeps the limits on the file and the loss."""
+    small = limits.max_size is None or solution.bytes <= limits.max_size
+    return small and (limits.max_loss is None or solution.loss <= limits.max_loss)
+
+
+def improved(problem: Problem, limits: Limits, objective: str, found: Iterable[Solution], judge: Judge) -> Solution | None:
+    """Return a plan that keeps the limits and that no other scheme of one layer betters; None where none of `found` keeps them.
+
+    It begins with the best of `found`, and with those that leave most of each limit on memory and latency, which have most room
+    to be bettered. After PREDICTIONS of each it is whatever was found until then.
+    """
+    kept = [each for each in found if judge.keeps(each, limits)]
+    if not kept:
+        return None
+    needs = [partial(judge.value, objective=objective), *(partial(_needed, judge, name) for name in limits.rows)]
+    starts = list({judge.key(first): first for first in (min(kept, key=need) for need in needs)}.values())
+    ends = [_climbed(problem, limits, objective, start, judge) for start in starts]
+    return min(ends, key=needs[0])
+
+
+def _needed(judge: Judge, name: Budget, solution: Solution) -> tuple[float, float]:
+    return judge.predict(solution)[name], solution.loss
+
+
+def _climbed(problem: Problem, limits: Limits, objective: str, best: Solution, judge: Judge) -> Solution:
+    """A plan that no other scheme of one layer betters. Layers that hold one weight are left together, as they are."""
+    most = judge.predictions + PREDICTIONS
+    while not problem.ties:
+        better = _better(problem, limits, objective, best, judge, most)
+        if better is best:
+            break
+        best = better
+    return best
+
+
+def nearest(problem: Problem, limits: Limits, found: Sequence[Solution], judge: Judge) -> dict[Budget, Solution]:
+    """Limit on memory or latency → the plan that needs least of it and keeps the others, bettered; none where no plan does."""
+    plans: dict[Budget, Solution] = {}
+    for name in limits.rows:
+        objective = next(each.name for each in all_objectives().values() if each.minimise == name)
+        best = improved(problem, limits.having(name, math.inf), objective, found, judge)
+        if best is not None:
+            plans[name] = best
+    return plans
+
+
+def nearer(error: NotKept, plans: Mapping[Budget, Solution], judge: Judge) -> NotKept:
+    """Return the refusal with what each limit would have to be as the nearest `plans` need, where that is less."""
+    ways = dict(error.ways)
+    for name, known in error.ways.items():
+        if name in plans and (known is None or judge.predict(plans[name])[name] < known[0]):
+            ways[name] = judge.predict(plans[name])[name], plans[name].loss
+    return NotKept(error.limits, ways, error.least)
+
+
+def _better(problem: Problem, limits: Limits, objective: str, best: Solution, judge: Judge, most: int) -> Solution:
+    """The plan after every layer had its turn, those first that promise most."""
+    gain: Callable[[Solution], float] = _gain(problem, objective)
+    for layer, option in sorted(_moves(problem, best), key=lambda move: gain(_moved(problem, best, *move))):
+        if judge.predictions >= most:
+            break
+        moved = _moved(problem, best, layer, option)
+        if within_sums(moved, limits) and _promises(moved, best, objective) and judge.keeps(moved, limits):
+            best = min(best, moved, key=lambda each: judge.value(each, objective))
+    return best
+
+
+def _moves(problem: Problem, best: Solution) -> Iterator[tuple[str, Option]]:
+    for choices in problem.choices:
+        for option in choices.options:
+            if option.scheme != best.chosen[choices.layer].scheme:
+                yield choices.layer, option
+
+
+def _moved(problem: Problem, best: Solution, layer: str, option: Option) -> Solution:
+    chosen: Mapping[str, Option] = {**best.chosen, layer: option}
+    return solution_of(problem, chosen)
+
+
+def _gain(problem: Problem, objective: str) -> Callable[[Solution], float]:
+    """What is made least, by sums."""
+    minimise = objective_named(objective).minimise
+    rows = [row for row in problem.rows if row.budget == minimise]
+    if rows:
+        return lambda each: max(row.total(each.schemes) for row in rows)
+    return lambda each: float(each.loss if minimise == "loss" else each.bytes)
+
+
+def _promises(moved: Solution, best: Solution, objective: str) -> bool:
+    """Whether a plan may be better: it is, by what is a sum; else its prediction decides."""
+    minimise = objective_named(objective).minimise
+    if minimise == "loss":
+        return (moved.loss, moved.bytes) < (best.loss, best.bytes)
+    return minimise != "bytes" or (moved.bytes, moved.loss) < (best.bytes, best.loss)
