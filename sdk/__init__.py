@@ -218,6 +218,10 @@ def _request(model: Any, **words: Any) -> Request:
         if size is not None:
             whole = isinstance(size, int) and not isinstance(size, bool) and size > 0
             words[name] = size if whole else parse_size(size)  # an int of Python's can only mean bytes
+    for name in ("max_loss", "max_latency"):
+        number = words.get(name)
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int | float)):
+            raise BadInput(f"{name}: {number!r}: must be a number")
     return Request(model=model, **words)
 
 

@@ -40,6 +40,15 @@ class Positive(click.ParamType):  # type: ignore[type-arg]
         return number
 
 
+class Loss(click.ParamType):  # type: ignore[type-arg]
+    """A finite number from zero up."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        return 0.0 if str(value).strip() in ("0", "0.0") else Positive().convert(value, param, ctx)
+
+
 class Milliseconds(Positive):
     """Milliseconds with their unit: 8ms, 0.5ms."""
 
@@ -70,7 +79,7 @@ _REQUEST = (
         help="cpu, gpu or npu, as the device's profile allows; by default what the target runs on by itself.",
     ),
     click.option("--max-size", type=Size(), help="Most bytes of the finished file, such as 4MB: best quality within it."),
-    click.option("--max-loss", type=Positive(), help="Most loss against the float model: smallest file within it."),
+    click.option("--max-loss", type=Loss(), help="Most loss against the float model: smallest file within it."),
     click.option("--max-memory", type=Size(), help="Most bytes of predicted peak memory, such as 60MB."),
     click.option("--max-latency", type=Milliseconds(), help="Most ms of predicted latency, such as 8ms."),
     click.option("--uniform", metavar="PRESET",

@@ -136,6 +136,8 @@ def verify(lowered: Lowered) -> tuple[dict[str, Realised], Parity]:
     target, report = lowered.planned.target, lowered.report
     with report.stage("verify"):
         realised = dict(target.realised(lowered.artifact, lowered.sites))
+        computed = {name for name, scheme in lowered.plan.schemes.items() if scheme == target.lossless} - realised.keys()
+        realised |= {name: Realised(target.lossless, 0) for name in computed}  # before, as their outputs are constants
         check_realised(lowered.plan.schemes, realised)
         recorded = lowered.folder / REFERENCE
         parity = lowered.planned.workbench.kept.cache.fetch(

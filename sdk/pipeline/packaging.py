@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from sdk.bundles import (
 from sdk.errors import BudgetError
 from sdk.lowering import Realised, variant_of
 from sdk.pipeline.accelerating import accelerator_entry
+from sdk.pipeline.aiming import Aim
 from sdk.pipeline.choosing import limits_of
 from sdk.pipeline.finished import recall, remember
 from sdk.pipeline.kept import toolchain_versions
@@ -49,9 +51,6 @@ from sdk.planning import Expected, Infeasible, Plan, corrected, front, plan_text
 from sdk.progress import Chapter, Reporter
 from sdk.recovery import describe_recovery
 from sdk.verify import Parity
-
-CLOSER = 0.9
-"""Share of the loss that a file may have, by what the last one lost, which the next plan is made for."""
 
 SURPRISE, WORTH_TELLING = 3.0, 5e-3
 """Times the predicted loss, and loss, above which the user is told that the prediction did not hold."""
@@ -98,13 +97,18 @@ def _fill(folder: Path, request: Request, planned: Planned, report: Reporter) ->
 def _lower_within(
     folder: Path, request: Request, planned: Planned, report: Reporter
 ) -> tuple[Lowered, Mapping[str, Realised], Parity]:
-    """Lower and verify; plan again by what was measured while the file exceeds max_size, or the max_loss that was asked for."""
-    plan, spare, share = planned.plan, 0, planned.share
-    interaction = plan.predicted.interaction
+    """Lower and verify; plan again by what was measured while the file exceeds max_size, or the max_loss that was asked for.
+
+    Of the files that keep both the smallest one is taken.
+    """
+    plan, spare, tried = planned.plan, 0, list[Mapping[str, str]]()
+    best: tuple[Lowered, Mapping[str, Realised], Parity] | None = None
     limits, _ = limits_of(request, planned.device)
-    for _ in range(ATTEMPTS):
+    aim = Aim(math.inf if request.max_loss is None else request.max_loss, planned.share)
+    while len(tried) < ATTEMPTS and plan.schemes not in tried:
+        tried.append(plan.schemes)
         lowered = lower(folder, plan, planned, report)
-        size = artifact_bytes(lowered.artifact)
+        size, interaction, further = artifact_bytes(lowered.artifact), plan.predicted.interaction, True
         over = size - limits.max_size if limits.max_size is not None else 0
         if over > 0:
             refusal = BudgetError(f"max_size {limits.max_size:,} bytes: the finished file has {size:,}; raise it by {over:,}")
@@ -112,23 +116,28 @@ def _lower_within(
             said = f"the first file was {over:,} bytes over max_size: planned again with that kept free"
         else:
             realised, parity = verify(lowered)
-            if request.max_loss is None or parity.loss <= request.max_loss:
-                _tell_of_loss(request, limits.max_loss, parity.loss, plan.predicted.loss, report)
-                return lowered, realised, parity
-            refusal = _too_lossy(request.max_loss, parity.loss, plan.predicted.loss)
-            share = CLOSER * min(share, summed(plan) / parity.loss)  # a sum that would grow to max_loss as this one grew
-            said = f"the file lost {parity.loss:.3g} where {plan.predicted.loss:.3g} was predicted: planned again for less"
+            further = aim.lost(parity.loss, summed(plan))
+            if parity.loss > aim.limit:
+                refusal = _too_lossy(aim.limit, parity.loss, plan.predicted.loss)
+            elif best is None or plan.predicted.artifact_bytes < best[0].plan.predicted.artifact_bytes:
+                best = lowered, realised, parity
             interaction = parity.loss / max(summed(plan), 1e-12)
-        if request.plan is not None or request.uniform is not None:
+            said = f"the file lost {parity.loss:.3g} where {plan.predicted.loss:.3g} was predicted: planned again"
+        if not further or request.plan is not None or request.uniform is not None:
             break
         report.note(said)
         try:
-            plan = corrected(planned.chooser.choose(report, spare, share), interaction)
+            plan = corrected(planned.chooser.choose(report, spare, aim.share), interaction)
         except Infeasible:
-            if share == planned.share:
+            if over > 0 and best is None:
                 raise
             break
-    raise refusal
+    if best is None:
+        raise refusal
+    if best[0] is not lowered:  # another one lies in its place
+        best = lower(folder, best[0].plan, planned, report), best[1], best[2]
+    _tell_of_loss(request, limits.max_loss, best[2].loss, best[0].plan.predicted.loss, report)
+    return best
 
 
 def _tell_of_loss(request: Request, most: float | None, measured: float, predicted: float, report: Reporter) -> None:

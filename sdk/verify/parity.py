@@ -28,8 +28,9 @@ FLOORS = 2.0
 SAMPLES = 8
 """Samples that the artifact is compared with the quantized model on."""
 
-LOSS_SAMPLES = 24
-"""Samples that the artifact's loss is measured on."""
+LOSS_SAMPLES, FEW, HELD = 64, 24, 1 << 28
+"""Samples that the artifact's loss is measured on; where the float model's outputs on them take more than HELD bytes, fewer, down
+to FEW: a few samples may lose most of it."""
 
 WINDOWS = 3
 """Both for a language model, whose samples are windows of many tokens, each of them an output."""
@@ -64,6 +65,14 @@ class Parity:
     divergence: float | None = None
 
 
+def _count(model: Model) -> int:
+    """How many samples are judged."""
+    if model.language is not None:
+        return WINDOWS
+    outputs = 4 * sum(math.prod(spec.shape) for spec in model.outputs)
+    return min(LOSS_SAMPLES, max(FEW, HELD // max(1, outputs)))
+
+
 def compare(
     model: Model, quantized: Quantized, executable: Executable, make_reference: Callable[[Quantized], Callable[..., Any]],
     samples: Samples, loss: str,
@@ -72,7 +81,7 @@ def compare(
 
     Raises CheckFailed when the artifact returns other shapes or values that are not finite.
     """
-    inputs = samples.some(LOSS_SAMPLES if model.language is None else WINDOWS)
+    inputs = samples.some(_count(model))
     compared = inputs[:SAMPLES]
     shaken = compared[:1] if model.language is not None else compared  # one window has many outputs already
     wanted = _outputs(lambda: partial(run_float, model, model.module()), inputs)
