@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sdk.units import format_size
+from sdk.units import format_size, parse_size
 
 NAMES = ("max_size", "max_memory", "max_latency", "max_loss")
 """Limits in the order in which a person is told to give way."""
@@ -66,9 +66,11 @@ class RowsOffer:
         if hopeless:
             said = "; ".join(
                 f"{each.name} {shown(each.name, each.value)} cannot be met: no plan needs less than "
-                f"{raised(each.name, each.alone or 0)}{_costs(each)}" for each in hopeless
+                f"{raised(each.name, each.alone or 0)}{_loses(each)}" for each in hopeless
             )  # fmt: skip
-            return f"{said}; raise {' and '.join(each.name for each in hopeless)}, or choose another target or model"
+            besides = {name: value for each in hopeless for name, value in each.besides}
+            names = [*(each.name for each in hopeless), *(f"{name} to {raised(name, value)}" for name, value in besides.items())]
+            return f"{said}; raise {' and '.join(names)}, or choose another target or model"
         named = " and ".join(f"{each.name} {shown(each.name, each.value)}" for each in self.limits)
         ways = [f"{n} to at least {raised(n, each.given)}{_costs(each)}" for n, each in by_name.items() if each.given is not None]
         if ways:
@@ -83,16 +85,22 @@ class RowsOffer:
 
 
 def _costs(limit: Limit) -> str:
-    """What a limit as it would have to be costs in quality and in further limits, in words."""
-    besides = "".join(f" and {name} to {raised(name, value)}" for name, value in limit.besides)
-    return besides if limit.loss is None else f"{besides} (at a loss of {limit.loss:.3g})"
+    """What a limit as it would have to be costs in further limits and in quality, in words."""
+    return "".join(f" and {name} to {raised(name, value)}" for name, value in limit.besides) + _loses(limit)
+
+
+def _loses(limit: Limit) -> str:
+    return "" if limit.loss is None else f" (at a loss of {limit.loss:.3g})"
 
 
 def shown(name: str, value: float) -> str:
-    """Show a limit's value in its unit."""
+    """Show a limit's value in its unit; bytes that the unit rounds away are told."""
     if name == "max_latency":
         return f"{value:.3g} ms"
-    return f"{value:.3g}" if name == "max_loss" else format_size(round(value))
+    if name == "max_loss":
+        return f"{value:.3g}"
+    short = format_size(round(value))
+    return short if parse_size(short) == round(value) else f"{short} ({round(value):,} bytes)"
 
 
 def raised(name: str, value: float) -> str:
