@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ LAYERS, SCHEMES, PROBLEMS = 500, 16, 7
 COLUMNS = {
     "case": "example", "samples": "samples", "schemes": "(layer, scheme) scored", "pass_seconds": "forward and backward, s",
     "statistics_seconds": "statistics, s", "score_seconds": "scoring, s", "ratio": "scoring and statistics / pass",
-    "resolve_ms": "new budget, ms (worst)", "pass_memory": "peak memory of the pass / float model",
+    "resolve_ms": "new budget, ms (worst)",
+    "predicted_ms": "new limit on memory, ms (median, worst)", "pass_memory": "peak memory of the pass / float model",
     "memory": "of statistics and scoring / float model",
 }  # fmt: skip
 LARGE = {"what": "limits", "median_ms": "median, ms", "worst_ms": "worst, ms", "proved": "solved to gap 0"}
@@ -61,6 +63,7 @@ def one(case: str, model: str = "") -> dict[str, Any]:
         "case": case, "samples": len(bench.samples), "schemes": sum(len(c.options) for c in planned.problem.choices),
         "pass_seconds": passing, "statistics_seconds": taking + ranging, "score_seconds": scoring,
         "ratio": (taking + ranging + scoring) / passing, "resolve_ms": max(_resolve(planned.problem)),
+        "predicted_ms": _both(list(_rechosen(planned))),
         "pass_memory": passed[0] / floats, "memory": found[0] / floats,
     }  # fmt: skip
 
@@ -146,6 +149,29 @@ def _resolve(problem: Any) -> Iterator[float]:
         yield 1e3 * _spent(lambda size=size: solve(problem, Limits(max_size=size)))
 
 
+def _rechosen(planned: Any) -> Iterator[float]:
+    """Milliseconds of choosing within limits on memory between the least and that of floats, and of the least memory itself."""
+    from sdk.progress import SilentReporter
+
+    request = replace(planned.chooser.request, max_size=None, max_loss=None)
+
+    def choose(**budgets: Any) -> Any:
+        return replace(planned.chooser, request=replace(request, **budgets)).choose(SilentReporter()).predicted.peak_memory
+
+    most = choose(uniform="fp32")
+    if most is None:
+        return
+    found: list[Any] = []
+    yield 1e3 * _spent(lambda: found.append(choose(objective="least-memory", max_loss=0.02)))
+    for step in range(1, BUDGETS + 1):
+        limit = int(found[0].value + (most.value - found[0].value) * step / (BUDGETS + 1))
+        yield 1e3 * _spent(lambda limit=limit: choose(max_memory=limit))
+
+
+def _both(spent: list[float]) -> str | None:
+    return f"{statistics.median(spent):.0f}, {max(spent):.0f}" if spent else None
+
+
 def large() -> Iterator[dict[str, Any]]:
     """Random problems as large as a language model's, with size alone and with four limits."""
     from sdk.planning import Limits, solve
@@ -211,8 +237,8 @@ def page() -> None:
         "highest above what Python, its libraries and the loaded model held before, of one forward and backward pass with "
         "gradients of all weights, and of taking statistics and scoring. Processor time of one thread. "
         "The marks are 10 passes and 3 times the float model for the photo classifier, and 360 s of scoring for SmolLM2. All are "
-        "met but for the memory in one run of four (2.87 to 3.34 times, by how the C library lays blocks out). Of smaller "
-        "networks the activations and second moments take more than the few weights: a pass holds five times page-orientation's.",
+        "met. Of smaller networks the activations and second moments take more than the few weights: a pass holds five times "
+        "page-orientation's. Limits on memory are kept by predictions of whole plans, of which some hundreds are made.",
         table(examples, COLUMNS), f"## {LAYERS} layers of {SCHEMES} schemes", table(problems, LARGE),
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import click
@@ -49,6 +50,10 @@ Exit codes: 0 done, 1 a budget or check failed, 2 bad input, 3 a toolchain or de
 Every verb takes --json. SDK_DEBUG=1 shows tracebacks."""
 
 
+_stops: list[BaseException] = []
+"""What signals raised in this process since the command began."""
+
+
 class _Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -83,6 +88,7 @@ def cli() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command with `arguments` and return its exit code; nothing is raised."""
     as_json = "--json" in arguments
+    _stops.clear()
     try:
         _refuse_empty(arguments)
         result: Any = cli.main(args=list(arguments), prog_name="sdk", standalone_mode=False)
@@ -91,7 +97,7 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader went away; say nothing at exit
         return 0
     except BaseException as error:
-        failure = explain(error)
+        failure = explain(_stops[0] if _stops else error)  # a library may turn a stop into an error of its own
         if failure is None:
             raise
         return _report(failure, error, as_json)
@@ -122,7 +128,8 @@ def _report(failure: Failure, error: BaseException, as_json: bool) -> int:
 
 def main() -> NoReturn:
     """Run the command of this process."""
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, partial(_stop, Terminated(signal.SIGTERM)))
+    signal.signal(signal.SIGINT, partial(_stop, KeyboardInterrupt()))
     if os.environ.get("SDK_DEBUG") != "1":
         quiet()
     code = run(sys.argv[1:])
@@ -132,5 +139,6 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def _terminated(number: int, _: object) -> NoReturn:
-    raise Terminated(number)
+def _stop(error: BaseException, *_: object) -> NoReturn:
+    _stops.append(error)
+    raise error

@@ -12,6 +12,7 @@ from sdk.models.cells import plain_cells
 from sdk.models.constants import drop_idle_masks, fold_constants
 from sdk.models.cubes import plain_cubes
 from sdk.models.patches import plain_patches
+from sdk.models.slopes import plain_slopes
 from sdk.models.spectra import real_spectra
 
 
@@ -381,6 +382,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     plain_patches,
     plain_bags,
     plain_cells,
+    plain_slopes,
     linear_from_matmul,
     bias_of_one_axis,
     numbers_as_exponents,

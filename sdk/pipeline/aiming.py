@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 CLOSER = 0.9
 """Share of the loss that a file may have, by what the last one lost, which the next plan is made for."""
 
 NEAR = 0.5
 """Share of max_loss that a file has to lose for no smaller one to be sought."""
+
+
+@dataclass(slots=True)
+class Kept(Generic[T]):
+    """Of the files of an attempt the smallest that keeps the limit, and the one that loses least."""
+
+    smallest: tuple[int, T] | None = None
+    closest: tuple[float, T] | None = None
+
+    def add(self, file: T, size: int, loss: float, limit: float) -> None:
+        """Take in a file of `size` bytes that loses `loss`."""
+        if self.closest is None or loss < self.closest[0]:
+            self.closest = loss, file
+        if loss <= limit and (self.smallest is None or size < self.smallest[0]):
+            self.smallest = size, file
+
+    def best(self, strict: bool) -> T | None:
+        """Return the file to ship; `strict`: none where none keeps the limit."""
+        if self.smallest is not None:
+            return self.smallest[1]
+        return self.closest[1] if self.closest is not None and not strict else None
 
 
 @dataclass(slots=True)

@@ -37,7 +37,7 @@ from sdk.bundles import (
 from sdk.errors import BudgetError
 from sdk.lowering import Realised, variant_of
 from sdk.pipeline.accelerating import accelerator_entry
-from sdk.pipeline.aiming import Aim
+from sdk.pipeline.aiming import Aim, Kept
 from sdk.pipeline.choosing import limits_of
 from sdk.pipeline.finished import recall, remember
 from sdk.pipeline.kept import toolchain_versions
@@ -47,13 +47,16 @@ from sdk.pipeline.placing import operators
 from sdk.pipeline.planning import Planned, plan_request
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
-from sdk.planning import Expected, Infeasible, Plan, corrected, front, plan_text, significant, summed
+from sdk.planning import Expected, Infeasible, Limits, Plan, corrected, front, plan_text, significant, summed
 from sdk.progress import Chapter, Reporter
 from sdk.recovery import describe_recovery
 from sdk.verify import Parity
 
 SURPRISE, WORTH_TELLING = 3.0, 5e-3
 """Times the predicted loss, and loss, above which the user is told that the prediction did not hold."""
+
+UNASKED = 1.5
+"""Times a default loss that a file may lose before another one is made; where none loses less, it ships with a note."""
 
 FLOAT_BYTES = 4
 """Bytes of a number in a language model's cache where the target does not say otherwise."""
@@ -102,9 +105,9 @@ def _lower_within(
     Of the files that keep both the smallest one is taken.
     """
     plan, spare, tried = planned.plan, 0, list[Mapping[str, str]]()
-    best: tuple[Lowered, Mapping[str, Realised], Parity] | None = None
+    files: Kept[tuple[Lowered, Mapping[str, Realised], Parity]] = Kept()
     limits, _ = limits_of(request, planned.device)
-    aim = Aim(math.inf if request.max_loss is None else request.max_loss, planned.share)
+    aim = Aim(_most(request, limits), planned.share)
     while len(tried) < ATTEMPTS and plan.schemes not in tried:
         tried.append(plan.schemes)
         lowered = lower(folder, plan, planned, report)
@@ -117,10 +120,8 @@ def _lower_within(
         else:
             realised, parity = verify(lowered)
             further = aim.lost(parity.loss, summed(plan))
-            if parity.loss > aim.limit:
-                refusal = _too_lossy(aim.limit, parity.loss, plan.predicted.loss)
-            elif best is None or plan.predicted.artifact_bytes < best[0].plan.predicted.artifact_bytes:
-                best = lowered, realised, parity
+            files.add((lowered, realised, parity), size, parity.loss, aim.limit)
+            refusal = _too_lossy(aim.limit, parity.loss, plan.predicted.loss)
             interaction = parity.loss / max(summed(plan), 1e-12)
             said = f"the file lost {parity.loss:.3g} where {plan.predicted.loss:.3g} was predicted: planned again"
         if not further or request.plan is not None or request.uniform is not None:
@@ -129,15 +130,23 @@ def _lower_within(
         try:
             plan = corrected(planned.chooser.choose(report, spare, aim.share), interaction)
         except Infeasible:
-            if over > 0 and best is None:
+            if over > 0 and files.closest is None:
                 raise
             break
+    best = files.best(strict=request.max_loss is not None)
     if best is None:
         raise refusal
     if best[0] is not lowered:  # another one lies in its place
         best = lower(folder, best[0].plan, planned, report), best[1], best[2]
     _tell_of_loss(request, limits.max_loss, best[2].loss, best[0].plan.predicted.loss, report)
     return best
+
+
+def _most(request: Request, limits: Limits) -> float:
+    """What a file may lose: as much as was asked for, or UNASKED times what a default allows."""
+    if request.max_loss is not None:
+        return request.max_loss
+    return math.inf if limits.max_loss is None else UNASKED * limits.max_loss
 
 
 def _tell_of_loss(request: Request, most: float | None, measured: float, predicted: float, report: Reporter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -84,3 +85,19 @@ def test_the_bundle_is_whole_or_absent_and_the_next_run_works(app: Path, stop: s
             assert not found["hidden"], found
     assert any(found["code"] == code for found in result["found"])
     assert result["last"] == [0, 0, ["net"]]
+
+
+@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt(), 130), (None, 1)])
+def test_a_stop_that_a_library_turns_into_an_error_of_its_own_is_a_stop(
+    raised: BaseException | None, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = importlib.import_module("sdk.cli.main")
+
+    def fail(**_: object) -> None:
+        if raised is not None:
+            with pytest.raises(KeyboardInterrupt):
+                main._stop(raised)
+        raise RecursionError("in the middle")
+
+    monkeypatch.setattr(main.cli, "main", fail)
+    assert main.run(["plan"]) == code

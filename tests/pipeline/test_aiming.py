@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from sdk.pipeline.aiming import Aim
+from sdk.pipeline.aiming import Aim, Kept
 
 
 def test_a_file_that_keeps_the_limit_at_once_is_the_one() -> None:
@@ -32,3 +32,14 @@ def test_losses_above_the_limit_bring_less_each_time() -> None:
         assert aim.lost(lost, 0.009)
         shares.append(aim.share)
     assert shares == sorted(shares, reverse=True)
+
+
+def test_the_smallest_file_within_the_limit_ships_and_where_none_is_the_closest_if_nobody_asked() -> None:
+    files: Kept[str] = Kept()
+    files.add("far", 10, 0.5, 0.01)
+    files.add("near", 20, 0.02, 0.01)
+    assert files.best(strict=False) == "near"
+    assert files.best(strict=True) is None
+    files.add("within", 40, 0.001, 0.01)
+    files.add("smaller", 30, 0.009, 0.01)
+    assert files.best(strict=True) == files.best(strict=False) == "smaller"
