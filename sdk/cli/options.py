@@ -24,9 +24,12 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 
 
 class Positive(click.ParamType):  # type: ignore[type-arg]
-    """A finite number above zero."""
+    """A finite number above zero, or from zero up."""
 
     name = "number"
+
+    def __init__(self, zero: bool = False) -> None:
+        self.zero = zero
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         import math
@@ -35,18 +38,9 @@ class Positive(click.ParamType):  # type: ignore[type-arg]
             number = float(value)
         except (TypeError, ValueError):
             number = math.nan
-        if not (math.isfinite(number) and number > 0):
-            self.fail(f"{value!r} is not a finite number above zero", param, ctx)
+        if not math.isfinite(number) or number < 0 or (number == 0 and not self.zero):
+            self.fail(f"{value!r} is not a finite number {'from zero up' if self.zero else 'above zero'}", param, ctx)
         return number
-
-
-class Loss(click.ParamType):  # type: ignore[type-arg]
-    """A finite number from zero up."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        return 0.0 if str(value).strip() in ("0", "0.0") else Positive().convert(value, param, ctx)
 
 
 class Milliseconds(Positive):
@@ -79,7 +73,7 @@ _REQUEST = (
         help="cpu, gpu or npu, as the device's profile allows; by default what the target runs on by itself.",
     ),
     click.option("--max-size", type=Size(), help="Most bytes of the finished file, such as 4MB: best quality within it."),
-    click.option("--max-loss", type=Loss(), help="Most loss against the float model: smallest file within it."),
+    click.option("--max-loss", type=Positive(zero=True), help="Most loss against the float model: smallest file within it."),
     click.option("--max-memory", type=Size(), help="Most bytes of predicted peak memory, such as 60MB."),
     click.option("--max-latency", type=Milliseconds(), help="Most ms of predicted latency, such as 8ms."),
     click.option("--uniform", metavar="PRESET",

@@ -217,6 +217,7 @@ class MemoryModel:
         scales = layer.shape[layer.channel_axis] * (inputs // scheme.group if scheme.granularity == "group" else 1)
         stepped = row.stepped * unrolled(layer, self._steps[layer.name]) if row.stepped else 0.0
         stepped += row.step * self._steps.get(layer.name, 0) * (len(layer.weights) // 2)
+        stepped += row.loop
         readers = 1 if layer.kind == "embedding" else layer.uses + (layer.name in self._prefilled)
         spared = TURNED if row.scratch == "contraction" and layer.name in self._dilated else 0
         channels = row.channel * layer.shape[layer.channel_axis]

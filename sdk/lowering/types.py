@@ -44,8 +44,8 @@ class Copies:
     `outside`: the layer is computed by the runtime's own kernels, outside of the accelerated parts; `scratch` names what such a
     kernel takes while it runs (`sdk.costs.scratch`). `rows`: only the rows that are looked up are read. `stepped`: bytes
     per weight of a recurrent layer that is unrolled, the weights of its state counted for every step; `step`: bytes of the
-    operators of each step. `deep`: where weights are packed in whole tiles, the channels in that one holds (0: the weights are
-    counted as they are).
+    operators of each step; `loop`: bytes of one that is a loop besides its weights. `deep`: where weights are packed in whole
+    tiles, the channels in that one holds (0: the weights are counted as they are).
     """
 
     kinds: tuple[str, ...]
@@ -59,6 +59,7 @@ class Copies:
     rows: bool = False
     stepped: float = 0.0
     step: int = 0
+    loop: int = 0
     deep: int = 0
 
 
