@@ -37,7 +37,14 @@ class Read(nn.Module):
         return {"all": (y, *states), "last": states[0][-1], "outputs": torch.relu(y)}[self.what]
 
 
-@pytest.mark.parametrize(("form", "what"), [*((form, "all") for form in FORMS), ("stacked", "last"), ("both ways", "outputs")])
+USUAL = ("lstm", "both ways", "stacked")
+CASES = [*((form, "all") for form in FORMS), ("stacked", "last"), ("both ways", "outputs")]
+
+
+@pytest.mark.parametrize(
+    ("form", "what"),
+    [pytest.param(*case, marks=() if case[0] in USUAL and case[1] != "outputs" else pytest.mark.slow) for case in CASES],
+)
 def test_every_form_computes_what_torch_does(form: str, what: str, tmp_path: Path) -> None:
     make, shape = FORMS[form]
     torch.manual_seed(0)
@@ -56,7 +63,9 @@ def operators(path: Path) -> list[str]:
     return [builtin_name(flat, op) for op in flat.subgraphs[0].operators]
 
 
-@pytest.mark.parametrize("scheme", ["int8_channel", "int4_channel", "fp16"])
+@pytest.mark.parametrize(
+    "scheme", ["int4_channel", *(pytest.param(each, marks=pytest.mark.slow) for each in ("int8_channel", "fp16"))]
+)
 def test_a_layer_of_several_loops_is_stored_in_its_scheme_and_its_bytes_are_as_predicted(scheme: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = Read(nn.GRU(32, 32, 2, bidirectional=True, batch_first=True), "outputs").eval()
