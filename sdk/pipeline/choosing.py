@@ -100,7 +100,7 @@ class Chooser:
 
     def _kept(self, limits: Limits, objective: str, run: Remembering, spare: int) -> Solution:
         """The best plan that was found to keep the limits as predicted; where sums misled, it was bettered by predictions."""
-        minimise, judge = objective_named(objective).minimise, Judge(self.problem, self.costs)
+        minimise, judge = objective_named(objective).minimise, Judge(self.costs)
         held = _less(limits, spare + int((limits.max_size or 0) * MARGIN))
         try:
             if minimise == "max_memory" or minimise == "max_latency":

@@ -8,7 +8,7 @@ from functools import partial
 
 from sdk.costs import Costs
 from sdk.pipeline.refusing import NotKept
-from sdk.planning import Budget, Limits, Option, Problem, Solution, all_objectives, objective_named, solution_of
+from sdk.planning import Budget, Limits, Option, Problem, Solution, objective_named, objective_of, solution_of
 
 PREDICTIONS = 300
 """Plans whose memory and latency are predicted at most: milliseconds each."""
@@ -17,8 +17,8 @@ PREDICTIONS = 300
 class Judge:
     """Predicts plans, each once, and says which keep limits and which is better."""
 
-    def __init__(self, problem: Problem, costs: Costs) -> None:
-        self._problem, self._costs = problem, costs
+    def __init__(self, costs: Costs) -> None:
+        self._costs = costs
         self._known: dict[tuple[str, ...], dict[Budget, float]] = {}
 
     @staticmethod
@@ -91,8 +91,7 @@ def nearest(problem: Problem, limits: Limits, found: Sequence[Solution], judge: 
     """Limit on memory or latency → the plan that needs least of it and keeps the others, bettered; none where no plan does."""
     plans: dict[Budget, Solution] = {}
     for name in limits.rows:
-        objective = next(each.name for each in all_objectives().values() if each.minimise == name)
-        best = improved(problem, limits.having(name, math.inf), objective, found, judge)
+        best = improved(problem, limits.having(name, math.inf), objective_of(name).name, found, judge)
         if best is not None:
             plans[name] = best
     return plans
@@ -109,7 +108,7 @@ def nearer(error: NotKept, plans: Mapping[Budget, Solution], judge: Judge) -> No
 
 def _better(problem: Problem, limits: Limits, objective: str, best: Solution, judge: Judge, most: int) -> Solution:
     """The plan after every layer had its turn, those first that promise most."""
-    gain: Callable[[Solution], float] = _gain(problem, objective)
+    gain = _gain(problem, objective)
     for layer, option in sorted(_moves(problem, best), key=lambda move: gain(_moved(problem, best, *move))):
         if judge.predictions >= most:
             break

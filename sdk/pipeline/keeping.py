@@ -14,7 +14,7 @@ from sdk.costs import Budget, Costs
 from sdk.errors import BudgetError
 from sdk.pipeline.foreseeing import FIELDS
 from sdk.pipeline.refusing import NotKept
-from sdk.planning import Infeasible, Limits, Problem, Solution, all_objectives, need, times_together
+from sdk.planning import Infeasible, Limits, Problem, Solution, all_objectives, need, objective_of, times_together
 from sdk.planning.offers import Limit, RowsOffer
 
 ROUNDS = 3
@@ -218,7 +218,7 @@ def solve_least(problem: Problem, limits: Limits, name: Budget, costs: Costs, ru
 
     `run` solves under limits for the objective of a name. Infeasible or NotKept with the counter-offer.
     """
-    objective = next(each for each in all_objectives().values() if each.minimise == name).name
+    objective = objective_of(name).name
     first = solve_kept(problem, limits, costs, run, objective)
     low = _summed(problem, name, first)
     further = [each.name for each in all_objectives().values() if each.minimise in FIELDS and each.minimise != name]

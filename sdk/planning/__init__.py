@@ -5,7 +5,7 @@ from sdk.planning.diff import HeaderChange, LayerChange, PlanDiff, diff
 from sdk.planning.explain import Explanation, Verdict, explain, marginal_price
 from sdk.planning.front import FrontPoint, front, knee
 from sdk.planning.limits import Limits, Solution, solution_of
-from sdk.planning.objectives import Objective, all_objectives, objective_named
+from sdk.planning.objectives import Objective, all_objectives, objective_named, objective_of
 from sdk.planning.offers import RowsOffer
 from sdk.planning.options import NO_PRICE, Choices, Option, Problem, Refusal, Restriction, Tie, allowed, considered
 from sdk.planning.plan import (
@@ -38,6 +38,6 @@ __all__ = [
     "ModelId", "Objective", "Option", "Plan", "PlanDiff", "Predicted", "Problem", "Refusal", "Restriction", "Row", "RowsOffer",
     "Solution", "Tie", "Uniform", "Verdict", "all_objectives", "allowed", "considered", "corrected", "counter_offer", "diff",
     "explain", "first_of", "front", "knee", "limits_in", "make_plan", "marginal_price", "need", "nothing_predicts",
-    "objective_named", "parse_plan", "plan_text", "read_plan", "revalidate", "significant", "solution_of", "solve", "summed",
-    "times_together", "uniform", "write_plan",
+    "objective_named", "objective_of", "parse_plan", "plan_text", "read_plan", "revalidate", "significant", "solution_of",
+    "solve", "summed", "times_together", "uniform", "write_plan",
 ]  # fmt: skip

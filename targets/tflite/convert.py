@@ -93,9 +93,9 @@ def convert(model: Model, bare: bool = False) -> FloatModel:
         places = find_places(flat, model.inventory.layers, lifted.weights, lifted.rows)
         fill(flat, model, places)
     places = _name_everything(flat, model, places)
+    pointwise = frozenset(name for name, found in places.items() if all(can_be_linear(flat, p) for p in found))
     loops = tuple(Loop(each.steps, _convert_step(model, each, lifted, i)) for i, each in enumerate(recurrences))
     places |= _in_loops(model, loops)
-    pointwise = frozenset(name for name, found in places.items() if all(can_be_linear(flat, p) for p in found))
     return FloatModel(write(flat), places, pointwise, shared_widths(places, pointwise), bare, loops)
 
 

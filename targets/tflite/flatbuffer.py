@@ -144,6 +144,19 @@ def opcode(flat: Any, name: str) -> int:
     return len(flat.operatorCodes) - 1
 
 
+def place_code(flat: Any, wanted: Any) -> int:
+    """Place of another file's operator code in this one, where it is added when it is new."""
+
+    def facts(code: Any) -> tuple[Any, ...]:
+        return code.builtinCode, code.deprecatedBuiltinCode, code.customCode, code.version
+
+    for index, code in enumerate(flat.operatorCodes):
+        if facts(code) == facts(wanted):
+            return index
+    flat.operatorCodes.append(wanted)
+    return len(flat.operatorCodes) - 1
+
+
 def new_operator(flat: Any, name: str, inputs: list[int], outputs: list[int], options: Any = None) -> Any:
     """Make an operator (it is not placed yet); `options` is an options object such as `CastOptionsT`."""
     import numpy as np

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from targets.tflite.flatbuffer import read, schema, write
+from targets.tflite.flatbuffer import place_code, read, schema, write
 
 LARGE = 1 << 12
 """Bytes from which equal constants of one graph are stored once."""
@@ -24,18 +24,17 @@ def merged(parts: Mapping[str, bytes]) -> bytes:
     made.subgraphs, made.signatureDefs, made.operatorCodes = [], [], []
     made.buffers = [schema().BufferT()]
     buffers: dict[tuple[bytes, int], int] = {}
-    codes: dict[tuple[Any, ...], int] = {}
     for name, data in parts.items():
-        _add(made, read(data), name, buffers, codes)
+        _add(made, read(data), name, buffers)
     return write(made, shared=None)
 
 
-def _add(made: Any, part: Any, name: str, buffers: dict[tuple[bytes, int], int], codes: dict[tuple[Any, ...], int]) -> None:
+def _add(made: Any, part: Any, name: str, buffers: dict[tuple[bytes, int], int]) -> None:
     graph, signature = part.subgraphs[0], part.signatureDefs[0]
     numbers = _numbers(made, part.buffers, buffers)
     for tensor in graph.tensors:
         tensor.buffer = numbers[tensor.buffer]
-    opcodes = [_opcode(made, code, codes) for code in part.operatorCodes]
+    opcodes = [place_code(made, code) for code in part.operatorCodes]
     for op in graph.operators:
         op.opcodeIndex = opcodes[op.opcodeIndex]
     graph.name = signature.signatureKey = name.encode()
@@ -60,11 +59,3 @@ def _numbers(made: Any, found: Any, buffers: dict[tuple[bytes, int], int]) -> li
             made.buffers.append(buffer)
         numbers.append(buffers[key])
     return numbers
-
-
-def _opcode(made: Any, code: Any, codes: dict[tuple[Any, ...], int]) -> int:
-    key = (code.builtinCode, code.deprecatedBuiltinCode, code.customCode, code.version)
-    if key not in codes:
-        codes[key] = len(made.operatorCodes)
-        made.operatorCodes.append(code)
-    return codes[key]

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from targets.tflite.flatbuffer import builtin_name, new_buffer, new_operator, new_tensor, read, schema, type_names, write
+from targets.tflite.flatbuffer import (
+    builtin_name,
+    new_buffer,
+    new_operator,
+    new_tensor,
+    place_code,
+    read,
+    schema,
+    type_names,
+    write,
+)
 from targets.tflite.loops import Recurrence, mark_number
 
 CONDITION, BODY = 1, 2
@@ -59,22 +69,13 @@ def stitched(data: bytes, bodies: Sequence[tuple[int, bytes]], shared: frozenset
         part = read(body)
         graph = part.subgraphs[0]
         buffers = {i: 0 if buffer.data is None else new_buffer(flat, buffer.data) for i, buffer in enumerate(part.buffers)}
-        codes = [_code(flat, code) for code in part.operatorCodes]
+        codes = [place_code(flat, code) for code in part.operatorCodes]
         for tensor in graph.tensors:
             tensor.buffer = buffers[tensor.buffer]
         for op in graph.operators:
             op.opcodeIndex = codes[op.opcodeIndex]
         flat.subgraphs += [_condition(flat, graph, steps), graph]
     return write(flat, shared)
-
-
-def _code(flat: Any, wanted: Any) -> int:
-    """Place of an operator's code in the file, where it is added when it is new."""
-    for index, code in enumerate(flat.operatorCodes):
-        if (code.builtinCode, code.customCode, code.version) == (wanted.builtinCode, wanted.customCode, wanted.version):
-            return index
-    flat.operatorCodes.append(wanted)
-    return len(flat.operatorCodes) - 1
 
 
 def _condition(flat: Any, body: Any, steps: int) -> Any:

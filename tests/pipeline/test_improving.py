@@ -28,7 +28,7 @@ class Mixing:
 
 
 def test_a_plan_that_keeps_a_limit_gets_better_until_no_layer_can() -> None:
-    judge = Judge(PROBLEM, Mixing())  # type: ignore[arg-type]
+    judge = Judge(Mixing())  # type: ignore[arg-type]
     start = solve(PROBLEM, Limits(max_size=300))
     best = improved(PROBLEM, Limits(max_memory=900), "quality", [start], judge)
     assert best is not None and judge.predict(best)["max_memory"] <= 900
@@ -37,7 +37,7 @@ def test_a_plan_that_keeps_a_limit_gets_better_until_no_layer_can() -> None:
 
 
 def test_none_where_no_plan_keeps_the_limits_and_the_nearest_is_named() -> None:
-    judge = Judge(PROBLEM, Mixing())  # type: ignore[arg-type]
+    judge = Judge(Mixing())  # type: ignore[arg-type]
     mixed = {each.layer: each.options[each.layer == "c"] for each in PROBLEM.choices}
     found = [solution_of(PROBLEM, mixed), solve(PROBLEM, Limits())]
     assert improved(PROBLEM, Limits(max_memory=250), "quality", found, judge) is None
@@ -47,7 +47,7 @@ def test_none_where_no_plan_keeps_the_limits_and_the_nearest_is_named() -> None:
 
 def test_a_plan_is_predicted_once_and_layers_of_one_weight_stay_together() -> None:
     costs = Mixing()
-    judge = Judge(PROBLEM, costs)  # type: ignore[arg-type]
+    judge = Judge(costs)  # type: ignore[arg-type]
     start = solve(PROBLEM, Limits(max_size=300))
     improved(PROBLEM, Limits(max_memory=900), "quality", [start], judge)
     assert costs.calls == judge.predictions

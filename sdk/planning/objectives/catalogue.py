@@ -23,6 +23,11 @@ def all_objectives() -> dict[str, Objective]:
     return dict(sorted(found.items()))
 
 
+def objective_of(minimise: str) -> Objective:
+    """Return the objective that makes this least."""
+    return next(each for each in all_objectives().values() if each.minimise == minimise)
+
+
 def objective_named(name: str) -> Objective:
     """Return the objective called `name`; BadInput lists the known ones when there is none."""
     known = all_objectives()
