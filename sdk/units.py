@@ -43,8 +43,13 @@ def _parse(text: str) -> int:
         raise BadInput(f"size {text[:40]!r} has {_objection(unit, number)}")
     value = Decimal(number) * _UNITS.get(unit, 1)
     if value != value.to_integral_value():
-        raise BadInput(f"size {text[:40]!r} is not a whole number of bytes: write {int(value)}B")
+        raise BadInput(f"size {text[:40]!r} is not a whole number of bytes: write {_nearest(value)}")
     return _checked(int(value), text[:40], bare=not unit)
+
+
+def _nearest(value: Decimal) -> str:
+    """What to write instead of a part of a byte; of less than one, nothing that is near it is a size."""
+    return f"{int(value)}B" if value > 1 else "1B or more, such as 12MB"
 
 
 def _objection(unit: str, number: str) -> str:

@@ -219,6 +219,12 @@ def start(request: Request, report: Reporter) -> tuple[DeviceProfile, Target, fl
     """Resolve device, target and OS floor, and read the plan file, before anything heavy is loaded."""
     if request.plan is not None and request.uniform is not None:
         raise BadInput("--plan and --uniform contradict each other: give one")
+    for option, given in (("--plan", request.plan), ("--uniform", request.uniform)):
+        if given is not None and request.objective is not None:
+            raise BadInput(
+                f"{option} and --objective contradict each other: {option} decides every layer, so nothing is left to be made "
+                "least: give one"
+            )
     if request.recovered is not None and request.plan is None:
         raise BadInput(f"--recovered {request.recovered}: needs the plan that it was trained for: add --plan FILE")
     if request.recovered is not None:
