@@ -3,41 +3,72 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from sdk.lowering import Prices
 from sdk.models import Model
 from sdk.schemes import Scheme
 from targets.tflite.convert import GROUPED_BUILTINS, FloatModel
 from targets.tflite.match import CHANNEL_AXIS, Place
+from targets.tflite.pointwise import is_linear_scheme
 from targets.tflite.recipes import mode_of
 
-SCALES = 34
+SCALES = 20
 """Bytes of a quantization table besides its vectors: offsets, the vectors' lengths and padding."""
 
 GROUPED = 92
 """The same for group scales: details table, the scales' own tensor, buffer and name."""
 
-DEQUANTIZE = 116
+DEQUANTIZE = 86
 """One more operator and the tensor between: what a dequantize in front of an operator costs besides its name."""
 
-STATIC = 400
+STATIC = 270
 """Quantize and dequantize around a static operator, quantization of both tensors, its own integer bias."""
+
+AS_LINEAR = 18
+"""What a 1x1 convolution is smaller as a fully connected operator: its options and the weight's shape."""
+
+ONCE = {"dequantize": 50, "static": 85, "channel": 25, "group": 60}
+"""What the first layer of a sort adds for all of them: codes of operators that the float file has not, tables' layouts."""
 
 
 def prices(model: Model, source: FloatModel, choices: Mapping[str, Sequence[Scheme]]) -> Prices:
     """Return base bytes and the price of each layer and scheme that this model can hold."""
+    held = {
+        layer.name: [each for each in choices.get(layer.name, ()) if objection(each, layer.name, source) is None]
+        for layer in model.inventory.layers
+    }
+    shares = _shares(source, held)
     base = len(source.whole()) + 8 * sum(source.shared)
     layers: dict[str, dict[str, int]] = {}
-    for layer in model.inventory.layers:
-        found = source.places.get(layer.name, ())
+    for name, schemes in held.items():
+        found = source.places.get(name, ())
         base -= sum(_float_bytes(place) for place in found)
-        layers[layer.name] = {
+        layers[name] = {
             scheme.name: sum(place_price(place, scheme, source.shared) for place in found)
-            for scheme in choices.get(layer.name, ())
-            if objection(scheme, layer.name, source) is None
+            + sum(shares[sort] for sort in _sorts(found, scheme))
+            - (AS_LINEAR if name in source.pointwise and all(is_linear_scheme(scheme, place) for place in found) else 0)
+            for scheme in schemes
         }
     return Prices(base, layers)
+
+
+def _shares(source: FloatModel, held: Mapping[str, Iterable[Scheme]]) -> dict[str, int]:
+    """Each layer's share of what the first of a sort adds: a price is a sum, and nobody knows which layer will be the first."""
+    counts = Counter(
+        sort for name, schemes in held.items()
+        for sort in {sort for scheme in schemes for sort in _sorts(source.places.get(name, ()), scheme)}
+    )
+    return {sort: round(ONCE[sort] / count) for sort, count in counts.items()}
+
+
+def _sorts(places: Iterable[Place], scheme: Scheme) -> set[str]:
+    """What of `ONCE` weights in a scheme need."""
+    if scheme.name == "fp32":
+        return set()
+    modes = {mode_of(scheme, place.builtin) for place in places}
+    return (modes | ({scheme.granularity} if scheme.format == "int" else set())) & ONCE.keys()
 
 
 def objection(scheme: Scheme, layer: str, source: FloatModel) -> str | None:
