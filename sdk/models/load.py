@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ from typing import Any
 from sdk.errors import BadInput
 from sdk.models.layers import take_inventory
 from sdk.models.model import Model, TensorSpec
-from sdk.models.normalise import export_flat, normalise
+from sdk.models.normalise import export_flat, fault, normalise
 from sdk.models.outputs import output_names
 from sdk.models.references import Loaded, load_reference
 from sdk.models.spectra import is_complex
 from sdk.models.spill import Spill, put
 from sdk.models.turn import changes
+from sdk.models.unfit import Unfit, refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,9 @@ class Exported:
 
 def export_model(
     model: Any, example: Any = None, *, trust: bool = False, folder: Path | None = None, context: int | None = None,
-    sample: Any = None, on_grid: Callable[[Any], bool] | None = None,
+    samples: Sequence[Any] = (), on_grid: Callable[[Any], bool] | None = None,
 ) -> Exported:
-    """Load and export `model`, as described at `load_model`; `sample`: inputs to go by where nobody gives an example.
+    """Load and export `model`, as described at `load_model`; the first of `samples` is gone by where nobody gives an example.
 
     Raises BadInput.
     """
@@ -64,18 +65,27 @@ def export_model(
         raise BadInput(f"model: a {type(model).__name__} is neither a reference, a module nor an exported program")
     if context is not None and loaded.language is None:
         raise BadInput(f"--context: model {loaded.source!r} is not a language model; leave it out")
-    inputs = _inputs(loaded, example if loaded.language is None else None, sample)
+    inputs = _inputs(loaded, example if loaded.language is None else None, next(iter(samples), None))
     _refuse_quantized(loaded.module, loaded.source)
     turned, spilt = {}, None
     if loaded.language is not None:
         _check_finite(loaded.module, loaded.source)  # a turn spreads what is not over other weights
         turned = changes(loaded.module, on_grid) if on_grid is not None else {}
         spilt = put(loaded.module, turned)
-    program = export_flat(loaded.module, inputs, loaded.source)
+    by_sample = example is None and loaded.example is None and not isinstance(loaded.module, torch.export.ExportedProgram)
+    try:
+        program = export_flat(loaded.module, inputs, loaded.source)
+    except Unfit as error:
+        def tried(sample: Any) -> str | None:
+            try:
+                return fault(loaded.module, *_inputs(loaded, sample, None))
+            except BadInput as unlike:
+                return str(unlike)
+
+        raise refused(loaded.source, inputs, by_sample, str(error), samples, tried) from error
     _check_weights(program, loaded.source)
     if loaded.language is None:
         _check_finite(program, loaded.source)
-    by_sample = example is None and loaded.example is None and not isinstance(loaded.module, torch.export.ExportedProgram)
     return Exported(loaded, program, spilt, bool(turned), by_sample and loaded.language is None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -12,6 +13,7 @@ from typing import Any
 from sdk.errors import BadInput
 from sdk.models import rewrite, stateless
 from sdk.models.row_major import row_major
+from sdk.models.unfit import Unfit, first_line
 
 
 def export_flat(module: Any, inputs: tuple[tuple[Any, ...], dict[str, Any]], source: str) -> Any:
@@ -26,12 +28,15 @@ def export_flat(module: Any, inputs: tuple[tuple[Any, ...], dict[str, Any]], sou
     try:
         # without gradients no_grad regions inside the model leave no higher-order operator; torch prints the graph of a refusal
         with (
-            torch.no_grad(), _eval(module), _masks_as_given(), redirect_stderr(io.StringIO()),
+            torch.no_grad(), _eval(module), _masks_as_given(), redirect_stderr(io.StringIO()), _unlogged(),
             warnings.catch_warnings(record=True) as said,
         ):
             warnings.simplefilter("always")
             program = torch.export.export(module, args, kwargs, strict=False)
     except Exception as error:
+        why = fault(module, args, kwargs)
+        if why is not None:
+            raise Unfit(why) from error
         first = str(error).strip().splitlines()[0][:240] if str(error).strip() else ""
         mend = ""
         if "DataDependent" in type(error).__name__:
@@ -39,6 +44,29 @@ def export_flat(module: Any, inputs: tuple[tuple[Any, ...], dict[str, Any]], sou
         raise BadInput(f"model {source!r} cannot be exported by torch.export: {type(error).__name__}: {first}{mend}") from error
     stateless.refuse_attributes(program, [str(each.message) for each in said], source)
     return program
+
+
+def fault(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """Say why the module itself fails on inputs, or None where it runs."""
+    import torch
+
+    try:
+        with torch.no_grad(), _eval(module):
+            module(*args, **kwargs)
+    except Exception as error:
+        return first_line(error)
+    return None
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Without what torch logs of a refusal, a traceback among it: the error that it raises says it in one sentence."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @contextmanager

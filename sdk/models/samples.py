@@ -18,11 +18,15 @@ SYNTHETIC = 8
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Input tuples with the model's shapes and dtypes; `origin` is `given` or `synthetic`."""
+    """Input tuples with the model's shapes and dtypes; `origin` is `given` or `synthetic`.
+
+    `numbers`: which of the user's samples each is or is a part of, counted from 0; as they come where it is empty.
+    """
 
     inputs: tuple[tuple[Any, ...], ...] = field(repr=False)
     origin: Literal["given", "synthetic"]
     digest: str
+    numbers: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -48,7 +52,8 @@ class Samples:
         for part in parts_of(range(len(self)), parts):
             order = torch.randperm(len(part), generator=generator)[: count // parts]
             picked += sorted(part[i] for i in order.tolist())
-        return replace(self, inputs=tuple(self.inputs[i] for i in picked))
+        numbers = tuple(self.numbers[i] for i in picked) if self.numbers else tuple(picked)
+        return replace(self, inputs=tuple(self.inputs[i] for i in picked), numbers=numbers)
 
 
 def parts_of(items: Sequence[Any], count: int = 2) -> list[Sequence[Any]]:
@@ -68,14 +73,17 @@ def take_samples(model: Model, data: Iterable[Any] | None, limit: int | None = N
         inputs = tuple(_synthetic(model, seed) for seed in range(SYNTHETIC))
         return Samples(inputs, "synthetic", _digest(inputs))
     found: list[tuple[Any, ...]] = []
+    numbers: list[int] = []
     for index, sample in enumerate(data):
-        found.extend(_rows(model, _as_tuple(model, sample, index), index))
+        rows = _rows(model, _as_tuple(model, sample, index), index)
+        found.extend(rows)
+        numbers.extend([index] * len(rows))
         if limit is not None and len(found) >= limit:
             break
     if not found:
         raise BadInput("calibration: it yields no sample; give at least one input tuple, or none for synthetic data")
     inputs, tables = tuple(found[:limit]), lookups(model) if model.language is None else {}
-    for index, sample in enumerate(inputs):
+    for index, sample in zip(numbers, inputs, strict=False):
         if model.language is not None and not 0 <= int(sample[0].min()) <= int(sample[0].max()) < model.language.vocabulary:
             raise BadInput(
                 f"calibration: sample {index} has token ids from {int(sample[0].min()):,} to {int(sample[0].max()):,}; "
@@ -90,7 +98,7 @@ def take_samples(model: Model, data: Iterable[Any] | None, limit: int | None = N
                     f"calibration: sample {index}: input {spec.name} has row numbers from {int(tensor.min()):,} to "
                     f"{int(tensor.max()):,}; embedding {table.name} has {table.shape[0]:,} rows"
                 )
-    return Samples(inputs, "given", _digest(inputs))
+    return Samples(inputs, "given", _digest(inputs), tuple(numbers[:limit]))
 
 
 def _as_tuple(model: Model, sample: Any, index: int) -> tuple[Any, ...]:

@@ -48,7 +48,7 @@ def read_sources(request: Request) -> Sources:
     data = read_calibration(request)
     exported = export_model(
         request.model, request.example, trust=request.trust, folder=request.folder, context=request.context,
-        sample=next(iter(data), None) if data is not None else None,
+        samples=data if data is not None else (),
         on_grid=_has_grid if turns(request) else None,
     )
     return Sources(exported, data)
@@ -69,7 +69,7 @@ def _has_grid(weight: Any) -> bool:
     return any(lies_on(some, scheme, 0) for scheme in signed)
 
 
-def read_calibration(request: Request, most: int = TAKEN) -> Iterable[Any] | None:
+def read_calibration(request: Request, most: int = TAKEN) -> list[Any] | None:
     """Return the first `most` of the request's calibration data, its function called; BadInput when that fails."""
     data = request.calibration
     if isinstance(data, str):

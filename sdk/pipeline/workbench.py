@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from sdk.errors import BadInput
 from sdk.heap import give_back, give_back_large_blocks
 from sdk.models import Layer, Model
 from sdk.models.load import finish_model
 from sdk.models.running import run_float
 from sdk.models.samples import Samples, take_samples
 from sdk.models.text import own_text, windows
-from sdk.pipeline.blaming import blaming
+from sdk.pipeline.blaming import blaming, check_finite
 from sdk.pipeline.imported import own_grids
 from sdk.pipeline.kept import Kept, Scores
 from sdk.pipeline.losses import load_loss
@@ -203,7 +202,5 @@ def _batch_notes(model: Model) -> list[str]:
 def _check_outputs(model: Model, samples: Samples) -> tuple[Any, ...]:
     outputs = run_float(model, model.module(), *samples.inputs[0])
     model.release()
-    for spec, tensor in zip(model.outputs, outputs, strict=True):
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise BadInput(f"model {model.source!r}: output {spec.name} of the float model is NaN or infinite on calibration")
+    check_finite(model, samples, 0, outputs)
     return outputs

@@ -5,9 +5,9 @@ from sdk.sensitivity.losses import LOSSES, choose_loss, divergence, measure
 from sdk.sensitivity.own import OwnLoss
 from sdk.sensitivity.score import Scoring, Sensitivity, score
 from sdk.sensitivity.slopes import finite_slopes
-from sdk.sensitivity.statistics import Taking, take_statistics
+from sdk.sensitivity.statistics import NotFinite, Taking, take_statistics
 
 __all__ = [
-    "LOSSES", "OwnLoss", "Scoring", "Sensitivity", "Taking", "choose_loss", "divergence", "finite_slopes", "measure",
+    "LOSSES", "NotFinite", "OwnLoss", "Scoring", "Sensitivity", "Taking", "choose_loss", "divergence", "finite_slopes", "measure",
     "quantize_dynamic", "quantize_static", "score", "take_statistics",
 ]  # fmt: skip

@@ -33,6 +33,10 @@ def take_statistics(model: Model, samples: Samples, loss: str) -> Statistics:
     return Statistics(importance, tuple({k: v for part in each for k, v in part.items()} for each in zip(*moments, strict=True)))
 
 
+class NotFinite(BadInput):
+    """What rounding uses of the samples is NaN or infinite at a layer."""
+
+
 class Taking:
     """Takes the statistics of one portion of the layers at a time.
 
@@ -94,7 +98,7 @@ class Taking:
 
 def _check(layer: str, tensors: Iterable[Any]) -> None:
     if not all(bool(each.isfinite().all()) for each in tensors):
-        raise BadInput(
+        raise NotFinite(
             f"calibration: at layer {layer} the samples' squares or gradients exceed float32: "
             "give inputs scaled as the app scales them"
         )

@@ -67,10 +67,10 @@ def test_a_reference_without_inputs_goes_by_the_first_sample(tmp_path: Path) -> 
     with pytest.raises(BadInput, match="came without example inputs"):
         export_model("model.py:bare", folder=tmp_path)
     for sample in ((np.ones((1, 4), np.float32),), {"x": np.ones((1, 4), np.float32)}):
-        model = finish_model(export_model("model.py:bare", folder=tmp_path, sample=sample))
+        model = finish_model(export_model("model.py:bare", folder=tmp_path, samples=[sample]))
         assert [spec.name for spec in model.outputs] == ["scores", "boxes"]
         assert model.inputs[0].shape == (1, 4)
-    own = finish_model(export_model("model.py:net", folder=tmp_path, sample=(np.ones((5, 4), np.float32),)))
+    own = finish_model(export_model("model.py:net", folder=tmp_path, samples=[(np.ones((5, 4), np.float32),)]))
     assert own.inputs[0].shape == (1, 4), "a factory's own example comes first"
 
 
