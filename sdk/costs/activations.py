@@ -7,7 +7,7 @@ memory of its own, an activation function behind a layer and a padding in front 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -29,6 +29,7 @@ from sdk.costs.nodes import (
     kind_of,
     named,
     padded_bytes,
+    patches_of,
     pointers_of,
     scratch_of,
 )  # fmt: skip
@@ -73,7 +74,8 @@ class Activations:
     of the table through which a convolution reads its input. `operators` counts those of the runtime, `weighted` the layers among
     them, `pointers` the entries of all tables; `outputs` are the bytes of the
     model's outputs, `masked` the steps of attention with a mask of truth values. `pads`: step of a layer with an
-    operator that pads in front → bytes of what that makes. `inner`: the inputs of each step that is
+    operator that pads in front → bytes of what that makes; `patches`: step of a dilated convolution → bytes of all its patches,
+    written out. `inner`: the inputs of each step that is
     a linear layer; `integers`: the steps that make no floats. `needs`: where it is known, the steps whose
     results each one reads; each is then of the last part that can compute it, not of the first. `constants` counts the
     tensors and numbers of the file that each step reads, where those are known.
@@ -95,6 +97,7 @@ class Activations:
     integers: frozenset[int] = frozenset()
     needs: tuple[tuple[int, ...], ...] = ()
     constants: tuple[int, ...] = ()
+    patches: Mapping[int, int] = field(default_factory=dict)
 
     def copies(
         self, tensor: Tensor, static: Collection[str], dynamic: Collection[str], padded: Collection[int] = ()
@@ -245,6 +248,7 @@ class _Reading:
             pointers=sum(indirect), outputs=sum(map(bytes_of, self._outputs())),
             masked=frozenset(step for step, node in enumerate(steps) if is_masked(node)),
             pads={step: pad for step, node in enumerate(steps) if (pad := self._pad(node)) is not None},
+            patches={step: size for step, node in enumerate(steps) if (size := patches_of(node))},
             inner=tuple(node.args[0].meta["val"].shape[-1] if kind_of(node) == "linear" else 0 for node in steps),
             integers=frozenset(step for step, node in enumerate(steps) if not is_float(node)),
             needs=tuple(tuple(place[each.name] for each in node.all_input_nodes if each.name in place) for node in steps)

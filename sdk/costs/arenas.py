@@ -151,6 +151,7 @@ def _working(
             held.append(Block(round(working * (SCORES if apart else ONCE)), *whole))
             if apart:
                 inside.append(Block(working // 2 + MIXED * made[step], *whole))
+    held += [Block(found.patches[step], PHASES * step, PHASES * step + PHASES - 1) for step in found.patches.keys() & outside]
     for step in padded.keys() - outside:
         end = READ if found.layers[step] in narrow else COMPUTE
         inside.append(Block(padded[step], PHASES * step, PHASES * step + end))

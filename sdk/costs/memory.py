@@ -15,8 +15,9 @@ from types import MappingProxyType
 from sdk.costs.activations import Activations, activations, outside_steps
 from sdk.costs.arenas import arenas, worst
 from sdk.costs.caching import UPDATE, cached, held_for
+from sdk.costs.heap import resident
 from sdk.costs.nodes import TILE
-from sdk.costs.scratch import scratch
+from sdk.costs.scratch import scratch, whole
 from sdk.lowering import Copies, MemoryTable, Prices
 from sdk.models import Layer, Model
 from sdk.models.language import LEAST, Language
@@ -32,9 +33,6 @@ Shared = Mapping[tuple[str, str], Mapping[tuple[str, str], int]]
 """Two layers of one weight → their schemes → bytes that a file stores once for both."""
 STEPS = 12
 """Steps of an inference that the solver weighs: the worst ones."""
-LEFT = 600_000
-"""Bytes added at most where kernels outside ask for room of their own at each run, and no more than they ask for: what an
-allocator keeps of it varied between models (-0.9 to 1.4 MB beside the other parts on 20 plans), and a limit has to hold."""
 TURNED = 4
 """Bytes per weight of the transposed copy that contractions read, of which dilated convolutions make none (LiteRT, `conv.cc`)."""
 FILES = 4
@@ -113,9 +111,7 @@ class MemoryModel:
         layers = [(self.layers[name], scheme) for name, scheme in named.items()]
         outside = [(layer, scheme) for layer, scheme in layers if self._row(layer, scheme).outside]
         inside = [(layer, scheme) for layer, scheme in layers if not self._row(layer, scheme).outside]
-        rooms = (scratch(each, self._row(each, scheme).scratch, each.name in self._dilated) for each, scheme in outside)
-        working = max(rooms, default=0)
-        left = min(LEFT, working)
+        working = self._heap(outside)
         spared = sum(self._spared(name, scheme) for name, scheme in named.items())
         operators = self.table.operator * self.found.conversions(*self._eight_bit(named))
         room, spare, held = self._arenas(named)
@@ -124,7 +120,7 @@ class MemoryModel:
             file=self._loaded(named), kept=self._kept(named),
             packed=self._with_slack(sum(self.packed(layer, scheme) for layer, scheme in layers)), passing=self._rise(inside),
             activations=self._with_slack(
-                room + held + left + max(working, self._rise(outside)) + outputs
+                room + held + max(working, self._rise(outside)) + outputs
             ),
             runtime=self._private() + operators - spared, cache=self._cache,
         )  # fmt: skip
@@ -154,6 +150,12 @@ class MemoryModel:
             total += self.packed(layer, scheme)
             most = max(most, total + self.passing(layer, scheme))
         return max(0, most - total)
+
+    def _heap(self, layers: Sequence[tuple[Layer, Scheme]]) -> int:
+        """Bytes of the heap that kernels outside take while they run: weights are unpacked at the first run, products at each."""
+        unpacked = [(whole(passing),) for layer, scheme in layers if (passing := self.passing(layer, scheme))]
+        run = [scratch(each, self._row(each, scheme).scratch, each.name in self._dilated) for each, scheme in layers]
+        return resident([*run, *run], unpacked) if any(run) else 0
 
     def _loaded(self, schemes: Mapping[str, Scheme]) -> int:
         """File pages that loading needs at most, beyond all packed weights: of the whole file, or of one part after the other."""

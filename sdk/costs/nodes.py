@@ -149,6 +149,13 @@ def _padded_convolution(node: Any) -> int:
     return 0 if same or not any(pads[: len(kernel)]) else int(4 * math.prod(size[:2]) * math.prod(wide))
 
 
+def patches_of(node: Any) -> int:
+    """Bytes of all patches of a dilated convolution, one for each output position; 0 of other nodes."""
+    if kind_of(node) not in ("conv1d", "conv2d") or len(node.args) < 6 or set(node.args[5]) == {1}:
+        return 0
+    return int(4 * math.prod(node.args[1].meta["val"].shape[1:]) * math.prod(node.meta["val"].shape[2:]))
+
+
 def _pair(given: Any, default: int) -> tuple[int, int]:
     """Sizes of two axes, of which one number may stand for both."""
     sizes = given if isinstance(given, list | tuple) else [given]

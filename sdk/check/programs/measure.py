@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
@@ -23,6 +23,8 @@ Run = Callable[[list[Any]], list[Any]]
 """Executes once: arrays in, arrays out, in the order of the model."""
 PACKAGES = ("ai_edge_litert", "tflite_runtime", "executorch")
 """Folders of the packages whose libraries hold a runtime's code."""
+STANDARD = ("libstdc++.so", "libgcc_s.so", "libc.so", "libm.so")
+"""Beginnings of the names of those that all of them share."""
 KEPT = 1 << 18
 """Samples kept at most: then every other one is dropped, and from there on every other one is taken."""
 POINTS = 64
@@ -190,7 +192,7 @@ def touch_code() -> None:
     import ctypes
 
     step = os.sysconf("SC_PAGE_SIZE")
-    for edges, mode, _ in mapped():
+    for edges, mode, _ in mapped(STANDARD):
         if mode in ("r-xp", "r--p"):
             first, last = (int(edge, 16) for edge in edges.split("-"))
             for page in range(first, last, step):
@@ -202,12 +204,15 @@ def libraries() -> list[str]:
     return sorted({path for _, mode, path in mapped() if mode == "r-xp"})
 
 
-def mapped() -> list[tuple[str, str, str]]:
-    """Return addresses, rights and file of whatever is mapped of the runtimes' packages; nothing without /proc."""
+def mapped(others: Sequence[str] = ()) -> list[tuple[str, str, str]]:
+    """Return addresses, rights and file of whatever is mapped of the runtimes' packages, and of files whose names begin as one of
+    `others`; nothing without /proc.
+    """
     found = []
     with suppress(OSError), open("/proc/self/maps") as file:
         for fields in map(str.split, list(file)):
-            if len(fields) > 5 and any(f"/{name}/" in fields[5] for name in PACKAGES):
+            path = fields[5] if len(fields) > 5 else ""
+            if any(f"/{name}/" in path for name in PACKAGES) or os.path.basename(path).startswith(tuple(others)):
                 found.append((fields[0], fields[1], fields[5]))
     return found
 
