@@ -77,7 +77,7 @@ def _output(planned: list[Planned], layer: str | None, out: str | None, front: d
     from sdk.cli.pareto import show_pareto
     from sdk.planning import explain, plan_text, write_plan
 
-    explained = [explain(each.problem, each.plan, layer) for each in planned] if layer is not None else []
+    explained = [explain(each.problem, each.plan, layer, each.needs) for each in planned] if layer is not None else []
     if out is not None and out != "-":
         write_plan(planned[0].plan, Path(out))
     if as_json:

@@ -19,7 +19,8 @@ class Capability:
     `supported` with `relative_error` (artifact against the same-quantization torch layer) and `speed`
     (float latency / scheme latency on the machine that measured; above 1 is faster than float).
     `min_os` is the least OS version whose runtime holds the scheme. `input_multiple`: the flattened inputs per
-    channel must be a multiple of it. `ungrouped` rows hold for convolutions of one group only. `reason`
+    channel must be a multiple of it. `ungrouped` rows hold for convolutions of one group only. `pointwise` rows were measured
+    on 1x1 convolutions, which may have kernels of their own: then the other rows of the kind are for other convolutions. `reason`
     says why a row is refused, or what to mind. `source` is set where a row is documented, not measured, and says where.
     """
 
@@ -31,6 +32,7 @@ class Capability:
     min_os: float | None = None
     input_multiple: int = 1
     ungrouped: bool = False
+    pointwise: bool = False
     reason: str = ""
     source: str = ""
 

@@ -23,6 +23,7 @@ from sdk.pipeline.together import loss_together
 from sdk.pipeline.unrolling import unrolled_notes
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import (
+    Budget,
     Choices,
     Plan,
     Problem,
@@ -54,6 +55,10 @@ class Planned:
     def problem(self) -> Problem:
         """Every layer's schemes with their bytes and losses."""
         return self.chooser.problem
+
+    def needs(self, schemes: Mapping[str, str]) -> dict[Budget, float]:
+        """What a plan of these schemes (by layer) is predicted to need: bytes of memory, ms of latency."""
+        return {name: each.value for name, each in self.chooser.costs.predict(schemes).items()}
 
     @property
     def workbench(self) -> Workbench:

@@ -208,11 +208,20 @@ def _objection(
     """Why the rows of this kind of layer and scheme do not allow it, or None."""
     if not found:
         return None if scheme.name in always else f"not measured for {layer.kind} layers on this target"
+    found = _of_form(layer, found)
+    if not found:
+        return f"not measured for {layer.kind} layers on this target but for 1x1 ones"
     reasons = [_row_objection(layer, scheme, row, min_os) for row in found]
     if None in reasons:
         return None
     usable = [reason for reason, row in zip(reasons, found, strict=True) if row.supported]
     return (usable or reasons)[0]
+
+
+def _of_form(layer: Layer, rows: Sequence[Capability]) -> Sequence[Capability]:
+    """The rows that were measured on convolutions like the layer: 1x1, where any were, or others."""
+    own = layer.groups == 1 and math.prod(layer.shape[2:]) == 1 and any(row.pointwise for row in rows)
+    return [row for row in rows if row.pointwise == own]
 
 
 def _row_objection(layer: Layer, scheme: Scheme, row: Capability, min_os: float | None) -> str | None:

@@ -184,6 +184,8 @@ def probe_case(name: str) -> list[dict[str, Any]]:
 
 def _row(case: str, scheme: Scheme, result: dict[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {"kinds": list(KINDS[case]), "scheme": scheme.name, "supported": "failure" not in result}
+    if case.startswith("pointwise"):
+        row["pointwise"] = True
     if scheme.granularity == "group":
         row["input_multiple"] = scheme.group
     if "failure" in result:

@@ -114,3 +114,25 @@ def test_a_layer_without_any_scheme_says_every_reason_once_and_for_how_many():
     refused = [Refusal(f"lut{bits}", "no palettes") for bits in (1, 2, 3, 4)] + [Refusal("fp16", "too new")]
     with pytest.raises(BadInput, match=r"no usable scheme: fp16: too new; 4 schemes: no palettes$"):
         considered(layer(), [], refused, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("scheme", "shape", "why"),
+    [
+        ("int4_g32", (64, 96, 1, 1), "wrong: relative error 1"),
+        ("int4_g32", (64, 96, 3, 3), "only 1x1 convolutions hold group scales"),
+        ("int4_channel_dynamic", (64, 96, 1, 1), None),
+        ("int4_channel_dynamic", (64, 96, 3, 3), "25 times slower"),
+        ("int4_g128", (64, 128, 3, 3), "not measured for conv2d layers on this target but for 1x1 ones"),
+    ],
+)
+def test_what_was_measured_on_1x1_convolutions_is_said_of_those(scheme, shape, why):
+    table = [
+        Capability(("conv2d",), "int4_g32", False, reason="only 1x1 convolutions hold group scales"),
+        Capability(("conv2d",), "int4_g32", False, pointwise=True, reason="wrong: relative error 1"),
+        Capability(("conv2d",), "int4_channel_dynamic", False, reason="25 times slower"),
+        Capability(("conv2d",), "int4_channel_dynamic", True, pointwise=True),
+        Capability(("conv2d",), "int4_g128", True, pointwise=True),
+    ]
+    _, refused = allowed(layer("conv2d", shape), table, None, [scheme_named(scheme)])
+    assert [each.reason for each in refused] == ([] if why is None else [why])

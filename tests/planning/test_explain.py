@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdk.errors import BadInput
-from sdk.planning import Choices, Limits, Option, Problem, explain, make_plan, marginal_price, solve
+from sdk.planning import Choices, Limits, Option, Problem, Row, explain, make_plan, marginal_price, solve
 
 
 def test_every_scheme_gets_a_verdict(problem, plan):
@@ -104,3 +104,52 @@ def _facts():
     from sdk.planning import Calibration, Facts
 
     return Facts("net", "sha256:0", "host", "null", None, "kl", Calibration(origin="synthetic (data-free)"))
+
+
+COSTS = {
+    "int4": (100, 0.2, 100.0, 4.0), "int8": (200, 0.1, 300.0, 2.0), "fp16": (150, 0.05, 250.0, 3.0),
+    "fp32": (400, 0.0, 400.0, 2.5),
+}
+"""Bytes, loss, bytes of memory and ms of a scheme: by bytes and loss nothing speaks for int8, the fastest."""
+
+
+def timed():
+    options = tuple(sorted((Option(n, size, loss) for n, (size, loss, _, _) in COSTS.items()), key=lambda o: o.bytes))
+    rows = tuple(
+        Row(budget, "", 0.0, {name: {n: each[at] for n, each in COSTS.items()} for name in ("a", "b")})
+        for budget, at in (("max_memory", 2), ("max_latency", 3))
+    )
+    return Problem(10, tuple(Choices(name, "linear", options) for name in ("a", "b")), rows)
+
+
+def verdicts(limits, objective, needs=None):
+    problem = timed()
+    plan = make_plan(_facts(), problem, solve(problem, limits, objective), limits, objective)
+    return {v.scheme: (v.status, v.why) for v in explain(problem, plan, "a", needs).verdicts}
+
+
+def test_a_limit_on_latency_that_decides_is_the_reason():
+    found = verdicts(Limits(max_latency=4.2), "quality")
+    over = "with it the plan needs 5 ms of latency, above max_latency 4.2 ms"
+    assert found["fp16"] == ("over", over)
+    assert found["int8"] == ("chosen", f"fp16 is no bigger and no lossier, but {over}")
+    assert not any("-" in why for _, why in found.values()), "no loss is negative"
+
+
+def test_a_limit_on_memory_that_decides_is_the_reason():
+    found = verdicts(Limits(max_memory=520), "quality")
+    assert found["fp32"] == ("over", "with it the plan needs 650 B of memory, above max_memory 520 B")
+    assert found["int4"] == ("lossier", "saves 50 B and adds 0.15; no limit asks for those bytes")
+
+
+def test_an_objective_that_decides_is_the_reason():
+    found = verdicts(Limits(max_loss=1.0), "fastest")
+    assert found["int8"][0] == "chosen"
+    assert found["fp16"] == ("costlier", "1 ms of latency more, of which the objective fastest wants the least")
+    assert found["int4"] == ("costlier", "2 ms of latency more, of which the objective fastest wants the least")
+
+
+def test_what_plans_are_predicted_to_need_is_told_where_it_is_known():
+    found = verdicts(Limits(max_latency=4.2), "quality", lambda schemes: {"max_latency": 9.0 if schemes["a"] == "fp16" else 4.0})
+    assert found["fp16"] == ("over", "with it the plan needs 9 ms of latency, above max_latency 4.2 ms")
+    assert found["fp32"][0] != "over"
