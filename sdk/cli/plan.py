@@ -6,21 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from sdk.cli.options import request_options
 
 if TYPE_CHECKING:
-    from sdk.pipeline import Planned
+    from sdk.pipeline import Axis, Planned
 
 
 @click.command()
 @request_options
 @click.option("--explain", "explain_layer", metavar="LAYER", help="Show every scheme considered for LAYER, and why not.")
-@click.option("--pareto", metavar="FILE.csv", help="Write the front, loss against bytes, there; its picture beside it (.svg).")
+@click.option("--pareto", metavar="FILE.csv", help="Write the front of losses there; its picture beside it (.svg).")
+@click.option(
+    "--pareto-axis", type=click.Choice(["size", "latency"]), default="size", show_default=True,
+    help="What --pareto holds the loss against; limits on anything else hold at every point.",
+)
 @click.option("--out", "-o", metavar="FILE", help="Write the plan there (YAML); - prints it.")
 @click.option("--force", is_flag=True, help="Let --out replace a file that is not a plan.")
 def COMMAND(
-    as_json: bool, explain_layer: str | None, pareto: str | None, out: str | None, force: bool, **flags: Any
+    as_json: bool, explain_layer: str | None, pareto: str | None, pareto_axis: Axis, out: str | None, force: bool, **flags: Any
 ) -> None:
     """Plan MODEL for a device: the best scheme for every layer within the budget, nothing lowered.
 
@@ -28,6 +33,7 @@ def COMMAND(
       sdk plan --device pixel8 --max-size 4MB
       sdk plan --device pixel8 --max-size 4MB --out plan.yaml
       sdk plan --device pixel8 --max-size 4MB --pareto front.csv
+      sdk plan --device pixel8 --max-size 4MB --pareto front.csv --pareto-axis latency
       sdk plan --device pixel8 --max-loss 0.01 --explain encoder.layer.0.output.dense
     """
     from sdk.cli.output import toolchains_on_stderr
@@ -43,6 +49,8 @@ def COMMAND(
             raise BadInput(f"{option} {file} names one file, but there are {len(requests)} plans: give one --device and --target")
     if out is not None and out != "-":
         _check_out(Path(out), force)
+    if pareto is None and click.get_current_context().get_parameter_source("pareto_axis") is not ParameterSource.DEFAULT:
+        raise BadInput("--pareto-axis: says what --pareto FILE.csv shows: add that, or leave it out")
     if pareto is not None:
         check_pareto(Path(pareto))
     report = reporter(as_json)
@@ -50,7 +58,7 @@ def COMMAND(
         requests = with_inputs(requests, flags["inputs"], flags["project"])
         workbench = shared_workbench(requests, report)
         planned = [make_plan(request, report, workbench) for request in requests]
-    front = write_pareto(planned[0], Path(pareto)) if pareto is not None else None
+    front = write_pareto(planned[0], Path(pareto), pareto_axis) if pareto is not None else None
     _output(planned, explain_layer, out, front, as_json)
 
 

@@ -3,6 +3,7 @@
 from sdk.bundles import Finding
 from sdk.pipeline.ahead import pricing_ahead
 from sdk.pipeline.finished import BundleKey, bundle_key
+from sdk.pipeline.fronts import Axis, Trade, front_of
 from sdk.pipeline.packaging import package_request as package
 from sdk.pipeline.planning import Planned, score_together
 from sdk.pipeline.planning import plan_request as make_plan
@@ -14,7 +15,7 @@ from sdk.pipeline.verifying import verify_bundle
 from sdk.pipeline.workbench import Workbench
 
 __all__ = [
-    "BundleKey", "Finding", "Planned", "Request", "Sources", "Survey", "Workbench", "bundle_key", "make_plan", "package",
-    "place_finished", "pricing_ahead", "read_sources", "recall_survey", "recover", "remember_survey", "score_together",
-    "survey_key", "verify_bundle",
+    "Axis", "BundleKey", "Finding", "Planned", "Request", "Sources", "Survey", "Trade", "Workbench", "bundle_key",
+    "front_of", "make_plan", "package", "place_finished", "pricing_ahead", "read_sources", "recall_survey", "recover",
+    "remember_survey", "score_together", "survey_key", "verify_bundle",
 ]  # fmt: skip

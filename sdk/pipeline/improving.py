@@ -57,18 +57,20 @@ def within_sums(solution: Solution, limits: Limits) -> bool:
     return small and (limits.max_loss is None or solution.loss <= limits.max_loss)
 
 
-def improved(problem: Problem, limits: Limits, objective: str, found: Iterable[Solution], judge: Judge) -> Solution | None:
+def improved(
+    problem: Problem, limits: Limits, objective: str, found: Iterable[Solution], judge: Judge, predictions: int = PREDICTIONS
+) -> Solution | None:
     """Return a plan that keeps the limits and that no other scheme of one layer betters; None where none of `found` keeps them.
 
     It begins with the best of `found`, and with those that leave most of each limit on memory and latency, which have most room
-    to be bettered. After PREDICTIONS of each it is whatever was found until then.
+    to be bettered. After so many `predictions` from each it is whatever was found until then.
     """
     kept = [each for each in found if judge.keeps(each, limits)]
     if not kept:
         return None
     needs = [partial(judge.value, objective=objective), *(partial(_needed, judge, name) for name in limits.rows)]
     starts = list({judge.key(first): first for first in (min(kept, key=need) for need in needs)}.values())
-    ends = [_climbed(problem, limits, objective, start, judge) for start in starts]
+    ends = [_climbed(problem, limits, objective, start, judge, predictions) for start in starts]
     return min(ends, key=needs[0])
 
 
@@ -76,9 +78,11 @@ def _needed(judge: Judge, name: Budget, solution: Solution) -> tuple[float, floa
     return judge.predict(solution)[name], solution.loss
 
 
-def _climbed(problem: Problem, limits: Limits, objective: str, best: Solution, judge: Judge) -> Solution:
+def _climbed(
+    problem: Problem, limits: Limits, objective: str, best: Solution, judge: Judge, predictions: int
+) -> Solution:
     """A plan that no other scheme of one layer betters. Layers that hold one weight are left together, as they are."""
-    most = judge.predictions + PREDICTIONS
+    most = judge.predictions + predictions
     while not problem.ties:
         better = _better(problem, limits, objective, best, judge, most)
         if better is best:

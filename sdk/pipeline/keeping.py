@@ -40,7 +40,7 @@ def solve_kept(
     """
     wanted = partial(_for, run, objective)
     try:
-        found = _kept(problem, limits, costs, wanted)
+        found = kept_plan(problem, limits, costs, wanted)
     except Infeasible as error:
         least = _least_alone(error, problem, limits, costs, run)
         if least is None or any(value > limits.rows[name] for name, value in _limited(costs, least, limits).items()):
@@ -127,7 +127,7 @@ def _alone(limit: Limit, problem: Problem, costs: Costs, run: Callable[[Limits, 
 def _is_kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> bool:
     """Whether a plan was found that keeps the limits as predicted."""
     try:
-        return isinstance(_kept(problem, limits, costs, run), Solution)
+        return isinstance(kept_plan(problem, limits, costs, run), Solution)
     except Infeasible:
         return False
 
@@ -139,7 +139,7 @@ def _tried(way: Limit, problem: Problem, limits: Limits, costs: Costs, run: Call
     wider, besides = limits.having(way.name, way.given * NEXT), dict[str, float]()
     for _ in range(WAYS):
         try:
-            found = _kept(problem, wider, costs, run)
+            found = kept_plan(problem, wider, costs, run)
         except Infeasible:
             break
         if isinstance(found, Solution):
@@ -171,7 +171,9 @@ def _better(
     return best
 
 
-def _kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> Solution | dict[Budget, float]:
+def kept_plan(
+    problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]
+) -> Solution | dict[Budget, float]:
     """The solution; or the least that was predicted of each limit that is exceeded. Infeasible where the sums exceed one."""
     before, narrow, least, share = limits, limits, dict[Budget, float](), 1.0
     needed, excess = dict[Budget, float](), dict[Budget, float]()
@@ -243,7 +245,7 @@ def _least(
             break
         middle = math.sqrt(low * value)
         try:
-            found = _kept(problem, limits.having(name, middle), costs, run)
+            found = kept_plan(problem, limits.having(name, middle), costs, run)
         except Infeasible:
             found = {}
         if isinstance(found, Solution):

@@ -14,6 +14,7 @@ from sdk.models import Layer, LayerInventory, Model
 from sdk.pipeline.accelerating import AUTO, accelerator_notes, resolve_target
 from sdk.pipeline.choosing import Chooser
 from sdk.pipeline.foreseeing import costs_of, kernels_of, rows_of
+from sdk.pipeline.fronts import Axis, Trade, front_of
 from sdk.pipeline.imported import grid_notes
 from sdk.pipeline.kept import prices
 from sdk.pipeline.narrowing import Kept, Refused, narrowed, without_unpriced
@@ -32,8 +33,10 @@ from sdk.planning import (
     Tie,
     allowed,
     considered,
+    limits_in,
     nothing_predicts,
     read_plan,
+    solution_of,
 )
 from sdk.progress import Chapter, Reporter, SilentReporter
 from sdk.quantize.tied import tied_layers
@@ -59,6 +62,13 @@ class Planned:
     def needs(self, schemes: Mapping[str, str]) -> dict[Budget, float]:
         """What a plan of these schemes (by layer) is predicted to need: bytes of memory, ms of latency."""
         return {name: each.value for name, each in self.chooser.costs.predict(schemes).items()}
+
+    def front(self, axis: Axis) -> tuple[Trade, ...]:
+        """The least losses along `axis`, where the plan's limits on everything else hold."""
+        own = solution_of(self.problem, {
+            each.layer: option for each in self.choices if (option := each.option(self.plan.schemes[each.layer])) is not None
+        })
+        return front_of(self.problem, self.chooser.costs, limits_in(self.plan), axis, own)
 
     @property
     def workbench(self) -> Workbench:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from sdk.planning.options import Problem
 from sdk.planning.relax import Group, steps, total
@@ -43,20 +45,31 @@ def front(problem: Problem, points: int = POINTS) -> tuple[FrontPoint, ...]:
     return _falling(groups, corners, sizes, taken)
 
 
-def knee(points: tuple[FrontPoint, ...]) -> FrontPoint | None:
-    """Return the point of most return: below it bytes save much loss, above it little; None for less than three.
+class Lossy(Protocol):
+    """A plan with a loss."""
 
-    Kneedle (Satopää, Albrecht, Irwin and Raghavan 2011, "Finding a 'Kneedle' in a Haystack") over the points whose
-    loss is at most `USABLE`, with bytes and loss both scaled to 0…1: the point furthest below the line between the
-    two ends. The front is convex, so there is one, and neither smoothing nor a sensitivity is needed.
+    @property
+    def loss(self) -> float: ...
+
+
+P = TypeVar("P", bound=Lossy)
+
+
+def knee(points: Sequence[P], at: Callable[[P], float]) -> P | None:
+    """Return the point of most return: below it bytes (or ms) save much loss, above it little; None for less than three.
+
+    `at` is a point's place on the axis. Kneedle (Satopää, Albrecht, Irwin and Raghavan 2011, "Finding a 'Kneedle' in a
+    Haystack") over the points whose loss is at most `USABLE`, with the axis and the loss both scaled to 0…1: the point furthest
+    below the line between the two ends. A front of sizes is convex, so there is one, and neither smoothing nor a sensitivity is
+    needed.
     """
-    points = tuple(point for point in points if point.loss <= USABLE)
+    points = [point for point in points if point.loss <= USABLE]
     if len(points) < 3:
         return None
     first, last = points[0], points[-1]
 
-    def below(point: FrontPoint) -> float:
-        x = (point.bytes - first.bytes) / (last.bytes - first.bytes)
+    def below(point: P) -> float:
+        x = (at(point) - at(first)) / (at(last) - at(first))
         y = (point.loss - last.loss) / (first.loss - last.loss)
         return 1.0 - x - y
 

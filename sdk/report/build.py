@@ -118,7 +118,7 @@ def _kinds(layers: Sequence[Layer], total: int) -> tuple[KindShare, ...]:
 
 def points_of(front: tuple[FrontPoint, ...]) -> tuple[Point, ...]:
     """Return a front as a report shows it, its knee marked."""
-    best = knee(front)
+    best = knee(front, lambda point: point.bytes)
     return tuple(Point(each.bytes, each.loss, 1000 * each.price, each == best) for each in front)
 
 

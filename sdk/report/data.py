@@ -76,6 +76,17 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class TimedPoint:
+    """One latency (ms) of a front, predicted: least loss and its bytes, loss saved by the next ms, and whether it is the knee."""
+
+    latency: float
+    loss: float
+    bytes: int
+    saves_per_ms: float
+    knee: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Parity:
     """How far the artifact's outputs are from the quantized model's; `floor` is what rounding alone does, `limit` the most."""
 
