@@ -14,7 +14,7 @@ from sdk.pipeline.foreseeing import foreseen, keep
 from sdk.pipeline.imported import with_own_grids
 from sdk.pipeline.improving import Judge, improved, nearer, nearest
 from sdk.pipeline.keeping import solve_kept, solve_least
-from sdk.pipeline.refusing import NotKept, with_context
+from sdk.pipeline.refusing import NotKept, with_context, with_origins
 from sdk.pipeline.remembering import Remembering
 from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
@@ -95,7 +95,8 @@ class Chooser:
             try:
                 solution = self._kept(aimed, objective, run, spare)
             except (Infeasible, NotKept) as error:
-                raise with_context(error, limits, self.workbench.model.language, self.costs) from error
+                said = with_context(error, limits, self.workbench.model.language, self.costs)
+                raise with_origins(said, origins_of(self.request, self.device, limits)) from error
         return foreseen(make_plan(self._facts(), self.problem, solution, limits, objective), self.costs)
 
     def _kept(self, limits: Limits, objective: str, run: Remembering, spare: int) -> Solution:
@@ -138,6 +139,18 @@ def limits_of(request: Request, device: DeviceProfile) -> tuple[Limits, str]:
     if minimise != "loss" and limits.max_loss is None:
         limits = replace(limits, max_loss=DEFAULT_LOSS)
     return limits, request.objective
+
+
+def origins_of(request: Request, device: DeviceProfile, limits: Limits) -> dict[str, str]:
+    """Limit → where it is from, of those of `limits_of` that nobody gave."""
+    profile = {"max_size": device.budgets.max_size, "max_loss": device.budgets.max_loss}
+    found = {}
+    for name, stated in profile.items():
+        value = getattr(limits, name)
+        if value is not None and getattr(request, name) is None:
+            own = stated is not None and stated.value == value
+            found[name] = f"of the profile of {device.name}" if own else "the default"
+    return found
 
 
 def _budgeted(request: Request, device: DeviceProfile) -> tuple[Limits, str]:

@@ -48,6 +48,15 @@ def with_context(error: NotKept | Infeasible, limits: Limits, language: Language
     return BudgetError(f"{error}, or {instead}")
 
 
+def with_origins(error: BudgetError, origins: Mapping[str, str]) -> BudgetError:
+    """Return `error`, whose sentence says of each limit that it names and nobody gave where that is from (`origins`)."""
+    text = str(error)
+    named = [f"{name} is {where}; --{name.replace('_', '-')} replaces it" for name, where in origins.items() if name in text]
+    if named:
+        error.args = (f"{text} ({', '.join(named)})",)
+    return error
+
+
 def _memory_needed(error: NotKept | Infeasible) -> float | None:
     """Bytes of memory that the nearest plan needs, where the error says."""
     if isinstance(error, NotKept):
