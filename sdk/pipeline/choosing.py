@@ -12,7 +12,8 @@ from sdk.errors import BudgetError
 from sdk.lowering import Target, accelerator_of
 from sdk.pipeline.foreseeing import foreseen, keep
 from sdk.pipeline.imported import with_own_grids
-from sdk.pipeline.improving import Judge, improved, nearer, nearest
+from sdk.pipeline.improving import improved, nearer, nearest
+from sdk.pipeline.judging import Judge
 from sdk.pipeline.keeping import solve_kept, solve_least
 from sdk.pipeline.refusing import NotKept, with_context, with_origins
 from sdk.pipeline.remembering import Remembering
@@ -105,9 +106,9 @@ class Chooser:
         held = _less(limits, spare + int((limits.max_size or 0) * MARGIN))
         try:
             if minimise == "max_memory" or minimise == "max_latency":
-                found = solve_least(self.problem, limits, minimise, self.costs, run)
+                found = solve_least(self.problem, limits, minimise, judge, run)
             else:
-                found = solve_kept(self.problem, limits, self.costs, run, objective)
+                found = solve_kept(self.problem, limits, judge, run, objective)
         except (Infeasible, NotKept) as error:
             plans = nearest(self.problem, held, run.found, judge)
             better = improved(self.problem, held, objective, [*run.found, *plans.values()], judge)

@@ -10,7 +10,8 @@ from typing import Literal
 
 from sdk.costs import Costs
 from sdk.errors import BudgetError
-from sdk.pipeline.improving import Judge, improved
+from sdk.pipeline.improving import improved
+from sdk.pipeline.judging import Judge
 from sdk.pipeline.keeping import kept_plan, solve_least
 from sdk.pipeline.remembering import Remembering
 from sdk.planning import Budget, Limits, Problem, Solution, front, nothing_predicts, objective_of, solve
@@ -65,8 +66,8 @@ def front_of(problem: Problem, costs: Costs, limits: Limits, axis: Axis, own: So
         made: object
         try:
             if objective == least and axis == "latency":
-                return solve_least(problem, wanted, "max_latency", costs, run)
-            made = kept_plan(problem, wanted, costs, lambda narrow: run(narrow, objective))
+                return solve_least(problem, wanted, "max_latency", judge, run)
+            made = kept_plan(problem, wanted, judge, lambda narrow: run(narrow, objective))
         except BudgetError:
             made = None
         if isinstance(made, Solution):

@@ -6,55 +6,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
-from sdk.costs import Costs
+from sdk.pipeline.judging import Judge, within_sums
 from sdk.pipeline.refusing import NotKept
 from sdk.planning import Budget, Limits, Option, Problem, Solution, objective_named, objective_of, solution_of
 
 PREDICTIONS = 300
 """Plans whose memory and latency are predicted at most: milliseconds each."""
-
-
-class Judge:
-    """Predicts plans, each once, and says which keep limits and which is better."""
-
-    def __init__(self, costs: Costs) -> None:
-        self._costs = costs
-        self._known: dict[tuple[str, ...], dict[Budget, float]] = {}
-
-    @staticmethod
-    def key(solution: Solution) -> tuple[str, ...]:
-        """The schemes of a plan's layers, in their order."""
-        return tuple(option.scheme for option in solution.chosen.values())
-
-    def predict(self, solution: Solution) -> dict[Budget, float]:
-        """Return what a plan needs: bytes of memory, ms of latency."""
-        key = self.key(solution)
-        if key not in self._known:
-            self._known[key] = {name: each.value for name, each in self._costs.predict(solution.schemes).items()}
-        return self._known[key]
-
-    def keeps(self, solution: Solution, limits: Limits) -> bool:
-        """Whether a plan is within all limits, as it is predicted."""
-        found = self.predict(solution) if limits.rows else {}
-        return within_sums(solution, limits) and all(found[name] <= limit for name, limit in limits.rows.items())
-
-    def value(self, solution: Solution, objective: str) -> tuple[float, float]:
-        """What an objective makes least of a plan, and then of those."""
-        minimise = objective_named(objective).minimise
-        if minimise == "max_memory" or minimise == "max_latency":
-            return self.predict(solution)[minimise], solution.loss
-        return (solution.loss, solution.bytes) if minimise == "loss" else (solution.bytes, solution.loss)
-
-    @property
-    def predictions(self) -> int:
-        """How many plans were predicted."""
-        return len(self._known)
-
-
-def within_sums(solution: Solution, limits: Limits) -> bool:
-    """Whether a plan keeps the limits on the file and the loss."""
-    small = limits.max_size is None or solution.bytes <= limits.max_size
-    return small and (limits.max_loss is None or solution.loss <= limits.max_loss)
 
 
 def improved(
@@ -112,8 +69,8 @@ def nearer(error: NotKept, plans: Mapping[Budget, Solution], judge: Judge) -> No
 
 def _better(problem: Problem, limits: Limits, objective: str, best: Solution, judge: Judge, most: int) -> Solution:
     """The plan after every layer had its turn, those first that promise most."""
-    gain = _gain(problem, objective)
-    for layer, option in sorted(_moves(problem, best), key=lambda move: gain(_moved(problem, best, *move))):
+    gain = _gain(problem, objective, best)
+    for layer, option in sorted(_moves(problem, best), key=gain):
         if judge.predictions >= most:
             break
         moved = _moved(problem, best, layer, option)
@@ -134,13 +91,19 @@ def _moved(problem: Problem, best: Solution, layer: str, option: Option) -> Solu
     return solution_of(problem, chosen)
 
 
-def _gain(problem: Problem, objective: str) -> Callable[[Solution], float]:
-    """What is made least, by sums."""
+def _gain(problem: Problem, objective: str, best: Solution) -> Callable[[tuple[str, Option]], float]:
+    """What is made least, by sums, of the plan after a move."""
     minimise = objective_named(objective).minimise
-    rows = [row for row in problem.rows if row.budget == minimise]
-    if rows:
-        return lambda each: max(row.total(each.schemes) for row in rows)
-    return lambda each: float(each.loss if minimise == "loss" else each.bytes)
+    rows = [(row, row.total(best.schemes)) for row in problem.rows if row.budget == minimise]
+
+    def gain(move: tuple[str, Option]) -> float:
+        layer, option = move
+        before = best.chosen[layer]
+        if rows:
+            return max(now - row.amount(layer, before.scheme) + row.amount(layer, option.scheme) for row, now in rows)
+        return option.loss - before.loss if minimise == "loss" else float(option.bytes - before.bytes)
+
+    return gain
 
 
 def _promises(moved: Solution, best: Solution, objective: str) -> bool:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from sdk.costs import Budget, Costs
 from sdk.errors import BudgetError
 from sdk.pipeline.foreseeing import FIELDS
+from sdk.pipeline.judging import Judge
 from sdk.pipeline.refusing import NotKept
-from sdk.planning import Infeasible, Limits, Problem, Solution, all_objectives, need, objective_of, times_together
+from sdk.planning import Budget, Infeasible, Limits, Problem, Solution, all_objectives, need, objective_of, times_together
 from sdk.planning.offers import Limit, RowsOffer
 
 ROUNDS = 3
@@ -32,7 +32,7 @@ TOO_HIGH = 0.005
 
 
 def solve_kept(
-    problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits, str], Solution], objective: str
+    problem: Problem, limits: Limits, judge: Judge, run: Callable[[Limits, str], Solution], objective: str
 ) -> Solution:
     """Solve, and again with narrower limits while the prediction exceeds a limit that the sums keep, or with wider ones.
 
@@ -40,61 +40,61 @@ def solve_kept(
     """
     wanted = partial(_for, run, objective)
     try:
-        found = kept_plan(problem, limits, costs, wanted)
+        found = kept_plan(problem, limits, judge, wanted)
     except Infeasible as error:
-        least = _least_alone(error, problem, limits, costs, run)
-        if least is None or any(value > limits.rows[name] for name, value in _limited(costs, least, limits).items()):
-            raise _as_predicted(error, least, problem, limits, costs, run) from error
+        least = _least_alone(error, problem, limits, judge, run)
+        if least is None or any(value > limits.rows[name] for name, value in _limited(judge, least, limits).items()):
+            raise _as_predicted(error, least, problem, limits, judge, run) from error
         found = least  # the sums were too high
     if isinstance(found, Solution):
-        return _widened(problem, limits, found, costs, wanted)
+        return _widened(problem, limits, found, judge, wanted)
     name, *further = [each for each in FIELDS if each in limits.rows]
     if further:
-        raise NotKept(limits, {each: _way(problem, limits, each, costs, wanted) for each in (name, *further)}, found)
-    least = solve_least(problem, limits.having(name, math.inf), name, costs, run)
-    if _predicted(costs, least)[name] > limits.rows[name]:
-        raise NotKept(limits, {name: (_predicted(costs, least)[name], least.loss)}, found)
-    return _better(problem, limits, name, least, costs, wanted, limits.rows[name])
+        raise NotKept(limits, {each: _way(problem, limits, each, judge, wanted) for each in (name, *further)}, found)
+    least = solve_least(problem, limits.having(name, math.inf), name, judge, run)
+    if judge.predict(least)[name] > limits.rows[name]:
+        raise NotKept(limits, {name: (judge.predict(least)[name], least.loss)}, found)
+    return _better(problem, limits, name, least, judge, wanted, limits.rows[name])
 
 
 def _least_alone(
-    error: Infeasible, problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits, str], Solution]
+    error: Infeasible, problem: Problem, limits: Limits, judge: Judge, run: Callable[[Limits, str], Solution]
 ) -> Solution | None:
     """The plan of least predicted memory or latency that keeps the other limits, where that limit alone binds by the sums."""
     names = [name for name in FIELDS if name in limits.rows]
     if len(names) != 1 or not isinstance(error.offer, RowsOffer) or names[0] not in error.offer.binding:
         return None
     try:
-        return solve_least(problem, limits.having(names[0], math.inf), names[0], costs, run)
+        return solve_least(problem, limits.having(names[0], math.inf), names[0], judge, run)
     except BudgetError:
         return None
 
 
 def _widened(
-    problem: Problem, limits: Limits, found: Solution, costs: Costs, run: Callable[[Limits], Solution]
+    problem: Problem, limits: Limits, found: Solution, judge: Judge, run: Callable[[Limits], Solution]
 ) -> Solution:
     """A better plan whose sum exceeds the one limit on memory or latency and whose prediction does not, or `found`."""
     names = [name for name in FIELDS if name in limits.rows]
     if len(names) != 1:
         return found
     name = names[0]
-    above = _summed(problem, name, found) - _predicted(costs, found)[name]
+    above = _summed(problem, name, found) - judge.predict(found)[name]
     if above <= TOO_HIGH * limits.rows[name]:
         return found
     high = (limits.rows[name] + above) * NEXT
     widest = run(limits.having(name, high))
-    if _predicted(costs, widest)[name] <= limits.rows[name]:
+    if judge.predict(widest)[name] <= limits.rows[name]:
         return widest
-    return _better(problem, limits, name, found, costs, run, high)
+    return _better(problem, limits, name, found, judge, run, high)
 
 
-def _limited(costs: Costs, found: Solution, limits: Limits) -> dict[Budget, float]:
+def _limited(judge: Judge, found: Solution, limits: Limits) -> dict[Budget, float]:
     """What is predicted of a plan, of what is limited."""
-    return {name: value for name, value in _predicted(costs, found).items() if name in limits.rows}
+    return {name: value for name, value in judge.predict(found).items() if name in limits.rows}
 
 
 def _as_predicted(
-    error: Infeasible, least: Solution | None, problem: Problem, limits: Limits, costs: Costs,
+    error: Infeasible, least: Solution | None, problem: Problem, limits: Limits, judge: Judge,
     run: Callable[[Limits, str], Solution],
 ) -> BudgetError:
     """The refusal by sums, with what a plan is predicted to need, which is more: of one limit, or of each way out of several.
@@ -105,45 +105,45 @@ def _as_predicted(
         return error
     for name in FIELDS:
         if error.offer.binding == (name,) and len(limits.rows) == 1:
-            return error if least is None else NotKept(limits, {name: (_predicted(costs, least)[name], least.loss)}, {})
-    offered = [_alone(each, problem, costs, run) for each in error.offer.limits]
-    ways = tuple(_tried(each, problem, limits, costs, partial(_for, run, "quality")) for each in offered)
+            return error if least is None else NotKept(limits, {name: (judge.predict(least)[name], least.loss)}, {})
+    offered = [_alone(each, problem, judge, run) for each in error.offer.limits]
+    ways = tuple(_tried(each, problem, limits, judge, partial(_for, run, "quality")) for each in offered)
     together = error.offer.together
     if all(each.given is None for each in ways):
-        together = times_together(limits, lambda wider: _is_kept(problem, wider, costs, partial(_for, run, "smallest")))
+        together = times_together(limits, lambda wider: _is_kept(problem, wider, judge, partial(_for, run, "smallest")))
     return Infeasible(replace(error.offer, limits=ways, together=together))
 
 
-def _alone(limit: Limit, problem: Problem, costs: Costs, run: Callable[[Limits, str], Solution]) -> Limit:
+def _alone(limit: Limit, problem: Problem, judge: Judge, run: Callable[[Limits, str], Solution]) -> Limit:
     """A limit on memory or latency that no plan meets by the sums, with the least that any plan is predicted to need."""
     name = next((each for each in FIELDS if each == limit.name), None)
     if name is None or limit.alone is None or limit.alone <= limit.value:
         return limit
-    least = solve_least(problem, Limits().having(name, math.inf), name, costs, run)
-    needed = _predicted(costs, least)[name]
+    least = solve_least(problem, Limits().having(name, math.inf), name, judge, run)
+    needed = judge.predict(least)[name]
     return replace(limit, alone=needed, loss=least.loss) if needed < limit.alone else limit
 
 
-def _is_kept(problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> bool:
+def _is_kept(problem: Problem, limits: Limits, judge: Judge, run: Callable[[Limits], Solution]) -> bool:
     """Whether a plan was found that keeps the limits as predicted."""
     try:
-        return isinstance(kept_plan(problem, limits, costs, run), Solution)
+        return isinstance(kept_plan(problem, limits, judge, run), Solution)
     except Infeasible:
         return False
 
 
-def _tried(way: Limit, problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]) -> Limit:
+def _tried(way: Limit, problem: Problem, limits: Limits, judge: Judge, run: Callable[[Limits], Solution]) -> Limit:
     """A way out as a plan was found that takes it, with the further limits that its prediction exceeds; else none."""
     if way.given is None:
         return way
     wider, besides = limits.having(way.name, way.given * NEXT), dict[str, float]()
     for _ in range(WAYS):
         try:
-            found = kept_plan(problem, wider, costs, run)
+            found = kept_plan(problem, wider, judge, run)
         except Infeasible:
             break
         if isinstance(found, Solution):
-            given = max(way.given, _predicted(costs, found)[way.name]) if way.name in FIELDS else way.given
+            given = max(way.given, judge.predict(found)[way.name]) if way.name in FIELDS else way.given
             return replace(way, given=given, loss=found.loss if way.loss is not None else None, besides=tuple(besides.items()))
         for name, value in found.items():
             wider = wider.having(name, value * NEXT)
@@ -153,7 +153,7 @@ def _tried(way: Limit, problem: Problem, limits: Limits, costs: Costs, run: Call
 
 
 def _better(
-    problem: Problem, limits: Limits, name: Budget, best: Solution, costs: Costs, run: Callable[[Limits], Solution], high: float
+    problem: Problem, limits: Limits, name: Budget, best: Solution, judge: Judge, run: Callable[[Limits], Solution], high: float
 ) -> Solution:
     """Of the plans that WAYS solutions find, the one of the widest sums, up to `high`, whose prediction keeps the limit `name`.
 
@@ -164,7 +164,7 @@ def _better(
     for _ in range(WAYS):
         middle = (low + high) / 2
         found = run(limits.having(name, middle))
-        if _predicted(costs, found)[name] <= limits.rows[name]:
+        if judge.predict(found)[name] <= limits.rows[name]:
             best, low = found, middle
         else:
             high = middle
@@ -172,7 +172,7 @@ def _better(
 
 
 def kept_plan(
-    problem: Problem, limits: Limits, costs: Costs, run: Callable[[Limits], Solution]
+    problem: Problem, limits: Limits, judge: Judge, run: Callable[[Limits], Solution]
 ) -> Solution | dict[Budget, float]:
     """The solution; or the least that was predicted of each limit that is exceeded. Infeasible where the sums exceed one."""
     before, narrow, least, share = limits, limits, dict[Budget, float](), 1.0
@@ -188,7 +188,7 @@ def kept_plan(
                 return least
         else:
             before, share = narrow, 1.0
-            found = _limited(costs, solution, limits)
+            found = _limited(judge, solution, limits)
             excess = {name: value - limits.rows[name] for name, value in found.items() if value > limits.rows[name]}
             if not excess:
                 return solution
@@ -198,35 +198,31 @@ def kept_plan(
     return least
 
 
-def _predicted(costs: Costs, solution: Solution) -> dict[Budget, float]:
-    return {name: each.value for name, each in costs.predict(solution.schemes).items()}
-
-
 def _summed(problem: Problem, name: Budget, solution: Solution) -> float:
     """What a plan needs of what the limit `name` is on, by the sums of its layers."""
     return need(problem.rows, name, solution.schemes) or 0.0
 
 
 def _way(
-    problem: Problem, limits: Limits, name: Budget, costs: Costs, run: Callable[[Limits], Solution]
+    problem: Problem, limits: Limits, name: Budget, judge: Judge, run: Callable[[Limits], Solution]
 ) -> tuple[float, float] | None:
     """How much the limit `name` has to be, the others kept, as a plan that was found needs; and that plan's loss."""
-    found = _least(problem, limits, name, limits.rows[name], None, costs, run)
-    return None if found is None else (_predicted(costs, found)[name], found.loss)
+    found = _least(problem, limits, name, limits.rows[name], None, judge, run)
+    return None if found is None else (judge.predict(found)[name], found.loss)
 
 
-def solve_least(problem: Problem, limits: Limits, name: Budget, costs: Costs, run: Callable[[Limits, str], Solution]) -> Solution:
+def solve_least(problem: Problem, limits: Limits, name: Budget, judge: Judge, run: Callable[[Limits, str], Solution]) -> Solution:
     """The plan of least predicted memory or latency, by `name`, within `limits`, of those that WAYS solutions find.
 
     `run` solves under limits for the objective of a name. Infeasible or NotKept with the counter-offer.
     """
     objective = objective_of(name).name
-    first = solve_kept(problem, limits, costs, run, objective)
+    first = solve_kept(problem, limits, judge, run, objective)
     low = _summed(problem, name, first)
     further = [each.name for each in all_objectives().values() if each.minimise in FIELDS and each.minimise != name]
     others = further if {row.budget for row in problem.rows} > {name} else []
     for other in (*others, "quality"):  # sums of another kind lead to other plans, whose predictions may be less
-        first = _least(problem, limits, name, low, first, costs, partial(_for, run, other)) or first
+        first = _least(problem, limits, name, low, first, judge, partial(_for, run, other)) or first
     return first
 
 
@@ -235,21 +231,21 @@ def _for(run: Callable[[Limits, str], Solution], objective: str, limits: Limits)
 
 
 def _least(
-    problem: Problem, limits: Limits, name: Budget, low: float, best: Solution | None, costs: Costs,
+    problem: Problem, limits: Limits, name: Budget, low: float, best: Solution | None, judge: Judge,
     run: Callable[[Limits], Solution],
 ) -> Solution | None:
     """A plan of less predicted memory or latency than `best`, above `low`, that keeps the other limits; else `best`."""
-    value = math.inf if best is None else _predicted(costs, best)[name]
+    value = math.inf if best is None else judge.predict(best)[name]
     for _ in range(WAYS):
         if value <= low * (1 + CLOSE):
             break
         middle = math.sqrt(low * value)
         try:
-            found = kept_plan(problem, limits.having(name, middle), costs, run)
+            found = kept_plan(problem, limits.having(name, middle), judge, run)
         except Infeasible:
             found = {}
         if isinstance(found, Solution):
-            best, value = found, _predicted(costs, found)[name]
+            best, value = found, judge.predict(found)[name]
         elif best is None:
             return None
         else:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sdk.costs import Budget, Costs
+from sdk.costs import Costs
 from sdk.errors import BudgetError
 from sdk.models.language import Language
-from sdk.planning import Infeasible, Limits
+from sdk.planning import Budget, Infeasible, Limits
 from sdk.planning.offers import RowsOffer, raised, shown
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from sdk.pipeline.improving import Judge, improved, nearest
+from sdk.pipeline.improving import improved, nearest
+from sdk.pipeline.judging import Judge
 from sdk.planning import Choices, Limits, Option, Problem, Row, Tie, solution_of, solve
 
 SCHEMES = {"int4": (100, 0.2), "int8": (200, 0.1), "fp32": (400, 0.0)}

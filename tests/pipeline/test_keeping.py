@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sdk.errors import BudgetError
+from sdk.pipeline.judging import Judge
 from sdk.pipeline.keeping import solve_kept, solve_least
 from sdk.pipeline.refusing import NotKept
 from sdk.planning import Choices, Infeasible, Limits, Option, Problem, Row, solve
@@ -30,8 +32,12 @@ class Above:
         return {"max_memory": SimpleNamespace(value=1.5 * memory), "max_latency": SimpleNamespace(value=latency)}
 
 
+def judge(costs: Any) -> Judge:
+    return Judge(costs)
+
+
 def solved(limits: Limits) -> Any:
-    return solve_kept(PROBLEM, limits, Above(), lambda narrow, objective: solve(PROBLEM, narrow, objective), "quality")  # type: ignore[arg-type]
+    return solve_kept(PROBLEM, limits, judge(Above()), lambda narrow, objective: solve(PROBLEM, narrow, objective), "quality")
 
 
 def test_a_narrower_plan_is_found() -> None:
@@ -65,7 +71,7 @@ def test_the_least_is_of_predictions_not_of_sums() -> None:
         return solve(problem, limits, objective)
 
     assert run(Limits(), "least-memory").chosen["fc"].scheme == "int4"
-    found = solve_least(problem, Limits(), "max_memory", Other(), run)  # type: ignore[arg-type]
+    found = solve_least(problem, Limits(), "max_memory", judge(Other()), run)
     assert found.chosen["fc"].scheme == "int8"
 
 
@@ -100,7 +106,8 @@ def test_the_least_memory_may_be_that_of_a_fast_plan() -> None:
 
     for rows, least in (((memory,), "int8"), ((memory, latency), "fp16")):
         problem = Problem(0, choices, rows)
-        found = solve_least(problem, Limits(), "max_memory", Blind(), lambda limits, name, of=problem: solve(of, limits, name))  # type: ignore[arg-type]
+        run = partial(solve, problem)
+        found = solve_least(problem, Limits(), "max_memory", judge(Blind()), run)
         assert found.chosen["fc"].scheme == least
 
 
@@ -120,7 +127,7 @@ def test_where_all_limits_have_to_give_way_they_do_so_as_is_predicted() -> None:
             return {"max_memory": SimpleNamespace(value=1.2 * memory), "max_latency": SimpleNamespace(value=1.2 * latency)}
 
     def solved(limits: Limits) -> Any:
-        return solve_kept(problem, limits, Higher(), lambda narrow, objective: solve(problem, narrow, objective), "quality")  # type: ignore[arg-type]
+        return solve_kept(problem, limits, judge(Higher()), partial(solve, problem), "quality")
 
     with pytest.raises(Infeasible, match=r"raise all by 220% \(max_size to 480 B") as error:
         solved(Limits(max_size=150, max_memory=150, max_latency=1.5))
@@ -138,7 +145,7 @@ def test_a_limit_that_the_sums_exceed_and_a_prediction_keeps_is_kept() -> None:
             return {"max_memory": SimpleNamespace(value=OPTIONS[schemes["fc"]][2])}
 
     def solved(limits: Limits) -> Any:
-        return solve_kept(problem, limits, Below(), lambda narrow, objective: solve(problem, narrow, objective), "quality")  # type: ignore[arg-type]
+        return solve_kept(problem, limits, judge(Below()), lambda narrow, objective: solve(problem, narrow, objective), "quality")
 
     for limit, scheme in ((100, "int4"), (150, "int4"), (200, "int8"), (390, "int8"), (400, "fp32"), (450, "fp32")):
         assert solved(Limits(max_memory=limit)).chosen["fc"].scheme == scheme, limit
@@ -147,3 +154,16 @@ def test_a_limit_that_the_sums_exceed_and_a_prediction_keeps_is_kept() -> None:
         solved(Limits(max_memory=99))
     with pytest.raises(Infeasible, match=r"max_memory 90 B cannot be met: no plan needs less than 100 B"):
         solved(Limits(max_memory=90, max_size=90))
+
+
+def test_no_plan_is_predicted_twice() -> None:
+    asked: list[str] = []
+
+    class Counted(Above):
+        def predict(self, schemes: dict[str, str]) -> dict[str, Any]:
+            asked.append(schemes["fc"])
+            return super().predict(schemes)
+
+    with pytest.raises(NotKept):
+        solve_kept(PROBLEM, Limits(max_memory=120, max_latency=2.0), judge(Counted()), partial(solve, PROBLEM), "quality")
+    assert len(asked) == len(set(asked)) > 1

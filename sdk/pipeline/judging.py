@@ -1,0 +1,49 @@
+"""What is predicted of plans, each predicted once, against limits and objectives."""
+
+from __future__ import annotations
+
+from sdk.costs import Costs
+from sdk.planning import Budget, Limits, Solution, objective_named
+
+
+class Judge:
+    """Predicts plans, each once, and says which keep limits and which is better."""
+
+    def __init__(self, costs: Costs) -> None:
+        self._costs = costs
+        self._known: dict[tuple[str, ...], dict[Budget, float]] = {}
+
+    @staticmethod
+    def key(solution: Solution) -> tuple[str, ...]:
+        """The schemes of a plan's layers, in their order."""
+        return tuple(option.scheme for option in solution.chosen.values())
+
+    def predict(self, solution: Solution) -> dict[Budget, float]:
+        """Return what a plan needs: bytes of memory, ms of latency."""
+        key = self.key(solution)
+        if key not in self._known:
+            self._known[key] = {name: each.value for name, each in self._costs.predict(solution.schemes).items()}
+        return self._known[key]
+
+    def keeps(self, solution: Solution, limits: Limits) -> bool:
+        """Whether a plan is within all limits, as it is predicted."""
+        found = self.predict(solution) if limits.rows else {}
+        return within_sums(solution, limits) and all(found[name] <= limit for name, limit in limits.rows.items())
+
+    def value(self, solution: Solution, objective: str) -> tuple[float, float]:
+        """What an objective makes least of a plan, and then of those."""
+        minimise = objective_named(objective).minimise
+        if minimise == "max_memory" or minimise == "max_latency":
+            return self.predict(solution)[minimise], solution.loss
+        return (solution.loss, solution.bytes) if minimise == "loss" else (solution.bytes, solution.loss)
+
+    @property
+    def predictions(self) -> int:
+        """How many plans were predicted."""
+        return len(self._known)
+
+
+def within_sums(solution: Solution, limits: Limits) -> bool:
+    """Whether a plan keeps the limits on the file and the loss."""
+    small = limits.max_size is None or solution.bytes <= limits.max_size
+    return small and (limits.max_loss is None or solution.loss <= limits.max_loss)
