@@ -63,8 +63,9 @@ SCRATCH = {"tflite": {
 RETURNED = {"tflite": 2, "executorch": 4}
 """Copies of the outputs that the measuring program holds: of the last run and of the one before; ExecuTorch's binding clones
 them, and the C library does not give an aligned block's room to the next (measured on one convolution with 4 MB of output)."""
-STEP: dict[str, dict[str, int]] = {"executorch": {"lstm": 17_900, "gru": 19_000}}
-"""Bytes of the operators of each step of an unrolled layer (8 wide, 40 steps less 10): an accelerated part of its own."""
+CELL = {"executorch": 22_000}
+"""Bytes of each of a recurrent layer's loops besides weights: the products before it and its step, parts of their own (measured
+on layers 8 wide, of one to eight loops)."""
 DEPTHWISE: dict[str, list[dict[str, Any]]] = {
     "tflite": [
         {"scheme": "fp16", "packed": 4.0, "scale": 4}, {"scheme": "fp32", "packed": 4.0, "scale": 4},
@@ -176,7 +177,8 @@ def is_freed(name: str, runtime: Any, folder: Path) -> bool:
 
 def heavy_rows(case: str, name: str, runtime: Any, folder: Path, shared: dict[str, Any]) -> list[dict[str, Any]]:
     """One row for every scheme that the layer can hold."""
-    from sdk.costs.memory import kernel_kind, time_steps, unrolled
+    from sdk.costs.memory import kernel_kind
+    from sdk.costs.nodes import RECURRENT
     from sdk.costs.scratch import scratch
     from sdk.errors import SdkError
     from sdk.schemes import scheme_named
@@ -203,18 +205,14 @@ def heavy_rows(case: str, name: str, runtime: Any, folder: Path, shared: dict[st
         passing = 0 if shared["freed"] else resident - path.stat().st_size
         if outside:
             passing = UNPACKED.get(scheme, 1.0) * layer.parameters if packed > layer.parameters else 0
-        step = STEP.get(name, {}).get(layer.kind, 0)
-        packed -= step * time_steps(model, layer) if step else 0
-        stepped = 4 * unrolled(layer, time_steps(model, layer)) if layer.kind in ("lstm", "gru") else 0
-        stepped = stepped if packed > 0.95 * stepped else 0
-        each = max(0.0, _per(packed - stepped, layer.parameters))
+        cell = CELL.get(name, 0) if layer.kind in RECURRENT else 0
+        each = max(0.0, _per(packed - cell, layer.parameters))
         row: dict[str, Any] = {"kinds": [kernel_kind(layer)], "scheme": scheme, "packed": each}
         row |= {"scale": scale} if facts.granularity != "group" and row["packed"] else {}
         row |= {"passing": _per(passing, layer.parameters)} if passing > 0.2 * layer.parameters else {}
         row |= {"scratch": kernel} if kernel else {}
         row |= {"outside": True} if outside else {}
-        row |= {"stepped": 4.0} if stepped else {}
-        row |= {"step": step} if step else {}
+        row |= {"cell": cell} if cell else {}
         row |= {"rows": True} if layer.kind == "embedding" and resident < 0.6 * path.stat().st_size else {}
         rows.append(row)
     return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sdk.costs.activations import PLAIN, Activations, Tensor
-from sdk.costs.nodes import IN_PLACE
+from sdk.costs.nodes import IN_PLACE, RECURRENT
 from sdk.costs.orders import PAIRED
 from sdk.costs.placing import ALIGNMENT, MAPPED, Block, arena, buckets, grown
 from sdk.costs.transfer import THREADS
@@ -151,6 +151,8 @@ def _working(
             held.append(Block(round(working * (SCORES if apart else ONCE)), *whole))
             if apart:
                 inside.append(Block(working // 2 + MIXED * made[step], *whole))
+        elif working and found.kinds[step] in RECURRENT:
+            held.append(Block(working, *whole))
     held += [Block(found.patches[step], PHASES * step, PHASES * step + PHASES - 1) for step in found.patches.keys() & outside]
     for step in padded.keys() - outside:
         end = READ if found.layers[step] in narrow else COMPUTE

@@ -44,7 +44,8 @@ class Parts:
     """Where the bytes of a peak are: file pages, packed weights, passing copies, activations, a cache of tokens, runtime.
 
     `file` and `passing` are what loading needs at most beyond all packed weights; `kept`: file pages that stay afterwards.
-    `activations` holds what kernels outside of the accelerated parts take besides.
+    `activations` holds what kernels outside of the accelerated parts take besides; `arena`: those of them that are there before
+    anything is packed.
     """
 
     file: int
@@ -54,6 +55,7 @@ class Parts:
     activations: int
     runtime: int
     cache: int = 0
+    arena: int = 0
 
     @property
     def private(self) -> int:
@@ -66,7 +68,7 @@ class Parts:
     @property
     def peak(self) -> int:
         """Resident bytes at most: while loading, or while running."""
-        loading = self.file + self.packed + self.cache + self.passing + self.runtime
+        loading = self.file + self.arena + self.packed + self.cache + self.passing + self.runtime
         return max(loading, self.private + self.kept)
 
 
@@ -95,7 +97,6 @@ class MemoryModel:
         rows = (*table.copies, *(spoken.copies if spoken is not None else ()))
         self._copies = {(kind, row.scheme): row for row in rows for kind in row.kinds}
         self._lookups = {layer.name: _lookups(model, layer) for layer in model.inventory.layers if layer.kind == "embedding"}
-        self._steps = {layer.name: time_steps(model, layer) for layer in model.inventory.layers if layer.kind in ("lstm", "gru")}
         convolutions = [layer for layer in model.inventory.layers if layer.kind in ("conv1d", "conv2d")]
         self._dilated = {layer.name for layer in convolutions if dilated(model, layer)}
         self._tables = {
@@ -122,8 +123,12 @@ class MemoryModel:
             activations=self._with_slack(
                 room + held + max(working, self._rise(outside)) + outputs
             ),
-            runtime=self._private() + operators - spared, cache=self._cache,
+            runtime=self._private() + operators - spared, cache=self._cache, arena=self._early(held),
         )  # fmt: skip
+
+    def _early(self, held: int) -> int:
+        """Bytes of the runtime's own arena, where it is there before anything is packed: ExecuTorch's is."""
+        return self._with_slack(held) if self.table.freed else 0
 
     def context(self, spare: float) -> int | None:
         """Return the longest context of a language model that takes `spare` bytes less than its own; None where none does."""
@@ -180,14 +185,15 @@ class MemoryModel:
         outside = self._outside(schemes)
         places = self.found.parts(outside)
         parts = dict(zip(self.found.layers, places, strict=True))
-        found: dict[int, list[str]] = {}
-        for name, scheme in schemes.items():
-            if not self._row(self.layers[name], scheme).outside:
-                found.setdefault(parts[name], []).append(name)
+        found: dict[tuple[int, int], list[str]] = {}
+        for number, (name, scheme) in enumerate(schemes.items()):
+            row = self._row(self.layers[name], scheme)
+            if row.cell or not row.outside:
+                found.setdefault((parts[name], number + 1 if row.cell else 0), []).append(name)
         others = dict.fromkeys(found, 0)
         for step, count in enumerate(self.found.constants):
-            if step not in outside and self.found.layers[step] is None and places[step] in others:
-                others[places[step]] += count * self.table.page
+            if step not in outside and self.found.layers[step] is None and (places[step], 0) in others:
+                others[places[step], 0] += count * self.table.page
         return [(found[place], others[place]) for place in sorted(found)]
 
     def file(self, layer: Layer, scheme: Scheme) -> int:
@@ -200,16 +206,21 @@ class MemoryModel:
         return min(stored, len(windows) * WINDOW)
 
     def mapped(self, layer: Layer, scheme: Scheme) -> int:
-        """Bytes of the file that are resident while the layer is packed: weights, scales and biases, each in whole pages."""
+        """Bytes of the file that are resident while the layer is packed: weights, scales and biases, each in whole pages.
+
+        Of a recurrent layer that is several accelerated parts one weight is, of the mean size.
+        """
         row = self._row(layer, scheme)
+        if row.cell:
+            return self.file(layer, scheme) // len(layer.weights)
         scales = scheme.format != "float" and scheme.granularity != "tensor"
         constants = layer.uses * (len(layer.weights) + (layer.bias is not None) + scales)
         return self.file(layer, scheme) + (0 if row.outside else constants * self.table.page)
 
     def kept(self, layer: Layer, scheme: Scheme) -> int:
-        """Those of them that stay resident once everything is loaded; an unrolled layer's are packed by accelerated parts."""
+        """Those of them that stay resident once everything is loaded; what loops read is packed by accelerated parts."""
         row = self._row(layer, scheme)
-        stays = not self.table.freed or (row.outside and not row.stepped)
+        stays = not self.table.freed or (row.outside and not row.cell)
         return self.file(layer, scheme) if stays else 0
 
     def packed(self, layer: Layer, scheme: Scheme) -> int:
@@ -217,13 +228,11 @@ class MemoryModel:
         row = self._row(layer, scheme)
         inputs = layer.parameters // layer.shape[layer.channel_axis]
         scales = layer.shape[layer.channel_axis] * (inputs // scheme.group if scheme.granularity == "group" else 1)
-        stepped = row.stepped * unrolled(layer, self._steps[layer.name]) if row.stepped else 0.0
-        stepped += row.step * self._steps.get(layer.name, 0) * (len(layer.weights) // 2)
-        stepped += row.loop
+        looped = row.loop + row.cell * (len(layer.weights) // 2)
         readers = 1 if layer.kind == "embedding" else layer.uses + (layer.name in self._prefilled)
         spared = TURNED if row.scratch == "contraction" and layer.name in self._dilated else 0
         channels = row.channel * layer.shape[layer.channel_axis]
-        return readers * round((row.packed - spared) * padded(layer, row.deep) + stepped + row.scale * scales + channels)
+        return readers * round((row.packed - spared) * padded(layer, row.deep) + looped + row.scale * scales + channels)
 
     def passing(self, layer: Layer, scheme: Scheme) -> int:
         """Private bytes that exist while the layer is prepared only."""
@@ -255,8 +264,9 @@ class MemoryModel:
         """
         weights = {name: {each: self._weights(name, each) for each in schemes} for name, schemes in choices.items()}
         base = float(self._private() + self.prices.base + self._cache)
-        found = [(moment, base + others, amounts) for moment, others, amounts in self._loading(choices, weights)]
-        _, spare, _ = self._arenas({})
+        _, spare, early = self._arenas({})
+        loading = base + self._early(early)
+        found = [(moment, loading + others, amounts) for moment, others, amounts in self._loading(choices, weights)]
         base += self._with_slack(self._beyond(spare))
         for step, held, savings in worst(self.found, self._outside({}), STEPS, self.table.operators):
             running = {
@@ -337,23 +347,10 @@ def _lookups(model: Model, layer: Layer) -> list[int]:
     return [row * layer.shape[0] // count for row in range(count)]
 
 
-def unrolled(layer: Layer, steps: int) -> int:
-    """Weights of a recurrent layer, those of its state counted for every one of `steps`."""
-    gates = layer.shape[0]
-    state = len(layer.weights) // 2 * gates * (gates // {"lstm": 4, "gru": 3}[layer.kind])
-    return layer.parameters + (steps - 1) * state
-
-
 def dilated(model: Model, layer: Layer) -> bool:
     """Whether a convolution leaves out places between those that it reads."""
     node = next(n for n in model.program.graph.nodes if n.name == layer.fused[0])
     return len(node.args) > 5 and set(node.args[5]) != {1}
-
-
-def time_steps(model: Model, layer: Layer) -> int:
-    """Steps that a recurrent layer takes over the model's example."""
-    node = next(n for n in model.program.graph.nodes if n.name == layer.fused[0])
-    return math.prod(node.args[0].meta["val"].shape[:-1])
 
 
 def kernel_kind(layer: Layer) -> str:

@@ -10,7 +10,8 @@ VIEWS = frozenset({
     "view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "detach", "alias", "contiguous",
     "slice", "select", "split", "split_with_sizes", "chunk", "unbind", "getitem",
 })  # fmt: skip
-OUTSIDE = frozenset({"embedding", "lstm", "gru"})
+RECURRENT = frozenset({"lstm", "gru"})
+OUTSIDE = RECURRENT | {"embedding"}
 """Kinds of layers that no accelerated part takes."""
 SLICES = frozenset({"slice", "select", "split", "split_with_sizes", "chunk", "unbind"})
 """Of these, what an accelerated part copies where it has the operator."""
@@ -35,9 +36,7 @@ TILE = 16
 """Columns that kernels of products compute at once: what they multiply with is packed in as many (XNNPACK)."""
 BILINEAR = 5
 """Pointers' worth of tables that a bilinear resize keeps for each output position (XNNPACK, `resize-bilinear-nhwc.c`)."""
-UNROLLED = 6.5
-"""Tensors of all gates that live with each step of a recurrent layer, none of which XNNPACK uses again (measured at 40 steps)."""
-LOOPED = 4.5
+LOOPED = 2.0
 """Copies of the rows that pass through a loop: of its condition, and of its body's inputs and outputs (LiteRT, measured)."""
 
 
@@ -65,16 +64,16 @@ def kind_of(node: Any) -> str:
 
 
 def scratch_of(node: Any, looped: bool = False) -> float:
-    """Further tensors of the output's size that live while a node runs; recurrent layers are loops or written out."""
+    """Further tensors of the output's size that live while a node runs; of loops all that pass through one."""
     if kind_of(node) == "scaled_dot_product_attention":
         query, key = node.args[0].meta["val"], node.args[1].meta["val"]
         scores = math.prod(query.shape[:-1]) * key.shape[-2]
         return float(2 * scores / max(1, math.prod(node.meta["val"].shape)))
-    if kind_of(node) in ("lstm", "gru"):
+    if kind_of(node) in RECURRENT:
         if looped:
             return LOOPED * (1.0 + bytes_of(node.args[0]) / bytes_of(node))
         gates, steps = node.args[2][0].meta["val"].shape[0], math.prod(node.args[0].meta["val"].shape[:-1])
-        return float(UNROLLED * 4 * gates * steps / bytes_of(node))
+        return float(4 * gates * steps / bytes_of(node))
     if is_product(node):
         *batch, inner, columns = node.args[1].meta["val"].shape
         packed = math.prod(batch) * -(-columns // TILE) * TILE * (inner + 1)

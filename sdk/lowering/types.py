@@ -44,10 +44,9 @@ class Copies:
 
     `packed` stays as long as the artifact is loaded; `passing` exists while the layer is prepared, one after the other.
     `outside`: the layer is computed by the runtime's own kernels, outside of the accelerated parts; `scratch` names what such a
-    kernel takes while it runs (`sdk.costs.scratch`). `rows`: only the rows that are looked up are read. `stepped`: bytes
-    per weight of a recurrent layer that is unrolled, the weights of its state counted for every step; `step`: bytes of the
-    operators of each step; `loop`: bytes of one that is a loop besides its weights. `deep`: where weights are packed in whole
-    tiles, the channels in that one holds (0: the weights are counted as they are).
+    kernel takes while it runs (`sdk.costs.scratch`). `rows`: only the rows that are looked up are read. `loop`: bytes
+    of a recurrent layer besides its weights, `cell`: of each of its stacked layers and directions, where each is a loop of its
+    own. `deep`: where weights are packed in whole tiles, the channels in that one holds (0: the weights are counted as they are).
     """
 
     kinds: tuple[str, ...]
@@ -59,9 +58,8 @@ class Copies:
     scratch: str = ""
     outside: bool = False
     rows: bool = False
-    stepped: float = 0.0
-    step: int = 0
     loop: int = 0
+    cell: int = 0
     deep: int = 0
 
 
@@ -74,7 +72,8 @@ class Operators:
     floats. `front`: arenas of accelerated parts use the room in front of the first block that lives. `growing`: the room that the
     parts share is made anew as they run, wherever one needs more. `simpler`: the runtime is ExecuTorch, whose toolchain is
     given the graph of `write_simpler` and sorts it by breadth; accelerated parts take no other operators than those `taken`.
-    `looped`: recurrent layers are loops, whose graphs have copies of what passes through them.
+    `looped`: the loops of recurrent layers have copies of what passes through them; else they are fed by products of whole
+    sequences.
     """
 
     outside: tuple[str, ...] = ()

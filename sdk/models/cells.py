@@ -31,7 +31,7 @@ def replace_outputs(node: Any, results: tuple[Any, ...]) -> None:
 
 
 class CellWriter:
-    """Short words for the few operators that cells are made of; it writes where the graph inserts."""
+    """Short words for the few operators that cells and their sequences are made of; it writes where the graph inserts."""
 
     def __init__(self, graph: Any) -> None:
         import torch
@@ -59,6 +59,24 @@ class CellWriter:
     def tanh(self, x: Any) -> Any:
         return self.graph.call_function(self.aten.tanh.default, (x,))
 
+    def select(self, x: Any, axis: int, index: int) -> Any:
+        return self.graph.call_function(self.aten.select.int, (x, axis, index))
+
+    def stack(self, xs: list[Any], axis: int) -> Any:
+        return self.graph.call_function(self.aten.stack.default, (xs, axis))
+
+    def cat(self, xs: list[Any], axis: int) -> Any:
+        return self.graph.call_function(self.aten.cat.default, (xs, axis))
+
+    def swap(self, x: Any) -> Any:
+        return self.graph.call_function(self.aten.permute.default, (x, [1, 0, 2]))
+
+    def wider(self, x: Any, axis: int) -> Any:
+        return self.graph.call_function(self.aten.unsqueeze.default, (x, axis))
+
+    def narrower(self, x: Any, axis: int) -> Any:
+        return self.graph.call_function(self.aten.squeeze.dim, (x, axis))
+
     def gru_step(self, projected: Any, h: Any, weight: Any, bias: Any, size: int) -> Any:
         """One step: r, z, n gates from the projected input and the state."""
         state = self.linear(h, weight, bias)
@@ -67,17 +85,20 @@ class CellWriter:
         n = self.tanh(self.add(self.part(projected, 2, size), self.mul(r, self.part(state, 2, size))))
         return self.add(n, self.mul(z, self.sub(h, n)))
 
+    def lstm_step(self, projected: Any, h: Any, c: Any, weight: Any, bias: Any, size: int) -> tuple[Any, Any]:
+        """One step: i, f, g, o gates from the projected input and the state h; returns h and c."""
+        gates = self.add(projected, self.linear(h, weight, bias))
+        i, f = self.sigmoid(self.part(gates, 0, size)), self.sigmoid(self.part(gates, 1, size))
+        g, o = self.tanh(self.part(gates, 2, size)), self.sigmoid(self.part(gates, 3, size))
+        cell = self.add(self.mul(f, c), self.mul(i, g))
+        return self.mul(o, self.tanh(cell)), cell
+
 
 def _lstm_cell(node: Any) -> tuple[Any, ...]:
     write = CellWriter(node.graph)
     x, (h, c), wih, whh, *biases = node.args
     bih, bhh = (*biases, None, None)[:2]
-    size = node.meta["val"][0].shape[-1]
-    gates = write.add(write.linear(x, wih, bih), write.linear(h, whh, bhh))
-    i, f = write.sigmoid(write.part(gates, 0, size)), write.sigmoid(write.part(gates, 1, size))
-    g, o = write.tanh(write.part(gates, 2, size)), write.sigmoid(write.part(gates, 3, size))
-    cell = write.add(write.mul(f, c), write.mul(i, g))
-    return write.mul(o, write.tanh(cell)), cell
+    return write.lstm_step(write.linear(x, wih, bih), h, c, whh, bhh, node.meta["val"][0].shape[-1])
 
 
 def _gru_cell(node: Any) -> tuple[Any, ...]:

@@ -19,24 +19,8 @@ def rules() -> dict[Any, Callable[[Any, dict[str, Any]], None]]:
     return {torch.ops.aten.gru.input: _gru}
 
 
-class _Writer(CellWriter):
-    """Those that layers of many steps need as well."""
-
-    def select(self, x: Any, axis: int, index: int) -> Any:
-        return self.graph.call_function(self.aten.select.int, (x, axis, index))
-
-    def stack(self, xs: list[Any], axis: int) -> Any:
-        return self.graph.call_function(self.aten.stack.default, (xs, axis))
-
-    def cat(self, xs: list[Any], axis: int) -> Any:
-        return self.graph.call_function(self.aten.cat.default, (xs, axis))
-
-    def swap(self, x: Any) -> Any:
-        return self.graph.call_function(self.aten.permute.default, (x, [1, 0, 2]))
-
-
 def _gru(node: Any, values: dict[str, Any]) -> None:
-    write = _Writer(node.graph)
+    write = CellWriter(node.graph)
     x, h0, weights, biased, layers, _, _, both, batch_first = node.args
     if batch_first:
         x = write.swap(x)

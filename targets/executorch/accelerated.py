@@ -44,6 +44,7 @@ class ExecutorchAccelerated(ExecutorchTarget):
     fallback = "fp16"
     lossless = "fp32"
     generates = ""
+    unrolls = ("lstm", "gru")
 
     def __init__(self, backend: Backend, kind: str) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ from sdk.lowering.types import Quantized, Range
 from sdk.models import Layer, Model
 from sdk.models.simpler import write_simpler
 from sdk.rounding import Grid
+from targets.executorch.loops import Loop, take_loops
 from targets.executorch.packing import pack_embedding, stored_scale
 
 CODES = "sdk_codes"
@@ -30,17 +31,21 @@ FLOAT_ONLY = {
 """Operators that the backend never computes in int8."""
 
 
-def quantized_program(quantized: Quantized) -> Any:
-    """Return the ExportedProgram of `write_plan`'s graph, with a key-value cache when it is a language model's."""
+def quantized_program(quantized: Quantized, looped: bool) -> tuple[Any, list[Loop]]:
+    """Return the ExportedProgram of `write_plan`'s graph, with a key-value cache when it is a language model's.
+
+    And the loops whose marks are in it where recurrent layers are to be `looped`.
+    """
     import torch
 
     from targets.executorch.decoding import example, with_cache
 
     module, inputs = write_plan(quantized), quantized.model.example
+    loops = take_loops(module) if looped else []
     if quantized.model.language is not None:
         module, inputs = with_cache(module, quantized.model.language), example(quantized.model.language)
     with torch.no_grad():
-        return torch.export.export(module, inputs, strict=False)
+        return torch.export.export(module, inputs, strict=False), loops
 
 
 def write_plan(quantized: Quantized) -> Any:

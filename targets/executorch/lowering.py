@@ -16,6 +16,7 @@ from targets.executorch.decoding import metadata
 from targets.executorch.graph import quantized_program
 from targets.executorch.haste import hastened
 from targets.executorch.once import decomposed_once, partitioner
+from targets.executorch.repeating import place_loops
 from targets.executorch.retrace import without_idle_work
 from targets.executorch.sharing import shared
 
@@ -30,37 +31,44 @@ def lower_program(quantized: Quantized) -> bytes:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
         if language is None:
-            return _lower(quantized, XnnpackPartitioner())
-        return shared(_lower(quantized, partitioner()))
+            return _lower(quantized, XnnpackPartitioner(), looped=True)
+        return shared(_lower(quantized, partitioner(), looped=False))
 
 
 def lower_through(quantized: Quantized, backend: Backend, kind: str, min_os: float | None) -> bytes:
     """Return the .pte of a quantized model for an accelerator; LoweringError as `lower_program`."""
     with _quiet(), hastened(), backend.patched():
-        return _lower(quantized, backend.partitioner(kind, min_os))
+        return _lower(quantized, backend.partitioner(kind, min_os), looped=False)
 
 
-def _lower(quantized: Quantized, chosen: Any) -> bytes:
+def _lower(quantized: Quantized, chosen: Any, looped: bool) -> bytes:
     import torch
-    from executorch.backends.xnnpack.utils.configs import get_transform_passes
-    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
     language = quantized.model.language
-    program = quantized_program(quantized)
+    program, loops = quantized_program(quantized, looped)
     try:
         with torch.no_grad(), without_idle_work():
-            edge = to_edge_transform_and_lower(
-                program,
-                transform_passes=get_transform_passes(),
-                partitioner=[chosen],
-                compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
-                constant_methods=None if language is None else metadata(language),
-            )
+            edge = _to_edge(program, chosen, None if language is None else metadata(language))
+            place_loops(edge, loops, lambda step: _to_edge(step, chosen, None))
             made = edge.to_executorch(_config(language))
     except Exception as error:
         first = (str(error).strip() or "no message").splitlines()[0][:240]
         raise LoweringError(f"ExecuTorch refused the model: {type(error).__name__}: {first}") from error
     return bytes(made.buffer)
+
+
+def _to_edge(program: Any, chosen: Any, constants: dict[str, Any] | None) -> Any:
+    """The program in the toolchain's dialect, its parts that the backend takes lowered."""
+    from executorch.backends.xnnpack.utils.configs import get_transform_passes
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+    return to_edge_transform_and_lower(
+        program,
+        transform_passes=get_transform_passes(),
+        partitioner=[chosen],
+        compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=True),
+        constant_methods=constants,
+    )
 
 
 def _config(language: Language | None) -> Any:

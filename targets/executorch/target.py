@@ -28,7 +28,6 @@ class ExecutorchTarget:
     lossless = "fp32"
     generates = "model.pte"
     stores_apart = True
-    unrolls = ("lstm", "gru")
 
     def __init__(self) -> None:
         self._prices: dict[str, tuple[int, Mapping[str, int]]] = {}

@@ -18,7 +18,7 @@ from sdk.costs import Costs, MemoryModel
 from sdk.costs.activations import activations, outside_steps
 from sdk.costs.arenas import arenas, live
 from sdk.costs.heap import MAPPED, PAD, resident
-from sdk.costs.memory import kernel_kind, padded, time_steps, unrolled
+from sdk.costs.memory import kernel_kind, padded
 from sdk.costs.placing import Block, arena, buckets, grown
 from sdk.costs.scratch import Asked, scratch, whole
 from sdk.errors import BadInput, BudgetError
@@ -400,27 +400,8 @@ def test_patches_that_are_written_out_lie_in_the_runtimes_arena() -> None:
     assert held == 4 * (4 * 12 * 12 + 8 * 8 * 8 + 36 * 8 * 8)
 
 
-def test_recurrent_layers_are_unrolled() -> None:
-    class Recurrent(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.memory = nn.LSTM(32, 16, batch_first=True)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            result: torch.Tensor = self.memory(x)[0]
-            return result
-
-    recurrent = load_model(Recurrent().eval(), (torch.randn(1, 10, 32),))
-    layer = recurrent.inventory.layers[0]
-    assert time_steps(recurrent, layer) == 10
-    assert unrolled(layer, 10) == 64 * 32 + 10 * 64 * 16, "the inputs' weights once, the state's in every step"
-    rows = (Copies(("lstm",), "fp32", packed=0.0, stepped=4.0, step=size) for size in (0, 500))
-    bare, stepped = (_model(recurrent, replace(TABLE, copies=(row,))).parts({layer.name: "fp32"}).packed for row in rows)
-    assert stepped - bare == 10 * 500, "and the operators of every step"
-
-
-@pytest.mark.parametrize("more", [{"num_layers": 2}, {"bidirectional": True}])
-def test_each_layer_and_direction_of_a_recurrent_one_has_its_steps(more: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("more", "cells"), [({}, 1), ({"num_layers": 2}, 2), ({"bidirectional": True}, 2)])
+def test_each_layer_and_direction_of_a_recurrent_one_is_a_loop(more: dict[str, Any], cells: int) -> None:
     class Recurrent(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -431,10 +412,32 @@ def test_each_layer_and_direction_of_a_recurrent_one_has_its_steps(more: dict[st
             return result
 
     recurrent = load_model(Recurrent().eval(), (torch.randn(1, 10, 16),))
-    name = recurrent.inventory.layers[0].name
-    rows = (Copies(("gru",), "fp32", packed=0.0, step=size) for size in (0, 500))
-    bare, stepped = (_model(recurrent, replace(TABLE, copies=(row,))).parts({name: "fp32"}).packed for row in rows)
-    assert stepped - bare == 2 * 10 * 500
+    layer = recurrent.inventory.layers[0]
+    rows = (Copies(("gru",), "fp32", packed=4.0, outside=True, cell=size) for size in (0, 500))
+    bare, looped = (_model(recurrent, replace(TABLE, copies=(row,))) for row in rows)
+    packed = [each.parts({layer.name: "fp32"}).packed for each in (bare, looped)]
+    assert packed[1] - packed[0] == cells * 500
+    fp32 = scheme_named("fp32")
+    assert looped.mapped(layer, fp32) == bare.mapped(layer, fp32) // (2 * cells), "one weight after the other"
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_loops_are_fed_by_products_of_whole_sequences(kind: Any) -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.memory = kind(4, 64)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.memory(x)[0][-1]
+            return result
+
+    recurrent = load_model(Last().eval(), (torch.randn(50, 2, 4),))
+    layer = recurrent.inventory.layers[0]
+    table = replace(TABLE, copies=(Copies((layer.kind,), "fp32", packed=4.0, outside=True),))
+    apart, early = (_model(recurrent, replace(table, freed=freed)).parts({layer.name: "fp32"}) for freed in (False, True))
+    assert apart.activations > 4 * 50 * 2 * (layer.shape[0] + 64)
+    assert apart.arena == 0 and early.arena >= 4 * 50 * 2 * layer.shape[0], "there before anything is packed"
 
 
 def test_bilinear_resizes_keep_tables() -> None:
