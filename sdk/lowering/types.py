@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -196,6 +196,9 @@ class Prices:
     """Layer name → scheme name → bytes."""
     weights: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """The share of these that is the weight itself, of layers whose weight an earlier one may store for both."""
+    joins: Sequence[tuple[str, str, int]] = ()
+    """Layer, one that reads what it computes, and the bytes that a file saves where both have static activations: nothing is
+    converted between them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from sdk.pipeline.workbench import Workbench
 from sdk.planning import (
     Budget,
     Choices,
+    Join,
     Plan,
     Problem,
     Refusal,
@@ -139,7 +140,9 @@ def problem_and_costs(
     )
     ties = ties_of(workbench.model, target, kept, priced)
     costs = costs_of(workbench.model, target, priced, kernels, ties)
-    return Problem(priced.base, choices, rows_of(costs, choices), ties), costs
+    static = frozenset(name for name, scheme in all_schemes().items() if scheme.activations == "static")
+    joins = tuple(Join(first, later, saved, static) for first, later, saved in priced.joins)
+    return Problem(priced.base, choices, rows_of(costs, choices), ties, joins), costs
 
 
 def ties_of(model: Model, target: Target, kept: Mapping[str, Sequence[Scheme]], priced: Prices) -> tuple[Tie, ...]:

@@ -7,7 +7,7 @@ from sdk.planning.front import FrontPoint, front, knee
 from sdk.planning.limits import Limits, Solution, solution_of
 from sdk.planning.objectives import Objective, all_objectives, objective_named, objective_of
 from sdk.planning.offers import RowsOffer
-from sdk.planning.options import NO_PRICE, Choices, Option, Problem, Refusal, Restriction, Tie, allowed, considered
+from sdk.planning.options import NO_PRICE, Choices, Join, Option, Problem, Refusal, Restriction, Tie, allowed, considered
 from sdk.planning.plan import (
     SYNTHETIC,
     Budgets,
@@ -34,10 +34,10 @@ from sdk.planning.uniform import Missed, Uniform, first_of, uniform
 
 __all__ = [
     "EXACT", "NO_PRICE", "PRESETS", "SYNTHETIC", "Budget", "Budgets", "Calibration", "Choices", "CounterOffer", "Expected",
-    "Explanation", "Facts", "FrontPoint", "HeaderChange", "Infeasible", "LayerChange", "Limits", "Line", "Loss", "Missed",
-    "ModelId", "Objective", "Option", "Plan", "PlanDiff", "Predicted", "Problem", "Refusal", "Restriction", "Row", "RowsOffer",
-    "Solution", "Tie", "Uniform", "Verdict", "all_objectives", "allowed", "considered", "corrected", "counter_offer", "diff",
-    "explain", "first_of", "front", "knee", "limits_in", "make_plan", "marginal_price", "need", "nothing_predicts",
-    "objective_named", "objective_of", "parse_plan", "plan_text", "read_plan", "revalidate", "significant", "solution_of",
-    "solve", "summed", "times_together", "uniform", "write_plan",
+    "Explanation", "Facts", "FrontPoint", "HeaderChange", "Infeasible", "Join", "LayerChange", "Limits", "Line", "Loss",
+    "Missed", "ModelId", "Objective", "Option", "Plan", "PlanDiff", "Predicted", "Problem", "Refusal", "Restriction", "Row",
+    "RowsOffer", "Solution", "Tie", "Uniform", "Verdict", "all_objectives", "allowed", "considered", "corrected",
+    "counter_offer", "diff", "explain", "first_of", "front", "knee", "limits_in", "make_plan", "marginal_price", "need",
+    "nothing_predicts", "objective_named", "objective_of", "parse_plan", "plan_text", "read_plan", "revalidate",
+    "significant", "solution_of", "solve", "summed", "times_together", "uniform", "write_plan",
 ]  # fmt: skip

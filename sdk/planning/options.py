@@ -79,14 +79,30 @@ class Tie:
 
 
 @dataclass(frozen=True, slots=True)
+class Join:
+    """Two layers that cost `saved` bytes less together where both have one of `schemes`. No solver counts on it: limits are kept
+    without, and what a plan is said to weigh is less."""
+
+    first: str
+    later: str
+    saved: int
+    schemes: frozenset[str]
+
+    def saves(self, first: str, later: str) -> int:
+        """Bytes that these schemes of the two save."""
+        return self.saved if first in self.schemes and later in self.schemes else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
-    """A whole model to plan: `base` bytes that no choice changes, the choices of every layer, rows of other budgets, and which
-    layers hold one weight."""
+    """A whole model to plan: `base` bytes that no choice changes, the choices of every layer, rows of other budgets, which
+    layers hold one weight, and which cost less beside each other."""
 
     base: int
     choices: tuple[Choices, ...]
     rows: tuple[Row, ...] = ()
     ties: tuple[Tie, ...] = ()
+    joins: tuple[Join, ...] = ()
 
     def __getitem__(self, layer: str) -> Choices:
         for choices in self.choices:
@@ -95,7 +111,8 @@ class Problem:
         raise KeyError(layer)
 
     def beside(self, layer: str, schemes: Mapping[str, str]) -> Choices:
-        """Return the layer's choices with what each costs where a layer of the same weight has its scheme of `schemes`."""
+        """Return the layer's choices with what each costs where layers of the same weight, or that it joins, have theirs of
+        `schemes`: what it would save of theirs too."""
         choices = self[layer]
         for tie in self.ties:
             if layer in (tie.first, tie.later):
@@ -103,11 +120,25 @@ class Problem:
                          for o in choices.options}
                 options = [replace(option, bytes=option.bytes - tie.saved.get(pair, 0)) for option, pair in pairs.items()]
                 choices = replace(choices, options=by_size(options))
+        joins = [join for join in self.joins if layer in (join.first, join.later)]
+        if joins:
+            def beside(option: Option) -> Option:
+                plan = {**schemes, layer: option.scheme}
+                return replace(option, bytes=option.bytes - sum(join.saves(plan[join.first], plan[join.later]) for join in joins))
+
+            choices = replace(choices, options=by_size(beside(option) for option in choices.options))
         return choices
 
     def settled(self, chosen: Mapping[str, Option]) -> dict[str, Option]:
-        """Return `chosen` with its bytes as they are together: a weight that two layers store once is the first one's."""
+        """Return `chosen` with its bytes as they are together: a weight that two layers store once is the first one's, and what
+        a join saves the later one's."""
         made = dict(chosen)
+        for name in dict.fromkeys(join.later for join in self.joins):
+            own = self[name].option(chosen[name].scheme)
+            if own is not None:
+                joins = [join for join in self.joins if join.later == name]
+                less = sum(join.saves(chosen[join.first].scheme, own.scheme) for join in joins)
+                made[name] = replace(own, bytes=own.bytes - less)
         for tie in self.ties:
             later = self[tie.later].option(chosen[tie.later].scheme)
             saved = tie.saved.get((chosen[tie.first].scheme, chosen[tie.later].scheme), 0)

@@ -22,7 +22,7 @@ from pydantic import (
 
 from sdk.errors import BadInput
 from sdk.planning.limits import Limits, Solution
-from sdk.planning.options import Option, Problem
+from sdk.planning.options import Problem
 from sdk.planning.reasons import reason
 from sdk.units import parse_size
 
@@ -179,7 +179,7 @@ def make_plan(
     """Return the plan of `solution`; `reasons` (by layer) replace those from the marginal analysis."""
     given = reasons or {}
     lines = [
-        _line(problem, choices.layer, solution.chosen[choices.layer], given.get(choices.layer))
+        _line(problem, choices.layer, solution, given.get(choices.layer))
         for choices in problem.choices
     ]
     return Plan(
@@ -232,16 +232,23 @@ def significant(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _line(problem: Problem, layer: str, option: Option, given: str | None) -> Line:
-    choices = problem[layer]
+def _line(problem: Problem, layer: str, solution: Solution, given: str | None) -> Line:
+    option, choices = solution.chosen[layer], problem[layer]
     return Line(
         layer=layer,
         kind=choices.kind,
         scheme=option.scheme,
         bytes=option.bytes,
         loss=significant(option.loss),
-        reason=reason(choices, option) if given is None else given,
+        reason=_reason(problem, layer, solution) if given is None else given,
     )
+
+
+def _reason(problem: Problem, layer: str, solution: Solution) -> str:
+    """Why the layer has its scheme, beside the others' of a solution."""
+    choices = problem.beside(layer, solution.schemes) if problem.joins else problem[layer]
+    chosen = choices.option(solution.chosen[layer].scheme) if problem.joins else solution.chosen[layer]
+    return reason(choices, chosen or solution.chosen[layer])
 
 
 def _shown(loss: float, limit: float | None) -> float:

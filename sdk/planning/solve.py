@@ -64,10 +64,16 @@ def _smallest(problem: Problem, max_loss: float | None) -> Solution | None:
     small = within_loss(problem, max_loss)
     if small is None:
         return None
-    best = within_size(problem, small.bytes)
+    best = within_size(problem, _apart(problem, small))
     if best is None or best.loss > small.loss:
         return small
     return solution_of(problem, best.chosen, small.price, small.gap)
+
+
+def _apart(problem: Problem, found: Solution) -> int:
+    """Bytes of a solution without what its layers save beside each other."""
+    options = (problem[layer].option(option.scheme) for layer, option in found.chosen.items())
+    return problem.base + sum(option.bytes for option in options if option is not None)
 
 
 def _at_most(problem: Problem, limits: Limits) -> tuple[Solution | None, Solution | None]:

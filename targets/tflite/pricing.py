@@ -10,6 +10,7 @@ from sdk.lowering import Prices
 from sdk.models import Model
 from sdk.schemes import Scheme
 from targets.tflite.convert import GROUPED_BUILTINS, FloatModel
+from targets.tflite.flatbuffer import read
 from targets.tflite.match import CHANNEL_AXIS, Place
 from targets.tflite.pointwise import is_linear_scheme
 from targets.tflite.recipes import mode_of
@@ -23,8 +24,12 @@ GROUPED = 92
 DEQUANTIZE = 86
 """One more operator and the tensor between: what a dequantize in front of an operator costs besides its name."""
 
-STATIC = 270
+STATIC = 255
 """Quantize and dequantize around a static operator, quantization of both tensors, its own integer bias."""
+
+QUANTIZED, DEQUANTIZED = 128, 90
+"""Of these, the quantize in front and the dequantize behind: what is not between two static operators, the latter where nothing
+else reads the tensor."""
 
 AS_LINEAR = 18
 """What a 1x1 convolution is smaller as a fully connected operator: its options and the weight's shape."""
@@ -51,7 +56,32 @@ def prices(model: Model, source: FloatModel, choices: Mapping[str, Sequence[Sche
             - (AS_LINEAR if name in source.pointwise and all(is_linear_scheme(scheme, place) for place in found) else 0)
             for scheme in schemes
         }
-    return Prices(base, layers)
+    return Prices(base, layers, joins=_joins(source, held))
+
+
+def _joins(source: FloatModel, held: Mapping[str, Sequence[Scheme]]) -> list[tuple[str, str, int]]:
+    """Layers that may be static, each with one that reads its result, and what no quantize and dequantize between them saves."""
+    inside = {name for loop in source.loops for name in loop.source.places}
+    static = {
+        name: source.places[name][0] for name, schemes in held.items()
+        if name not in inside and any(scheme.activations == "static" for scheme in schemes) and _single(source.places[name])
+    }
+    if len(static) < 2:
+        return []
+    graph = read(source.data).subgraphs[0]
+    operators = {name: graph.operators[place.operators[0]] for name, place in static.items()}
+    made = {int(op.outputs[0]): name for name, op in operators.items() if static[name].ratio is None}
+    readers = Counter([int(i) for op in graph.operators for i in op.inputs] + [int(i) for i in graph.outputs])
+    found = []
+    for name, op in operators.items():
+        tensor = int(op.inputs[2 if static[name].builtin == "TRANSPOSE_CONV" else 0])
+        if tensor in made:
+            found.append((made[tensor], name, QUANTIZED + (DEQUANTIZED if readers[tensor] == 1 else 0)))
+    return found
+
+
+def _single(places: Sequence[Place]) -> bool:
+    return len(places) == 1 and len(places[0].operators) == 1
 
 
 def _shares(source: FloatModel, held: Mapping[str, Iterable[Scheme]]) -> dict[str, int]:

@@ -242,5 +242,5 @@ def test_the_order_of_the_layers_does_not_change_the_front(problem):
 
 def test_the_knee_is_where_the_front_bends():
     bent = tuple(FrontPoint(bytes, loss, 0.0) for bytes, loss in ((100, 1.0), (150, 0.3), (200, 0.05), (400, 0.02), (900, 0.0)))
-    assert knee(bent) == bent[2]
-    assert knee(bent[:2]) is None
+    assert knee(bent, lambda point: point.bytes) == bent[2]
+    assert knee(bent[:2], lambda point: point.bytes) is None

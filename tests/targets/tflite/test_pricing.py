@@ -86,7 +86,9 @@ def weighed(priced: Priced, wanted: Mapping[str, str]) -> tuple[int, int]:
     model, source, found = priced
     ranges = {name: Range(0.02, 3) for layer in model.inventory.layers for name in (layer.input, layer.output)}
     made = quantize(model, {layer: scheme_named(scheme) for layer, scheme in wanted.items()}, ranges)
-    return found.base + sum(found.layers[layer][scheme] for layer, scheme in wanted.items()), len(write_quantized(made, source))
+    apart = found.base + sum(found.layers[layer][scheme] for layer, scheme in wanted.items())
+    together = sum(saved for one, two, saved in found.joins if "static" in wanted[one] and "static" in wanted[two])
+    return apart - together, len(write_quantized(made, source))
 
 
 def smallest(schemes: Mapping[str, int]) -> str:
@@ -113,6 +115,7 @@ PLANS: Sequence[tuple[str, Callable[[Mapping[str, int]], str]]] = (
     ("dynamic", by_name("int8_channel_dynamic", "int8_channel")),
     ("narrow weights", by_name("int4_channel")),
     ("groups", by_name("int4_g32_dynamic", "int4_g32", "int4_channel_dynamic", "int4_channel")),
+    ("static", by_name("int4_channel_static", "int8_channel_static", "int8_channel")),
     *((f"drawn {seed}", drawn(seed)) for seed in range(4)),
 )
 
