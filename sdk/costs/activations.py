@@ -211,7 +211,7 @@ class _Reading:
     def __init__(
         self, model: Model, working: Mapping[str, float] = MappingProxyType({}), rules: Operators = PLAIN
     ) -> None:
-        self.model, self.working, self.rules, self.graph = model, working, rules, model.program.graph
+        self.model, self.working, self.rules, self.graph = model, {**rules.working, **working}, rules, model.program.graph
         self.simpler = rules.simpler
         self.of_layer = {name: layer.name for layer in model.inventory.layers for name in layer.fused}
         if rules.simpler:

@@ -146,6 +146,8 @@ def _working(
         whole = PHASES * step, PHASES * step + PHASES - 1
         if working and step not in outside:
             inside.append(Block(working, *whole))
+        elif working and found.kinds[step] in rules.working:
+            held.append(Block(working, *whole))
         elif working and found.kinds[step] == "scaled_dot_product_attention":
             apart = found.kinds[step] in rules.outside
             held.append(Block(round(working * (SCORES if apart else ONCE)), *whole))

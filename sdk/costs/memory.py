@@ -45,7 +45,7 @@ class Parts:
 
     `file` and `passing` are what loading needs at most beyond all packed weights; `kept`: file pages that stay afterwards.
     `activations` holds what kernels outside of the accelerated parts take besides; `arena`: those of them that are there before
-    anything is packed.
+    anything is packed. `runtime` holds the `tables` of pointers that are made once everything is loaded.
     """
 
     file: int
@@ -56,6 +56,7 @@ class Parts:
     runtime: int
     cache: int = 0
     arena: int = 0
+    tables: int = 0
 
     @property
     def private(self) -> int:
@@ -68,7 +69,7 @@ class Parts:
     @property
     def peak(self) -> int:
         """Resident bytes at most: while loading, or while running."""
-        loading = self.file + self.arena + self.packed + self.cache + self.passing + self.runtime
+        loading = self.file + self.arena + self.packed + self.cache + self.passing + self.runtime - self.tables
         return max(loading, self.private + self.kept)
 
 
@@ -124,6 +125,7 @@ class MemoryModel:
                 room + held + max(working, self._rise(outside)) + outputs
             ),
             runtime=self._private() + operators - spared, cache=self._cache, arena=self._early(held),
+            tables=self._pointers() - spared,
         )  # fmt: skip
 
     def _early(self, held: int) -> int:
@@ -265,12 +267,12 @@ class MemoryModel:
         weights = {name: {each: self._weights(name, each) for each in schemes} for name, schemes in choices.items()}
         base = float(self._private() + self.prices.base + self._cache)
         _, spare, early = self._arenas({})
-        loading = base + self._early(early)
+        loading = base + self._early(early) - self._pointers()
         found = [(moment, loading + others, amounts) for moment, others, amounts in self._loading(choices, weights)]
         base += self._with_slack(self._beyond(spare))
         for step, held, savings in worst(self.found, self._outside({}), STEPS, self.table.operators):
             running = {
-                name: {s: packed + kept - self._saved(s, savings.get(name, 0.0)) for s, (packed, _, kept) in each.items()}
+                name: {s: packed + kept - self._freed(name, s, savings.get(name, 0.0)) for s, (packed, _, kept) in each.items()}
                 for name, each in weights.items()
             }
             found.append((f"running, step {step}", base + self._with_slack(held), running))
@@ -296,19 +298,22 @@ class MemoryModel:
 
     def _weights(self, name: str, scheme: str) -> tuple[int, int, int]:
         layer, named = self.layers[name], scheme_named(scheme)
-        packed = self._with_slack(self.packed(layer, named)) - self._spared(name, named)
-        return packed, self.mapped(layer, named), self.kept(layer, named)
+        return self._with_slack(self.packed(layer, named)), self.mapped(layer, named), self.kept(layer, named)
 
     def _with_slack(self, private: float) -> int:
         return round(private * (1 + self.table.slack))
 
-    def _saved(self, scheme: str, saving: float) -> float:
-        return saving * (1 + self.table.slack) if scheme_named(scheme).activations == "static" else 0.0
+    def _freed(self, name: str, scheme: str, saving: float) -> float:
+        """Bytes that a layer frees while it runs: `saving` of activations in 8 bits, and its table of pointers outside."""
+        named = scheme_named(scheme)
+        return saving * (1 + self.table.slack) * (named.activations == "static") + self._spared(name, named)
 
     def _private(self) -> int:
-        pointers = round(self.table.indirection * self.found.pointers)
-        plain = self.found.operators - self.found.weighted
-        return self.table.fixed + self._fixed + self.table.layer * self.found.weighted + self.table.operator * plain + pointers
+        plain, weighted = self.found.operators - self.found.weighted, self.found.weighted
+        return self.table.fixed + self._fixed + self.table.layer * weighted + self.table.operator * plain + self._pointers()
+
+    def _pointers(self) -> int:
+        return round(self.table.indirection * self.found.pointers)
 
     def _spared(self, name: str, scheme: Scheme) -> int:
         """Bytes of the layer's table of inputs if it runs outside, where it needs none."""

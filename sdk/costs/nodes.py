@@ -95,9 +95,14 @@ def is_masked(node: Any) -> bool:
 
 
 def named(node: Any) -> str:
-    """The operator's name; slices of every n-th row and pooling that pads are told apart, as some kernels lack them."""
+    """The operator's name; what some kernels lack is told apart: slices of every n-th row, pooling that pads, padding with what
+    is there, powers that are neither squares nor roots."""
     if is_strided(node):
         return "slice_strided"
+    if kind_of(node) == "pad" and "constant" not in [*node.args, "constant"][2:3]:
+        return "pad_mirrored"
+    if kind_of(node) == "pow" and node.args[1] not in (2, 0.5):
+        return "pow_other"
     return kind_of(node) + ("_padded" if "pool" in kind_of(node) and padded_bytes(node) else "")
 
 

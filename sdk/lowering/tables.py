@@ -34,7 +34,7 @@ def memory_table(package: str) -> MemoryTable | None:
     data: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
     copies = _copies(data.pop("copies"))
     kinds: dict[str, Any] = data.pop("operators")
-    plain: dict[str, Any] = {name: found if isinstance(found, bool) else tuple(found) for name, found in kinds.items()}
+    plain: dict[str, Any] = {name: tuple(found) if isinstance(found, list) else found for name, found in kinds.items()}
     operators = Operators(**plain)
     error = tuple(data.pop("error"))
     spoken: dict[str, Any] | None = data.pop("language", None)

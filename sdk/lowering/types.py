@@ -73,7 +73,8 @@ class Operators:
     parts share is made anew as they run, wherever one needs more. `simpler`: the runtime is ExecuTorch, whose toolchain is
     given the graph of `write_simpler` and sorts it by breadth; accelerated parts take no other operators than those `taken`.
     `looped`: the loops of recurrent layers have copies of what passes through them; else they are fed by products of whole
-    sequences.
+    sequences. `working`: operator → further tensors of its output's size that live while it runs, those that it is taken apart
+    into among them.
     """
 
     outside: tuple[str, ...] = ()
@@ -85,6 +86,7 @@ class Operators:
     front: bool = True
     growing: bool = False
     looped: bool = False
+    working: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

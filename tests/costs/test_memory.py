@@ -27,6 +27,7 @@ from sdk.models.load import load_model
 from sdk.schemes import scheme_named
 from targets.executorch import TARGET as EXECUTORCH
 from targets.null import TARGET
+from targets.tflite import TARGET as LITERT
 
 
 class Net(nn.Module):
@@ -392,6 +393,43 @@ def test_dilated_convolutions_write_their_patches_out() -> None:
     schemes = {wide.inventory.layers[0].name: "int8_channel"}
     apart, turned = (_model(model, table).parts(schemes) for model in (wide, plain))
     assert turned.packed - apart.packed == 4 * 8 * 36, "no transposed copy of the weights"
+
+
+@pytest.mark.parametrize(("function", "tensors"), [(nn.functional.silu, 2), (nn.functional.hardswish, 1)])
+def test_operators_that_are_taken_apart_hold_more(function: Any, tensors: int) -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 3, 1)
+
+        def forward(self, x: Any) -> Any:
+            return self.two(function(self.one(x)))
+
+    rules = LITERT.memory().operators
+    found = activations(load_model(Gated().eval(), (torch.randn(1, 3, 8, 8),)), rules=rules)
+    step = next(step for step, layer in enumerate(found.layers) if layer is None)
+    assert live(found, (), (), frozenset(), rules)[0][step] == tensors * 4 * 8 * 64
+    held = live(found, ("one", "two"), (), frozenset(), rules)[0][step]
+    assert (held == 8 * 64) == (tensors == 1), "a function of one number between static layers is a table of 256"
+
+
+def test_what_an_accelerated_part_lacks_is_held_by_the_runtime() -> None:
+    rules = LITERT.memory().operators
+    model = load_model(nn.Sequential(nn.Conv2d(3, 8, 1), nn.ELU(), nn.Conv2d(8, 3, 1)).eval(), (torch.randn(1, 3, 8, 8),))
+    found = activations(model, rules=rules)
+    outside = outside_steps(found, (), rules.outside)
+    assert [found.kinds[step] for step in outside] == ["elu"]
+    held = live(found, (), (), outside, rules)[1]
+    assert held[next(iter(outside))] == (8 + 8 + 10 + 3) * 4 * 64, "both sides, the exponent and its truth values; the input"
+
+
+def test_tables_of_pointers_are_made_after_loading(model: Any) -> None:
+    plain, paged = (_model(model, replace(TABLE, freed=True, indirection=size)) for size in (0, 1000))
+    schemes = dict.fromkeys(("first", "second", "third", "head"), "fp32")
+    one, two = plain.parts(schemes), paged.parts(schemes)
+    assert two.runtime - one.runtime == two.tables > two.activations
+    assert one.peak == one.file + one.packed + one.runtime + one.passing
+    assert two.peak == two.private + two.kept
 
 
 def test_patches_that_are_written_out_lie_in_the_runtimes_arena() -> None:

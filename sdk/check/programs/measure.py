@@ -288,8 +288,8 @@ def executorch() -> tuple[Callable[[str], Run], str]:
     touch_torch(torch)
 
     def load(path: str) -> Run:
-        method = Runtime.get().load_program(path).load_method("forward")
-        return lambda arrays: [value.numpy() for value in method.execute([torch.from_numpy(a) for a in arrays])]
+        call = partial(Runtime.get().load_program(path).load_method("forward")._method.call, clone_outputs=False)
+        return lambda arrays: [value.numpy() for value in call([torch.from_numpy(a) for a in arrays])]
 
     return load, "ExecuTorch {}".format(version("executorch"))
 
