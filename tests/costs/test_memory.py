@@ -428,7 +428,7 @@ def test_tables_of_pointers_are_made_after_loading(model: Any) -> None:
     schemes = dict.fromkeys(("first", "second", "third", "head"), "fp32")
     one, two = plain.parts(schemes), paged.parts(schemes)
     assert two.runtime - one.runtime == two.tables > two.activations
-    assert one.peak == one.file + one.packed + one.runtime + one.passing
+    assert one.peak == one.file + one.arena + one.packed + one.runtime + one.passing
     assert two.peak == two.private + two.kept
 
 
