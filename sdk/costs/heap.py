@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from sdk.costs.scratch import Asked
 
 MAPPED, MOST = 265_000, 32 << 20
-"""Bytes from which a block is mapped for itself at first, as Python and LiteRT leave it, and from which always."""
+"""Bytes beyond which a block is mapped for itself at first, as Python and LiteRT leave it, and beyond which always."""
 PAD = 131_072
 """Bytes by which the heap grows more than is asked for, and that stay where it shrinks."""
 
@@ -38,7 +38,7 @@ class _Heap:
         """Take blocks, write to them and give them back; returns the bytes that are resident meanwhile."""
         end, mapped = 0, list[Asked]()
         for block in asked:
-            if end + block.bytes > self.free and block.bytes >= self.threshold:
+            if end + block.bytes > self.free and block.bytes > self.threshold:
                 mapped.append(block)
                 continue
             if end + block.bytes > self.free:

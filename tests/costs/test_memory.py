@@ -380,6 +380,7 @@ def test_a_heap_keeps_what_was_ever_written() -> None:
     assert resident([first, second]) == 400_000, "both are mapped for themselves at first"
     assert resident([first, second, first, second]) == 450_000, "then they lie in one place"
     assert resident([(whole(MAPPED - 1),), (whole(PAD),)]) == MAPPED - 1
+    assert resident([second, (whole(300_000),), second], [second]) == 350_000, "one of a size that was given back lies there too"
 
 
 def test_what_a_heap_has_too_much_of_goes_back() -> None:
