@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import BadInput
+from sdk.models.by_shape import recurrent_by_shape
 from sdk.models.layers import take_inventory
 from sdk.models.model import Model, TensorSpec
 from sdk.models.normalise import export_flat, fault, normalise
@@ -74,7 +75,8 @@ def export_model(
         spilt = put(loaded.module, turned)
     by_sample = example is None and loaded.example is None and not isinstance(loaded.module, torch.export.ExportedProgram)
     try:
-        program = export_flat(loaded.module, inputs, loaded.source)
+        with recurrent_by_shape():
+            program = export_flat(loaded.module, inputs, loaded.source)
     except Unfit as error:
         def tried(sample: Any) -> str | None:
             try:
@@ -106,7 +108,8 @@ def load_model(
 def finish_model(exported: Exported, name: str | None = None) -> Model:
     """Normalise and take the inventory of an exported model; `name` instead of its own. Raises BadInput."""
     loaded, flat = exported.loaded, exported.program
-    program, tensors = normalise(flat, loaded.source, functional=loaded.language is not None)
+    with recurrent_by_shape():
+        program, tensors = normalise(flat, loaded.source, functional=loaded.language is not None)
     _check_complete(program, loaded)
     _check_real(program, loaded.source)
     inventory = take_inventory(program)
