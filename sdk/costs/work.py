@@ -38,7 +38,7 @@ class Step:
     """One kernel call: `kind` is a layer's kernel kind, or an operator's name.
 
     A product of matrices is `positions` x `channels` x (`taps` x `depth`), in each of `groups`; elements of other kinds are
-    `inputs` and `outputs`. `calls`: how often a kernel starts (the time steps of a recurrent layer).
+    `inputs` and `outputs`. `calls`: how often a kernel starts (the time steps of each layer and direction of a recurrent one).
     """
 
     kind: str
@@ -113,8 +113,8 @@ def _of_layer(node: Any, layer: Layer) -> Step:
     if layer.kind == "embedding":
         return Step(kind, layer.name, 0, 1, 0, 1, 0, math.prod(out), math.prod(out), 0)
     if layer.kind in ("lstm", "gru"):
-        steps = fed[1] if len(fed) > 2 else 1
-        return Step(kind, layer.name, math.prod(fed[:-1]), 1, layer.parameters, 1, 1, **sizes, calls=steps)
+        calls = time_steps(node) * (len(layer.weights) // 2)
+        return Step(kind, layer.name, math.prod(fed[:-1]), 1, layer.parameters, 1, 1, **sizes, calls=calls)
     if layer.kind == "depthwise":
         return Step(kind, layer.name, _positions(out), 1, layer.shape[0], taps, 1, **sizes)
     if layer.kind == "linear":
@@ -123,6 +123,12 @@ def _of_layer(node: Any, layer: Layer) -> Step:
     depth = layer.parameters // (channels * groups * taps)
     positions = _positions(fed if layer.kind.startswith("conv_transpose") else out)
     return Step(kind, layer.name, positions, groups, channels, taps, depth, **sizes)
+
+
+def time_steps(node: Any) -> int:
+    """Steps in time that a recurrent operator takes: its argument behind `bidirectional` says whether the batch is first."""
+    shape = _shape(node.args[0])
+    return shape[1 if node.args[8] and len(shape) == 3 else 0]
 
 
 def _positions(shape: tuple[int, ...]) -> int:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from sdk.costs.work import time_steps
 from sdk.lowering import Target
 from sdk.models import Layer, Model
-
-_BATCH_FIRST = 8
-"""Position of `batch_first` in the arguments of `aten.lstm` and `aten.gru`."""
 
 
 def unrolled_notes(model: Model, target: Target) -> list[str]:
@@ -19,6 +17,4 @@ def unrolled_notes(model: Model, target: Target) -> list[str]:
 
 def _steps(model: Model, layer: Layer) -> int:
     """Steps in time that a recurrent layer takes over the model's example."""
-    node = next(n for n in model.program.graph.nodes if n.name == layer.fused[0])
-    shape = node.args[0].meta["val"].shape
-    return int(shape[1 if node.args[_BATCH_FIRST] and len(shape) == 3 else 0])
+    return time_steps(next(n for n in model.program.graph.nodes if n.name == layer.fused[0]))

@@ -92,7 +92,7 @@ def _layers() -> list[Network]:
     for rows, width, tokens in ((1000, 64, 8), (4000, 256, 128), (2000, 512, 256)):
         found.append(Network(f"embedding {rows, width, tokens}", lambda r=rows, w=width, t=tokens: _embedding(r, w, t)))  # type: ignore[misc]
     for kind in ("LSTM", "GRU"):
-        for width, steps in ((32, 6), (128, 6), (256, 3)):
+        for width, steps in ((32, 6), (32, 60), (128, 6), (128, 60), (256, 6), (256, 60)):
             found.append(Network(f"{kind.lower()} {width, steps}",
                                  lambda k=kind, w=width, s=steps: _recurrent(k, w, s)))  # type: ignore[misc]  # fmt: skip
     for width, count in STREAMED:

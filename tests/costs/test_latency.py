@@ -181,3 +181,12 @@ def test_transfer_goes_by_the_cores() -> None:
         assert after.ns[4] == pytest.approx(before.ns[4] * 2)
     assert moved.error[1] > 0.5
     assert "transferred" in moved.origin
+
+
+@pytest.mark.parametrize(("more", "shape", "calls"), [
+    ({}, (7, 2, 4), 7), ({"batch_first": True}, (2, 7, 4), 7), ({"num_layers": 3}, (7, 1, 4), 21),
+    ({"bidirectional": True}, (7, 4), 14),
+])  # fmt: skip
+def test_a_recurrent_layer_calls_its_kernels_for_every_step(more: dict[str, Any], shape: tuple[int, ...], calls: int) -> None:
+    model = load_model(nn.Sequential(nn.LSTM(4, 4, **more)).eval(), (torch.randn(shape),))
+    assert next(step.calls for step in steps_of(model) if step.kind == "lstm") == calls
