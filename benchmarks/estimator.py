@@ -68,10 +68,9 @@ def layer_rows(subject: Subject, problem: Any) -> Iterator[dict[str, Any]]:
 
 
 def plan_rows(subject: Subject) -> Iterator[dict[str, Any]]:
-    """A row per size: the sum of the layers' scores, what the plan loses on calibration inputs that did not round it, and on all
+    """A row per size: the predicted loss, what the plan loses on calibration inputs that did not round it, and on all
     unseen inputs, with its standard error."""
     from sdk.pipeline.together import loss_together
-    from sdk.planning import summed
     from sdk.progress import SilentReporter
 
     for size in sizes(subject):
@@ -79,7 +78,7 @@ def plan_rows(subject: Subject) -> Iterator[dict[str, Any]]:
         crossed = loss_together(plan, subject.bench, SilentReporter())
         assert crossed is not None
         losses = subject.losses(quantized_as(subject, plan), subject.case.held_out)
-        predicted, measured = summed(plan), fmean(losses)
+        predicted, measured = plan.predicted.loss, fmean(losses)
         yield {
             "case": subject.case.name, "bytes": size, "predicted": predicted, "crossed": crossed,
             "crossed_ratio": predicted / crossed, "measured": measured,
@@ -122,7 +121,7 @@ def page() -> None:
         f"Palettes of Core ML; the calibration inputs that scores were made from and {INPUTS} unseen ones for layers, all unseen "
         "ones of the example for plans. On a calibration input a layer is measured as the other half of them rounds it, as it is "
         "scored. *Measured on one and the other*: the rank correlation of what was measured on calibration inputs with what was "
-        "measured on unseen ones, which a prediction from the former cannot be expected to beat. A plan is predicted by the sum "
+        "measured on unseen ones, which a prediction from the former cannot be expected to beat. A plan is predicted of the sum "
         "of its layers' scores; on calibration inputs it is measured by quarters, each as the other three round it, as the SDK's "
         "own refinement does. Unseen inputs are other drawn pages, but of other kinds elsewhere: ImageNet pictures where crops "
         "of bricks, grass and the moon calibrate, voices in other languages, film reviews beside news.",

@@ -12,6 +12,7 @@ from sdk.cli.options import request_options
 
 if TYPE_CHECKING:
     from sdk.pipeline import Axis, Planned
+    from sdk.planning import Plan
 
 
 @click.command()
@@ -126,11 +127,16 @@ def _show(planned: Planned) -> None:
     size = plan.predicted.artifact_bytes
     print_facts([
         ("file", f"{format_size(size)} ({size:,} bytes), predicted; float weights alone: {format_size(sum(before.values()))}"),
-        ("loss", f"{plan.predicted.loss:.4g} {plan.loss}, predicted from {plan.calibration.samples} samples"
+        ("loss", f"{plan.predicted.loss:.4g} {plan.loss}, {_found(plan)} {plan.calibration.samples} samples"
                  f" of {plan.calibration.origin}"),
         *foreseen_facts(plan.predicted.peak_memory, plan.predicted.latency),
         ("objective", plan.objective),
     ])
+
+
+def _found(plan: Plan) -> str:
+    """How the loss of a plan is known: with more effort than none its layers were measured together, in torch."""
+    return "predicted from" if plan.predicted.interaction is None else "measured in torch, before lowering, on"
 
 
 def _show_explanation(explanation: Any) -> None:

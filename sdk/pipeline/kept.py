@@ -17,6 +17,7 @@ from sdk.models.samples import Samples
 from sdk.pipeline.shelf import Joined, Shelf, Shelved
 from sdk.rounding import Moments, Statistics
 from sdk.schemes import Scheme
+from sdk.sensitivity import Response
 
 Scores = dict[str, dict[str, float]]
 """Loss by layer and scheme."""
@@ -94,6 +95,14 @@ class Kept:
             "ranges", self._key("ranges"), make=make,
             load=lambda folder: {name: Range(*pair) for name, pair in _load(folder).items()},
             save=lambda value, folder: _save({name: [r.scale, r.zero_point] for name, r in value.items()}, folder),
+        )
+
+    def response(self, make: Callable[[], Response]) -> Response:
+        """Return what the loss is of the sum of the layers' losses."""
+        return self.cache.fetch(
+            "response", self._key("response"), make=make,
+            load=lambda folder: Response(**{name: tuple(values) for name, values in _load(folder).items()}),
+            save=lambda value, folder: _save(asdict(value), folder),
         )
 
     def _key(self, what: str, *more: Any) -> str:

@@ -119,7 +119,7 @@ def _lower_within(
             said = f"the first file was {over:,} bytes over max_size: planned again with that kept free"
         else:
             realised, parity = verify(lowered)
-            further = aim.lost(parity.loss, summed(plan))
+            further = aim.lost(parity.loss, planned.problem.response.loss(summed(plan)))
             files.add((lowered, realised, parity), size, parity.loss, aim.limit)
             refusal = _too_lossy(aim.limit, parity.loss, plan.predicted.loss)
             interaction = parity.loss / max(summed(plan), 1e-12)

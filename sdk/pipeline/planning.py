@@ -142,7 +142,7 @@ def problem_and_costs(
     costs = costs_of(workbench.model, target, priced, kernels, ties)
     static = frozenset(name for name, scheme in all_schemes().items() if scheme.activations == "static")
     joins = tuple(Join(first, later, saved, static) for first, later, saved in priced.joins)
-    return Problem(priced.base, choices, rows_of(costs, choices), ties, joins), costs
+    return Problem(priced.base, choices, rows_of(costs, choices), ties, joins, workbench.response), costs
 
 
 def ties_of(model: Model, target: Target, kept: Mapping[str, Sequence[Scheme]], priced: Prices) -> tuple[Tie, ...]:

@@ -49,9 +49,9 @@ def refine(trials: int, choose: Callable[[float], Plan], measure: Callable[[Plan
     """Return the best of at most `trials` plans by what their layers were measured to lose together.
 
     `choose` gives the plan whose summed loss is limited to a share of max_loss, Infeasible where there is none; `measure`
-    what a plan loses, None where that cannot be measured. A plan that is not made for the smallest file within a max_loss
-    stays as it is. Else the smallest is returned that keeps max_loss as measured, or the one that loses least where none
-    does. Infeasible where the sum alone says so and the measurement does not disagree.
+    what a plan loses, None where that cannot be measured. A plan without a max_loss stays as it is, with what it was measured to
+    lose. Else the first is returned that keeps max_loss as measured, or the smallest of all where that is the objective, or
+    the one that loses least where none does. Infeasible where the sum alone says so and the measurement does not disagree.
     """
     try:
         plan = choose(1.0)
@@ -61,16 +61,15 @@ def refine(trials: int, choose: Callable[[float], Plan], measure: Callable[[Plan
             raise
         found = [anyway]
     else:
-        asked = trials > 0 and plan.budgets.max_loss is not None and plan.objective == "smallest"
-        lost = measure(plan) if asked else None
+        lost = measure(plan) if trials > 0 else None
         if lost is None:
             return Refined(plan)
         found = [_trial(plan, 1.0, lost)]
     plan = found[0].refined.plan
     limit = plan.budgets.max_loss
-    if limit is None or plan.objective != "smallest":
+    if limit is None:
         return found[0].refined
-    while len(found) < trials:
+    while len(found) < trials and (plan.objective == "smallest" or found[-1].lost > limit):
         share = _next(found, limit)
         if share is None:
             break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ from sdk.pipeline.sources import Sources, read_sources, turns
 from sdk.progress import Reporter
 from sdk.rounding import Part, Statistics, lies_on
 from sdk.schemes import Scheme
-from sdk.sensitivity import Scoring, Taking, choose_loss
+from sdk.sensitivity import PROBABLE, Response, Scoring, Taking, choose_loss, response
 from sdk.sensitivity.errors import grid_key
 from sdk.sensitivity.moments import second_moments
 from sdk.sensitivity.ranges import calibrate_ranges
@@ -155,6 +155,19 @@ class Workbench:
             with blaming(self.model, self.samples):
                 self._ranges = self.kept.ranges(lambda: calibrate_ranges(self.model, planned, self.samples))
         return self._ranges
+
+    @cached_property
+    def response(self) -> Response:
+        """What the loss is of the sum of the layers' losses; of language models, which are never sure of a token, the sum."""
+        if self.model.language is not None or self.loss not in PROBABLE:
+            return Response()
+        return self.kept.response(lambda: response(self.loss, self._outputs()))
+
+    def _outputs(self) -> Iterator[tuple[Any, ...]]:
+        """Outputs of the float model, sample by sample."""
+        for sample in self.samples.inputs:
+            yield run_float(self.model, self._module, *sample)
+        self.model.release()
 
     def losses(self, schemes: Mapping[str, Sequence[Scheme]]) -> dict[str, dict[str, float]]:
         """Predicted loss per layer and scheme; only what was not scored before is computed, and kept chunk by chunk."""

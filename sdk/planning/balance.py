@@ -88,7 +88,7 @@ def _rows(problem: Problem, limits: Limits) -> list[tuple[Row, float]]:
         found.append((Row("max_size", "the file", float(problem.base), sizes), float(limits.max_size)))
     if limits.max_loss is not None:
         losses = {c.layer: {o.scheme: o.loss for o in c.options} for c in problem.choices}
-        found.append((Row("max_loss", "all layers", 0.0, losses), limits.max_loss))
+        found.append((Row("max_loss", "all layers", 0.0, losses), problem.response.total(limits.max_loss)))
     return found + [(row, limits.rows[row.budget]) for row in problem.rows if row.budget in limits.rows]
 
 

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from sdk.planning.options import Problem
 from sdk.planning.relax import Group, steps, total
 from sdk.planning.ties import joined
+from sdk.sensitivity import Response
 
 POINTS = 32
 """Points of a front that people read, draw and keep."""
@@ -42,7 +43,7 @@ def front(problem: Problem, points: int = POINTS) -> tuple[FrontPoint, ...]:
     for _, number, a, b in corners:
         sizes.append(sizes[-1] + int(groups[number][b][1] - groups[number][a][1]))
     taken = range(len(sizes)) if len(sizes) <= points else _spread(sizes, points)
-    return _falling(groups, corners, sizes, taken)
+    return _falling(groups, corners, sizes, taken, problem.response)
 
 
 class Lossy(Protocol):
@@ -86,7 +87,8 @@ def _spread(sizes: list[int], points: int) -> list[int]:
 
 
 def _falling(
-    groups: list[Group], corners: list[tuple[float, int, int, int]], sizes: list[int], taken: range | list[int]
+    groups: list[Group], corners: list[tuple[float, int, int, int]], sizes: list[int], taken: range | list[int],
+    response: Response,
 ) -> tuple[FrontPoint, ...]:
     """Walk the corners' steps and keep the points at the indices `taken`, each strictly better than the one before."""
     picks, wanted = [0] * len(groups), set(taken)
@@ -95,7 +97,11 @@ def _falling(
         if index:
             _, number, _, b = corners[index - 1]
             picks[number] = b
-        loss = total(groups, picks, 0) if index in wanted else None
-        if loss is not None and (not found or loss < found[-1].loss):
-            found.append(FrontPoint(size, loss, corners[index][0] if index < len(corners) else 0.0))
+        if index not in wanted:
+            continue
+        summed = total(groups, picks, 0)
+        loss = response.loss(summed)
+        if not found or loss < found[-1].loss:
+            price = corners[index][0] * response.slope(summed) if index < len(corners) else 0.0
+            found.append(FrontPoint(size, loss, price))
     return tuple(found)

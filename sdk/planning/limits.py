@@ -52,8 +52,8 @@ class Limits:
 class Solution:
     """One option per layer.
 
-    `bytes` counts the finished file, base included; `loss` is the sum of the layers' losses. `price` is
-    the loss that one more byte would save at the optimum (0 where the limit does not bind). `gap` is the
+    `bytes` counts the finished file, base included; `loss` is what comes of the sum of the layers' losses. `price` is what
+    one more byte would save of that sum at the optimum (0 where the limit does not bind). `gap` is the
     distance to the optimum that the solver could not exclude, in units of the objective: 0 when proved.
     """
 
@@ -76,7 +76,7 @@ def solution_of(problem: Problem, chosen: Mapping[str, Option], price: float = 0
     return Solution(
         chosen=MappingProxyType(in_order),
         bytes=problem.base + sum(option.bytes for option in in_order.values()),
-        loss=math.fsum(option.loss for option in in_order.values()),
+        loss=problem.response.loss(math.fsum(option.loss for option in in_order.values())),
         price=price,
         gap=gap,
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sdk.errors import BadInput
 from sdk.lowering import Capability
 from sdk.models import Layer
 from sdk.planning.rows import Row
 from sdk.schemes import Scheme, fits
+from sdk.sensitivity import Response
 
 Restriction = Callable[[Layer, Scheme], str | None]
 """The device's own limits: says why a layer cannot run in a scheme there, or None when it can."""
@@ -96,13 +97,14 @@ class Join:
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A whole model to plan: `base` bytes that no choice changes, the choices of every layer, rows of other budgets, which
-    layers hold one weight, and which cost less beside each other."""
+    layers hold one weight, which cost less beside each other, and what the loss is of the sum of the layers' losses."""
 
     base: int
     choices: tuple[Choices, ...]
     rows: tuple[Row, ...] = ()
     ties: tuple[Tie, ...] = ()
     joins: tuple[Join, ...] = ()
+    response: Response = field(default_factory=Response, repr=False)
 
     def __getitem__(self, layer: str) -> Choices:
         for choices in self.choices:

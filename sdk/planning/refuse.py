@@ -112,7 +112,7 @@ def counter_offer(
     """
     small = [choices.front[0] for choices in problem.choices]
     best = [choices.front[-1] for choices in problem.choices]
-    smallest_size, best_loss = _bytes(problem, small), _loss(best)
+    smallest_size, best_loss = _bytes(problem, small), _loss(problem, best)
     binding: Binding = "both"
     if max_size is not None and smallest_size > max_size:
         binding = "max_size"
@@ -124,7 +124,7 @@ def counter_offer(
         max_size=max_size,
         max_loss=max_loss,
         smallest_size=smallest_size,
-        smallest_loss=_loss(small),
+        smallest_loss=_loss(problem, small),
         best_size=_bytes(problem, best),
         best_loss=best_loss,
         loss_at_size=at_size.loss if at_size else None,
@@ -136,8 +136,8 @@ def _bytes(problem: Problem, options: list[Option]) -> int:
     return problem.base + sum(option.bytes for option in options)
 
 
-def _loss(options: list[Option]) -> float:
-    return math.fsum(option.loss for option in options)
+def _loss(problem: Problem, options: list[Option]) -> float:
+    return problem.response.loss(math.fsum(option.loss for option in options))
 
 
 def _how_lossy(loss: float) -> str:

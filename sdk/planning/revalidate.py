@@ -26,7 +26,6 @@ def revalidate(plan: Plan, problem: Problem, facts: Facts, source: str = "the pl
     lines = {line.layer: line for line in plan.layers}
     solution = solution_of(problem, {c.layer: _option(c, lines[c.layer], source) for c in problem.choices})
     interaction = plan.predicted.interaction
-    _check_budgets(plan, solution.bytes, solution.loss if interaction is None else interaction * solution.loss, source)
     made = make_plan(
         facts,
         problem,
@@ -35,7 +34,9 @@ def revalidate(plan: Plan, problem: Problem, facts: Facts, source: str = "the pl
         plan.objective,
         {c.layer: _reason(c, lines[c.layer], solution.chosen[c.layer]) for c in problem.choices},
     )
-    return corrected(made, interaction)
+    found = corrected(made, interaction)
+    _check_budgets(plan, solution.bytes, found.predicted.loss, source)
+    return found
 
 
 def limits_in(plan: Plan) -> Limits:

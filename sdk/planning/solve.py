@@ -52,7 +52,7 @@ def within_loss(problem: Problem, max_loss: float | None) -> Solution | None:
     if max_loss is None:
         return solution_of(problem, {name: front[-1] for name, front in fronts.items()}, 0.0, 0.0)
     groups = [[(float(o.bytes), o.loss) for o in front] for front in fronts.values()]
-    packing = pack(groups, max_loss)
+    packing = pack(groups, problem.response.total(max_loss))
     if packing is None:
         return None
     chosen = {n: front[p] for (n, front), p in zip(fronts.items(), packing.picks, strict=True)}

@@ -26,7 +26,7 @@ def joined(problem: Problem) -> Problem:
     choices = tuple(merged.get(each.layer, each) for each in problem.choices if each.layer not in dropped)
     pairs = {name: [_parted(option.scheme) for option in each.options] for name, each in merged.items()}
     rows = tuple(replace(row, amounts=_summed(row, problem.ties, pairs), shared={}) for row in problem.rows)
-    return Problem(problem.base, choices, rows)
+    return Problem(problem.base, choices, rows, response=problem.response)
 
 
 def separated(problem: Problem, solution: Solution) -> Solution:

@@ -65,10 +65,22 @@ def test_what_cannot_be_measured_stays() -> None:
     assert run(0.02, lambda plan: None, 3)[0].plan == chooser(0.02)(1.0)
 
 
-def test_a_plan_for_quality_stays_and_costs_nothing() -> None:
+def test_a_plan_for_quality_stays_and_says_what_it_was_measured_to_lose() -> None:
     plan = make_plan(FACTS, PROBLEM, solve(PROBLEM, Limits(max_size=9000), "quality"), Limits(max_size=9000), "quality")
     nothing: Any = lambda *_: pytest.fail("no other plan is asked for")  # noqa: E731
-    assert refine(3, lambda share: plan if share == 1 else nothing(), nothing).plan == plan
+    found = refine(3, lambda share: plan if share == 1 else nothing(), lambda plan: 3.0 * summed(plan)).plan
+    assert found.schemes == plan.schemes and found.predicted.interaction == 3.0
+    assert found.predicted.loss == pytest.approx(3.0 * plan.predicted.loss, rel=1e-5)
+
+
+def test_a_loss_is_kept_as_measured_whatever_is_made_least() -> None:
+    def choose(share: float) -> Plan:
+        solution = solve(PROBLEM, Limits(max_loss=share * 0.02), "smallest")
+        return make_plan(FACTS, PROBLEM, solution, Limits(max_loss=0.02), "fastest")
+
+    found = refine(3, choose, lambda plan: 5.0 * summed(plan)).plan
+    assert found.predicted.loss <= 0.02 and found.predicted.interaction == 5.0
+    assert refine(3, choose, lambda plan: 0.1 * summed(plan)).plan.schemes == choose(1.0).schemes
 
 
 def test_nothing_below_is_no_error() -> None:
@@ -133,9 +145,9 @@ def test_a_refined_plan_is_a_plan_like_any_other(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.usefixtures("quiet", "app")
-def test_a_plan_is_tried_where_that_can_change_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_is_measured_unless_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDK_CACHE", str(tmp_path / "cache"))
     words: dict[str, Any] = {"device": "host", "target": "null", "calibration": "model.py:samples", "effort": "thorough"}
     assert sdk.plan("model.py:net", max_loss=0.01, **words).predicted.interaction is not None
-    assert sdk.plan("model.py:net", max_size="8KB", **words).predicted.interaction is None
+    assert sdk.plan("model.py:net", max_size="8KB", **words).predicted.interaction is not None
     assert sdk.plan("model.py:net", uniform="q8", max_loss=10.0, **words).predicted.interaction is None

@@ -208,6 +208,7 @@ def _only(problem: Problem, families: frozenset[str], target: Target) -> Problem
             replace(each, options=tuple(option for option in each.options if family_of(option.scheme, target) in allowed))
             for each in problem.choices
         ),
+        response=problem.response,
     )
 
 
