@@ -11,6 +11,8 @@ from sdk.planning.hush import hushed
 
 _SCALE = 1e3
 _NODES = 200_000
+_COARSE = 10
+"""Times what lies between the bounds that the units of a first solution may be made for."""
 _ATTEMPTS = 25
 _NOISE = 1e-12
 _CORE = 64
@@ -39,7 +41,8 @@ def pack_several(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float]) 
     No sum of weights, correctly rounded, exceeds its budget. The relaxation bounds the cost from below, and says by how much
     each option raises that bound. A first solution over the options that raise it least (or over all, where these hold none)
     bounds the cost from above; no better packing uses an option that raises the bound above it (Balas and Zemel, 1980). Unless
-    those were all there already, a second solution is over these, in units of what lies between the bounds.
+    those were all there already, a second solution is over these, in units of what lies between the bounds. What the solver takes
+    for equal, a billionth of that, is told apart last, group by group.
     """
     groups, budgets = _binding(groups, budgets)
     kept = _undominated(groups)
@@ -55,9 +58,10 @@ def pack_several(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float]) 
         return None
     value = core.cost(picks)
     gap = max(value - relaxed.bound, 0.0)
-    if gap > _NOISE * max(value, core.span) and (unproved or not reach / _SCALE <= gap <= reach):
+    if gap > _NOISE * max(value, core.span) and (unproved or not reach / _COARSE <= gap <= reach):
         fine, unproved = core.solve(relaxed, gap)
         picks = fine if fine is not None and core.cost(fine) < value else picks
+    core.polish(picks)
     return Packed(tuple(left[pick] for left, pick in zip(kept, picks, strict=True)), unproved)
 
 
@@ -244,6 +248,20 @@ class _Core:
             if part > share[number]:
                 picks[number], share[number] = self.index[column], part
         return picks, 0.0 if answer.status == 0 else unit * _SCALE
+
+    def polish(self, picks: list[int]) -> None:
+        """Take a cheaper option of a group wherever the budgets allow it, those first that save most."""
+        cheaper = [
+            (option.cost - group[pick].cost, number, index)
+            for number, (group, pick) in enumerate(zip(self.groups, picks, strict=True))
+            for index, option in enumerate(group) if option.cost < group[pick].cost
+        ]
+        for _, number, index in sorted(cheaper):
+            before = picks[number]
+            if self.groups[number][index].cost < self.groups[number][before].cost:
+                picks[number] = index
+                if not self._fits(picks):
+                    picks[number] = before
 
     def _fits(self, picks: Sequence[int]) -> bool:
         chosen = [group[pick] for group, pick in zip(self.groups, picks, strict=True)]

@@ -169,6 +169,32 @@ def test_both_knapsacks_agree_where_losses_differ_by_magnitudes(seed: int) -> No
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
 
 
+@pytest.mark.parametrize("seed", [4, 34, 57, 92, 123, 129])
+def test_no_other_option_of_one_layer_betters_a_plan_however_little_it_loses(seed: int) -> None:
+    numbers = random.Random(seed)
+
+    def option(bits: int, size: int, most: float) -> Weighed:
+        return Weighed(most * 4.0**-bits if bits < 32 else 0.0, tuple(bits * numbers.uniform(1, 2) * size for _ in range(3)))
+
+    groups = []
+    for _ in range(3):
+        size, most = numbers.choice([10, 100, 1000]), 10.0 ** numbers.uniform(-9, 1)
+        groups.append([option(bits, size, most) for bits in (2, 4, 8, 16, 32)])
+    budgets = [sum(min(o.weights[axis] for o in group) for group in groups) * numbers.uniform(1.5, 6) for axis in range(3)]
+    found = pack_several(groups, budgets)
+    assert found is not None
+
+    def fits(picks: list[int]) -> bool:
+        chosen = [group[pick] for group, pick in zip(groups, picks, strict=True)]
+        return all(math.fsum(o.weights[axis] for o in chosen) <= budget for axis, budget in enumerate(budgets))
+
+    assert fits(list(found.picks))
+    for number, group in enumerate(groups):
+        for index, each in enumerate(group):
+            moved = [index if n == number else pick for n, pick in enumerate(found.picks)]
+            assert not (each.cost < group[found.picks[number]].cost and fits(moved))
+
+
 def test_a_refusal_survives_another_process_with_whatever_was_said_of_it() -> None:
     problem = Problem(0, (Choices("fc", "linear", (Option("fp32", 8, 0.0),)),))
     with pytest.raises(Infeasible) as caught:
