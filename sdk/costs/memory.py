@@ -11,12 +11,14 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 from sdk.costs.activations import Activations, activations, outside_steps
 from sdk.costs.arenas import arenas, worst
 from sdk.costs.caching import UPDATE, cached, held_for
 from sdk.costs.heap import resident
 from sdk.costs.nodes import TILE
+from sdk.costs.remembered import remembered
 from sdk.costs.scratch import scratch, whole
 from sdk.lowering import Copies, MemoryTable, Prices
 from sdk.models import Layer, Model
@@ -79,6 +81,8 @@ class MemoryModel:
     def __init__(self, model: Model, table: MemoryTable, prices: Prices, shared: Shared = MappingProxyType({})) -> None:
         """`shared`: what the file stores once; it counts twice where an accelerated part's pages are given back anyway."""
         self._model, self.table, self.prices = model, table, prices
+        self.known: dict[tuple[str, str, str], Any] = {}
+        self._rooms: dict[tuple[frozenset[str], frozenset[str], frozenset[int]], tuple[int, int, int]] = {}
         self.shared: Shared = {} if table.freed else shared
         self.layers = {layer.name: layer for layer in model.inventory.layers}
         spoken = table.language if model.language is not None else None
@@ -207,6 +211,7 @@ class MemoryModel:
         windows = {int(row * stored / rows) // WINDOW for row in self._lookups[layer.name]}
         return min(stored, len(windows) * WINDOW)
 
+    @remembered
     def mapped(self, layer: Layer, scheme: Scheme) -> int:
         """Bytes of the file that are resident while the layer is packed: weights, scales and biases, each in whole pages.
 
@@ -219,12 +224,14 @@ class MemoryModel:
         constants = layer.uses * (len(layer.weights) + (layer.bias is not None) + scales)
         return self.file(layer, scheme) + (0 if row.outside else constants * self.table.page)
 
+    @remembered
     def kept(self, layer: Layer, scheme: Scheme) -> int:
         """Those of them that stay resident once everything is loaded; what loops read is packed by accelerated parts."""
         row = self._row(layer, scheme)
         stays = not self.table.freed or (row.outside and not row.cell)
         return self.file(layer, scheme) if stays else 0
 
+    @remembered
     def packed(self, layer: Layer, scheme: Scheme) -> int:
         """Private bytes that the layer's weight takes while the artifact is loaded: each operator that reads it packs its own."""
         row = self._row(layer, scheme)
@@ -236,6 +243,7 @@ class MemoryModel:
         channels = row.channel * layer.shape[layer.channel_axis]
         return readers * round((row.packed - spared) * padded(layer, row.deep) + looped + row.scale * scales + channels)
 
+    @remembered
     def passing(self, layer: Layer, scheme: Scheme) -> int:
         """Private bytes that exist while the layer is prepared only."""
         return round(self._row(layer, scheme).passing * layer.parameters)
@@ -243,7 +251,11 @@ class MemoryModel:
     def _arenas(self, schemes: Mapping[str, Scheme]) -> tuple[int, int, int]:
         """Bytes of the activations inside the accelerated parts, of what that room leaves free (where the outputs go that the
         caller holds), and of those outside."""
-        return arenas(self.found, *self._eight_bit(schemes), self._outside(schemes), self.table.operators)
+        static, dynamic = map(frozenset, self._eight_bit(schemes))
+        key = static, dynamic, self._outside(schemes)
+        if key not in self._rooms:
+            self._rooms[key] = arenas(self.found, *key, self.table.operators)
+        return self._rooms[key]
 
     def _beyond(self, spare: int) -> int:
         """Bytes of the outputs that the caller holds beyond what rooms leave free; logits are too large for that place."""
@@ -323,6 +335,7 @@ class MemoryModel:
         layers = {name for name, scheme in schemes.items() if self._row(self.layers[name], scheme).outside}
         return outside_steps(self.found, layers, self.table.operators.outside, self.table.operators.taken)
 
+    @remembered
     def _row(self, layer: Layer, scheme: Scheme) -> Copies:
         kind = kernel_kind(layer)
         found = self._copies.get((kind, scheme.name))

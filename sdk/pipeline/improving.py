@@ -13,6 +13,9 @@ from sdk.planning import Budget, Limits, Option, Problem, Solution, objective_na
 PREDICTIONS = 300
 """Plans whose memory and latency are predicted at most: milliseconds each."""
 
+OFF = 0.01
+"""Share of a limit by which the sums of a plan one move away may be off, counted from what is predicted of the one before it."""
+
 
 def improved(
     problem: Problem, limits: Limits, objective: str, found: Iterable[Solution], judge: Judge, predictions: int = PREDICTIONS
@@ -69,14 +72,37 @@ def nearer(error: NotKept, plans: Mapping[Budget, Solution], judge: Judge) -> No
 
 def _better(problem: Problem, limits: Limits, objective: str, best: Solution, judge: Judge, most: int) -> Solution:
     """The plan after every layer had its turn, those first that promise most."""
-    gain = _gain(problem, objective, best)
+    gain, may_fit = _gain(problem, objective, best), _fitting(problem, limits, best, judge)
     for layer, option in sorted(_moves(problem, best), key=gain):
         if judge.predictions >= most:
             break
+        if not may_fit((layer, option)):
+            continue
         moved = _moved(problem, best, layer, option)
         if within_sums(moved, limits) and _promises(moved, best, objective) and judge.keeps(moved, limits):
-            best = min(best, moved, key=lambda each: judge.value(each, objective))
+            better = min(best, moved, key=lambda each: judge.value(each, objective))
+            if better is not best:
+                best, may_fit = better, _fitting(problem, limits, better, judge)
     return best
+
+
+def _fitting(problem: Problem, limits: Limits, best: Solution, judge: Judge) -> Callable[[tuple[str, Option]], bool]:
+    """Whether a move may keep the limits on memory and latency: its sums rise by so much from what is predicted of the plan."""
+    sums = {name: [(row, row.total(best.schemes)) for row in problem.rows if row.budget == name] for name in limits.rows}
+    room = {
+        name: limit * (1 + OFF) - judge.predict(best)[name] + max(now for _, now in sums[name])
+        for name, limit in limits.rows.items()
+    }
+
+    def fits(move: tuple[str, Option]) -> bool:
+        layer, option = move
+        before = best.chosen[layer].scheme
+        return all(
+            now - row.amount(layer, before) + row.amount(layer, option.scheme) <= room[name]
+            for name, rows in sums.items() for row, now in rows
+        )
+
+    return fits
 
 
 def _moves(problem: Problem, best: Solution) -> Iterator[tuple[str, Option]]:
