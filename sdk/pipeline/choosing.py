@@ -18,6 +18,7 @@ from sdk.pipeline.keeping import solve_kept, solve_least
 from sdk.pipeline.refusing import NotKept, with_context, with_origins
 from sdk.pipeline.remembering import Remembering
 from sdk.pipeline.request import Request
+from sdk.pipeline.walking import walked
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import (
     Calibration,
@@ -111,13 +112,13 @@ class Chooser:
                 found = solve_kept(self.problem, limits, judge, run, objective)
         except (Infeasible, NotKept) as error:
             plans = nearest(self.problem, held, run.found, judge)
-            better = improved(self.problem, held, objective, [*run.found, *plans.values()], judge)
+            better = improved(self.problem, held, objective, [*run.found, *plans.values(), *walked(self.problem, held)], judge)
             if better is not None:
                 return better
             raise (nearer(error, plans, judge) if isinstance(error, NotKept) else error) from error
         if len(run.found) < FEW:
             return found
-        return improved(self.problem, held, objective, [found, *run.found], judge) or found
+        return improved(self.problem, held, objective, [found, *run.found, *walked(self.problem, held)], judge) or found
 
     def _run(self, spare: int, limits: Limits, objective: str) -> Solution:
         return solve_within(self.problem, limits, objective, spare)

@@ -10,8 +10,11 @@ from sdk.pipeline.judging import Judge, within_sums
 from sdk.pipeline.refusing import NotKept
 from sdk.planning import Budget, Limits, Option, Problem, Solution, objective_named, objective_of, solution_of
 
-PREDICTIONS = 300
+PREDICTIONS = 150
 """Plans whose memory and latency are predicted at most: milliseconds each."""
+
+STARTS = 3
+"""Plans, the best ones first, that are bettered: of each a search may end at another."""
 
 OFF = 0.01
 """Share of a limit by which the sums of a plan one move away may be off, counted from what is predicted of the one before it."""
@@ -22,14 +25,15 @@ def improved(
 ) -> Solution | None:
     """Return a plan that keeps the limits and that no other scheme of one layer betters; None where none of `found` keeps them.
 
-    It begins with the best of `found`, and with those that leave most of each limit on memory and latency, which have most room
-    to be bettered. After so many `predictions` from each it is whatever was found until then.
+    It begins with the best ones of `found`, STARTS of them, and with those that leave most of each limit on memory and latency,
+    which have most room to be bettered. After so many `predictions` from each it is whatever was found until then.
     """
     kept = [each for each in found if judge.keeps(each, limits)]
     if not kept:
         return None
     needs = [partial(judge.value, objective=objective), *(partial(_needed, judge, name) for name in limits.rows)]
-    starts = list({judge.key(first): first for first in (min(kept, key=need) for need in needs)}.values())
+    firsts = [*sorted(kept, key=needs[0])[:STARTS], *(min(kept, key=need) for need in needs[1:])]
+    starts = list({judge.key(first): first for first in firsts}.values())
     ends = [_climbed(problem, limits, objective, start, judge, predictions) for start in starts]
     return min(ends, key=needs[0])
 

@@ -1,0 +1,91 @@
+"""Plans by prices: every layer takes what costs least where bytes, memory and latency have a price in loss.
+
+Where sums mislead, no solution by sums may be near the best plan that is predicted to keep the limits. Plans of many prices lie
+along the whole front, whatever the limits are, and cost nothing to find (Everett 1963, generalized Lagrange multipliers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from statistics import fmean
+
+from sdk.planning import Budget, Choices, Limits, Problem, Solution, solution_of
+
+PLANS = 96
+"""Combinations of prices that are tried."""
+
+BELOW, ABOVE = 3.0, 1.0
+"""Factors by which prices go beyond what any unit saves: far below, the others decide alone."""
+
+PRIMES = (2, 3, 5)
+"""Bases of the sequences that spread prices evenly, one for each (Halton 1960)."""
+
+Amounts = Mapping[str, Mapping[str, float]]
+
+
+def walked(problem: Problem, limits: Limits) -> list[Solution]:
+    """Return the plans of PLANS combinations of prices of the file and of what `limits` name, each once; none where layers hold
+    one weight, whose schemes are no choice of one layer."""
+    if problem.ties:
+        return []
+    axes = [_bytes(problem), *(_mean(problem, name) for name in limits.rows)]
+    ranges = [_rates(problem, amounts) for amounts in axes]
+    found: dict[tuple[str, ...], Solution] = {}
+    for step in range(1, PLANS + 1):
+        prices = [
+            low * (high / low) ** _halton(step, base) if low > 0 else 0.0
+            for (low, high), base in zip(ranges, PRIMES, strict=False)
+        ]
+        chosen = {choices.layer: _cheapest(choices, axes, prices) for choices in problem.choices}
+        key = tuple(chosen.values())
+        if key not in found:
+            options = {choices.layer: choices.option(chosen[choices.layer]) for choices in problem.choices}
+            found[key] = solution_of(problem, {layer: option for layer, option in options.items() if option is not None})
+    return list(found.values())
+
+
+def _bytes(problem: Problem) -> Amounts:
+    return {choices.layer: {option.scheme: float(option.bytes) for option in choices.options} for choices in problem.choices}
+
+
+def _mean(problem: Problem, name: Budget) -> Amounts:
+    """What a layer adds in a scheme, in the mean of the sums of a budget."""
+    rows = [row for row in problem.rows if row.budget == name]
+    return {
+        choices.layer: {o.scheme: fmean(row.amount(choices.layer, o.scheme) for row in rows) for o in choices.options}
+        for choices in problem.choices
+    }
+
+
+def _rates(problem: Problem, amounts: Amounts) -> tuple[float, float]:
+    """Well below the least loss that one unit saves anywhere, and above the largest; zeros where none saves any."""
+    found = [rate for choices in problem.choices for rate in _saved(choices, amounts[choices.layer])]
+    return (min(found) / BELOW, max(found) * ABOVE) if found else (0.0, 0.0)
+
+
+def _saved(choices: Choices, amounts: Mapping[str, float]) -> Iterator[float]:
+    """The loss that a unit saves from each option to the next one that loses less."""
+    ordered = sorted(choices.options, key=lambda option: (amounts[option.scheme], option.loss))
+    for one, two in pairwise(ordered):
+        more, less = amounts[two.scheme] - amounts[one.scheme], one.loss - two.loss
+        if more > 0 and less > 0:
+            yield less / more
+
+
+def _cheapest(choices: Choices, axes: Sequence[Amounts], prices: Sequence[float]) -> str:
+    """The scheme of least loss and prices together."""
+    return min(
+        choices.options,
+        key=lambda o: o.loss + sum(p * each[choices.layer][o.scheme] for p, each in zip(prices, axes, strict=True)),
+    ).scheme
+
+
+def _halton(step: int, base: int) -> float:
+    """The number in 0…1 whose digits are those of `step`, reversed."""
+    value, part = 0.0, 1.0
+    while step:
+        part /= base
+        step, digit = divmod(step, base)
+        value += digit * part
+    return value
