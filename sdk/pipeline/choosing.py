@@ -10,7 +10,7 @@ from sdk.costs import Costs
 from sdk.devices import DeviceProfile
 from sdk.errors import BudgetError
 from sdk.lowering import Target, accelerator_of
-from sdk.pipeline.foreseeing import foreseen, keep
+from sdk.pipeline.foreseeing import FIELDS, foreseen, keep
 from sdk.pipeline.imported import with_own_grids
 from sdk.pipeline.improving import improved, nearer, nearest
 from sdk.pipeline.judging import Judge
@@ -105,6 +105,7 @@ class Chooser:
         """The best plan that was found to keep the limits as predicted; where sums misled, it was bettered by predictions."""
         minimise, judge = objective_named(objective).minimise, Judge(self.costs)
         held = _less(limits, spare + int((limits.max_size or 0) * MARGIN))
+        budgets = [name for name in FIELDS if name in limits.rows or name == minimise]
         try:
             if minimise == "max_memory" or minimise == "max_latency":
                 found = solve_least(self.problem, limits, minimise, judge, run)
@@ -112,13 +113,13 @@ class Chooser:
                 found = solve_kept(self.problem, limits, judge, run, objective)
         except (Infeasible, NotKept) as error:
             plans = nearest(self.problem, held, run.found, judge)
-            better = improved(self.problem, held, objective, [*run.found, *plans.values(), *walked(self.problem, held)], judge)
+            better = improved(self.problem, held, objective, [*run.found, *plans.values(), *walked(self.problem, budgets)], judge)
             if better is not None:
                 return better
             raise (nearer(error, plans, judge) if isinstance(error, NotKept) else error) from error
         if len(run.found) < FEW:
             return found
-        return improved(self.problem, held, objective, [found, *run.found, *walked(self.problem, held)], judge) or found
+        return improved(self.problem, held, objective, [found, *run.found, *walked(self.problem, budgets)], judge) or found
 
     def _run(self, spare: int, limits: Limits, objective: str) -> Solution:
         return solve_within(self.problem, limits, objective, spare)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from sdk.costs import Costs
 from sdk.planning import Budget, Limits, Solution, objective_named
+
+ALIKE = 1.0025
+"""Factor within which memory or latency of two plans are as good: predictions are further off, and the loss decides."""
 
 
 class Judge:
@@ -31,10 +36,11 @@ class Judge:
         return within_sums(solution, limits) and all(found[name] <= limit for name, limit in limits.rows.items())
 
     def value(self, solution: Solution, objective: str) -> tuple[float, float]:
-        """What an objective makes least of a plan, and then of those."""
+        """What an objective makes least of a plan, in steps of ALIKE, and then of those."""
         minimise = objective_named(objective).minimise
         if minimise == "max_memory" or minimise == "max_latency":
-            return self.predict(solution)[minimise], solution.loss
+            needed = self.predict(solution)[minimise]
+            return math.floor(math.log(needed, ALIKE)) if needed > 0 else -math.inf, solution.loss
         return (solution.loss, solution.bytes) if minimise == "loss" else (solution.bytes, solution.loss)
 
     @property

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
 
-from sdk.planning import Budget, Choices, Limits, Problem, Solution, solution_of
+from sdk.planning import Budget, Choices, Problem, Solution, solution_of
 
 PLANS = 96
 """Combinations of prices that are tried."""
@@ -24,12 +24,12 @@ PRIMES = (2, 3, 5)
 Amounts = Mapping[str, Mapping[str, float]]
 
 
-def walked(problem: Problem, limits: Limits) -> list[Solution]:
-    """Return the plans of PLANS combinations of prices of the file and of what `limits` name, each once; none where layers hold
-    one weight, whose schemes are no choice of one layer."""
+def walked(problem: Problem, budgets: Sequence[Budget]) -> list[Solution]:
+    """Return the plans of PLANS combinations of prices of the file and of `budgets` (memory, latency), each once; none where
+    layers hold one weight, whose schemes are no choice of one layer."""
     if problem.ties:
         return []
-    axes = [_bytes(problem), *(_mean(problem, name) for name in limits.rows)]
+    axes = [_bytes(problem), *(_mean(problem, name) for name in budgets)]
     ranges = [_rates(problem, amounts) for amounts in axes]
     found: dict[tuple[str, ...], Solution] = {}
     for step in range(1, PLANS + 1):
