@@ -28,8 +28,16 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "aten.pad.default": lambda node: len(node.args) > 2 and node.args[2] == "circular",
     "aten.rms_norm.default": lambda node: len(node.args) < 4,
     "aten.cosine_similarity.default": lambda node: len(node.args) < 4,
+    "aten.affine_grid_generator.default": lambda node: True,  # its converter is of TorchScript
+    "aten.grid_sampler.default": lambda node: not _resamples(node),
+    "aten.grid_sampler_2d.default": lambda node: not _resamples(node),
 }
 """Forms of operators that their converters refuse."""
+
+
+def _resamples(node: Any) -> bool:
+    """Whether MIL's `resample` does what a `grid_sample` does: of images, bilinear (0) or nearest (1)."""
+    return node.args[2] in (0, 1) and node.args[0].meta["val"].ndim == 4
 
 
 @cache

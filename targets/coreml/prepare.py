@@ -32,10 +32,10 @@ def prepare(model: Model) -> Prepared:
     import torch
 
     from targets.coreml.decoding import as_stateful, with_cache
+    from targets.coreml.ranks import within_rank
     from targets.coreml.rewriting import rewrite, rewritten
     from targets.coreml.standins import stand_in
 
-    _refuse_sampling(model)
     planned = tuple(dict.fromkeys(w for layer in model.inventory.layers for w in layer.weights))
     standing = planned if model.language is not None else ()
     known = _known_operators(model.program, rewritten()) if model.language is None else model.program
@@ -51,22 +51,13 @@ def prepare(model: Model) -> Prepared:
     with torch.no_grad():
         program = torch.export.export(module, example, strict=False)
     program = _known_operators(program.run_decompositions({}), frozenset())
+    within_rank(program.graph_module.graph)
     if model.language is not None:
         program = as_stateful(program, model.language)
     signature = program.graph_signature
     names = {n: p for table in (signature.inputs_to_parameters, signature.inputs_to_buffers) for p, n in table.items()}
     found = {w: tuple((names[f], *how) for f, *how in known) for w, known in lookups.items()}
     return Prepared(program, names, found, standing)
-
-
-def _refuse_sampling(model: Model) -> None:
-    """LoweringError for `grid_sample`, which coremltools converts from TorchScript alone."""
-    node = next((n for n in model.program.graph.nodes if "aten.grid_sampler" in str(n.target)), None)
-    if node is not None:
-        raise LoweringError(
-            f"coreml: {node.name} (grid_sample) cannot be converted from an exported program: resize or crop with fixed sizes, "
-            "or choose another target"
-        )
 
 
 def _widened(model: Model, module: Any) -> tuple[Any, ...]:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
 from sdk.errors import LoweringError
 from sdk.lowering.discovery import find_target
@@ -39,17 +38,6 @@ def test_litert_names_what_its_converter_cannot_write() -> None:
     grouped = Function(lambda x, up: up(x), nn.ConvTranspose2d(4, 4, 2, groups=2)).eval()
     with pytest.raises(LoweringError, match="layer layer: LiteRT has no"):
         convert(load_model(grouped, (torch.randn(1, 4, 4, 4),)))
-
-
-def test_core_ml_names_grid_sample() -> None:
-    from targets.coreml.prepare import prepare
-
-    def sampled(x: torch.Tensor, layer: nn.Module) -> torch.Tensor:
-        return functional.grid_sample(x, torch.tanh(layer(x.flatten(1))).view(1, 2, 2, 2), align_corners=False)
-
-    model = load_model(Function(sampled, nn.Linear(16, 8)).eval(), (torch.randn(1, 1, 4, 4),))
-    with pytest.raises(LoweringError, match="grid_sample"):
-        prepare(model)
 
 
 def test_core_ml_takes_bytes_that_are_cast_and_no_others() -> None:

@@ -214,8 +214,10 @@ def _resample(
 
     if coordinates_mode != "normalized_minus_one_to_one" or number(padding_value, 0.0) != 0.0:
         raise NotImplementedError(f"resample with {coordinates_mode} coordinates or a padding value")
-    padding = {"constant": "zeros", "border": "border", "reflection": "reflection"}[padding_mode]
     corners = bool(number(align_corners, False))
+    if padding_mode == ("symmetric" if corners else "reflection"):
+        raise NotImplementedError(f"resample with {padding_mode} padding and align_corners={corners}")
+    padding = {"constant": "zeros", "border": "border"}.get(padding_mode, "reflection")
     return torch.nn.functional.grid_sample(x, coordinates, sampling_mode, padding, corners)
 
 
