@@ -19,7 +19,7 @@ from sdk.planning import Plan
 from sdk.progress import Reporter
 from sdk.recovery import applied, read_recovery
 from sdk.schemes import scheme_named
-from sdk.verify import PARITY, Parity, check_realised, compare, parity_limit, run_artifact
+from sdk.verify import PARITY, Parity, check_realised, compare, parity_limit, run_artifact, undefined_choice
 
 _SITES, _PARITY = "sites.json", "parity.json"
 
@@ -172,10 +172,15 @@ def _judge(lowered: Lowered, parity: Parity) -> None:
     """CheckFailed when the artifact computes something else."""
     limit = parity_limit((scheme_named(name) for name in lowered.plan.schemes.values()), parity.floor)
     if not parity.relative_error <= limit:
+        choice = undefined_choice(lowered.planned.model, lowered.planned.workbench.samples.inputs[0])
+        why = (
+            f"{lowered.planned.target.name} does not compute what was planned" if choice is None else
+            f"{choice} of the model chooses among numbers that are equal, of which runtimes take different ones (are the weights "
+            "trained?)"
+        )
         raise CheckFailed(
             f"the artifact's outputs differ from the quantized model's by {parity.relative_error:.2e} relative, "
-            f"above {limit:.0e} (the rounding floor is {parity.floor:.1e}): "
-            f"{lowered.planned.target.name} does not compute what was planned; nothing was written"
+            f"above {limit:.0e} (the rounding floor is {parity.floor:.1e}): {why}; nothing was written"
         )
 
 
