@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from sdk.costs import Costs
 from sdk.devices import DeviceProfile
 from sdk.errors import BudgetError
 from sdk.lowering import Target, accelerator_of
-from sdk.pipeline.foreseeing import FIELDS, foreseen, keep
+from sdk.pipeline.foreseeing import foreseen, keep
 from sdk.pipeline.imported import with_own_grids
 from sdk.pipeline.improving import improved, nearer, nearest
 from sdk.pipeline.judging import Judge
@@ -95,31 +96,45 @@ class Chooser:
             aimed = limits if limits.max_loss is None else replace(limits, max_loss=share * limits.max_loss)
             run = Remembering(partial(self._run, spare))
             try:
-                solution = self._kept(aimed, objective, run, spare)
+                solution = self._kept(aimed, objective, run, spare, Judge(self.costs))
             except (Infeasible, NotKept) as error:
                 said = with_context(error, limits, self.workbench.model.language, self.costs)
                 raise with_origins(said, origins_of(self.request, self.device, limits)) from error
         return foreseen(make_plan(self._facts(), self.problem, solution, limits, objective), self.costs)
 
-    def _kept(self, limits: Limits, objective: str, run: Remembering, spare: int) -> Solution:
+    def _kept(self, limits: Limits, objective: str, run: Remembering, spare: int, judge: Judge) -> Solution:
         """The best plan that was found to keep the limits as predicted; where sums misled, it was bettered by predictions."""
-        minimise, judge = objective_named(objective).minimise, Judge(self.costs)
+        minimise = objective_named(objective).minimise
         held = _less(limits, spare + int((limits.max_size or 0) * MARGIN))
-        budgets = [name for name in FIELDS if name in limits.rows or name == minimise]
         try:
             if minimise == "max_memory" or minimise == "max_latency":
                 found = solve_least(self.problem, limits, minimise, judge, run)
             else:
                 found = solve_kept(self.problem, limits, judge, run, objective)
         except (Infeasible, NotKept) as error:
-            plans = nearest(self.problem, held, run.found, judge)
-            better = improved(self.problem, held, objective, [*run.found, *plans.values(), *walked(self.problem, budgets)], judge)
+            starts = [*run.found, *walked(self.problem), *self._apart(limits, objective, judge)]
+            plans = nearest(self.problem, held, starts, judge)
+            better = improved(self.problem, held, objective, [*starts, *plans.values()], judge)
             if better is not None:
                 return better
             raise (nearer(error, plans, judge) if isinstance(error, NotKept) else error) from error
         if len(run.found) < FEW:
             return found
-        return improved(self.problem, held, objective, [found, *run.found, *walked(self.problem, budgets)], judge) or found
+        return improved(
+            self.problem, held, objective,
+            [found, *run.found, *walked(self.problem), *self._apart(limits, objective, judge)], judge,
+        ) or found  # fmt: skip
+
+    def _apart(self, limits: Limits, objective: str, judge: Judge) -> list[Solution]:
+        """The best plans within each limit on memory or latency alone: one that keeps the others too is none the worse."""
+        most = self.problem.base + sum(choices.options[-1].bytes for choices in self.problem.choices)
+        found = []
+        for name, limit in limits.rows.items():
+            only = Limits(max_loss=limits.max_loss).having(name, limit)
+            if len(limits.rows) > 1 or (limits.max_size is not None and limits.max_size < most):
+                with suppress(Infeasible, NotKept):
+                    found.append(self._kept(only, objective, Remembering(partial(self._run, 0)), 0, judge))
+        return found
 
     def _run(self, spare: int, limits: Limits, objective: str) -> Solution:
         return solve_within(self.problem, limits, objective, spare)

@@ -24,12 +24,12 @@ PRIMES = (2, 3, 5)
 Amounts = Mapping[str, Mapping[str, float]]
 
 
-def walked(problem: Problem, budgets: Sequence[Budget]) -> list[Solution]:
-    """Return the plans of PLANS combinations of prices of the file and of `budgets` (memory, latency), each once; none where
-    layers hold one weight, whose schemes are no choice of one layer."""
+def walked(problem: Problem) -> list[Solution]:
+    """Return the plans of PLANS combinations of prices of the file, memory and latency, each once: the same whatever is limited,
+    so that more room finds no worse. None where layers hold one weight, whose schemes are no choice of one layer."""
     if problem.ties:
         return []
-    axes = [_bytes(problem), *(_mean(problem, name) for name in budgets)]
+    axes = [_bytes(problem), *(_mean(problem, name) for name in dict.fromkeys(row.budget for row in problem.rows))]
     ranges = [_rates(problem, amounts) for amounts in axes]
     found: dict[tuple[str, ...], Solution] = {}
     for step in range(1, PLANS + 1):
