@@ -14,6 +14,7 @@ from targets.coreml.blobs import BlobReader
 from targets.coreml.decoding import MASK, TOKENS
 from targets.coreml.layout import Placement
 from targets.coreml.matching import find_layers
+from targets.coreml.precision import Halving
 from targets.coreml.prepare import prepare
 from targets.coreml.program import dtype_name, main_block, tidy, value_shape, walk
 from targets.coreml.sharing import share_tied
@@ -93,7 +94,7 @@ def _run(ct: Any, program: Any, model: Model, ios: int, folder: str) -> Any:
     inputs = None if model.language is None else _token_inputs(ct, model.language)
     return ct.convert(
         program, convert_to="mlprogram", minimum_deployment_target=getattr(ct.target, f"iOS{ios}"), inputs=inputs,
-        outputs=outputs, compute_precision=ct.transform.FP16ComputePrecision(_in_half), skip_model_load=True,
+        outputs=outputs, compute_precision=ct.transform.FP16ComputePrecision(Halving()), skip_model_load=True,
         pass_pipeline=pipeline, package_dir=str(Path(folder) / "model.mlpackage"),
     )
 
@@ -105,15 +106,6 @@ def _token_inputs(ct: Any, language: Language) -> list[Any]:
     count = ct.RangeDim(1, language.window, default=1)
     end = ct.RangeDim(1, language.context, default=1)
     return [ct.TensorType(TOKENS, (1, count), np.int32), ct.TensorType(MASK, (1, 1, count, end), np.float16)]
-
-
-def _in_half(op: Any) -> bool:
-    """Whether an operation computes in float16: all but the mean square of a norm, which activations of 256 overflow."""
-    if op.op_type in ("pow", "square"):
-        return all(user.op_type != "reduce_mean" for user in op.outputs[0].child_ops)
-    if op.op_type == "add":
-        return op.x.op is None or op.x.op.op_type != "reduce_mean"
-    return op.op_type not in ("reduce_mean", "rsqrt")
 
 
 def _first_line(error: BaseException) -> str:
