@@ -17,49 +17,21 @@ from sdk.planning import plan_text
 from targets.executorch import TARGET
 from targets.executorch.lowering import lower_program
 from targets.executorch.program import read_program
+from tests.targets.recurrent import FORMS as COMMON
+from tests.targets.recurrent import Read, cases, check_outputs
 
-FORMS = {
-    "lstm": (lambda: nn.LSTM(5, 8, batch_first=True), (2, 7, 5)), "gru": (lambda: nn.GRU(5, 8), (7, 2, 5)),
-    "stacked": (lambda: nn.LSTM(5, 8, 3), (6, 1, 5)), "plain": (lambda: nn.RNN(5, 8, 2, nonlinearity="relu"), (6, 1, 5)),
-    "both ways": (lambda: nn.GRU(5, 8, 2, bidirectional=True, batch_first=True), (1, 6, 5)),
+FORMS = COMMON | {
     "both ways lstm": (lambda: nn.LSTM(5, 8, 2, bidirectional=True), (6, 2, 5)),
-    "unbatched": (lambda: nn.LSTM(5, 8, bidirectional=True), (6, 5)), "no biases": (lambda: nn.GRU(5, 8, bias=False), (6, 1, 5)),
-    "projected": (lambda: nn.LSTM(5, 8, 2, proj_size=3), (6, 1, 5)), "one step": (lambda: nn.LSTM(5, 8), (1, 1, 5)),
+    "projected": (lambda: nn.LSTM(5, 8, 2, proj_size=3), (6, 1, 5)),
+    "plain": (lambda: nn.RNN(5, 8, 2, nonlinearity="relu"), (6, 1, 5)),
     "plain both ways": (lambda: nn.RNN(5, 8, bidirectional=True), (6, 1, 5)),
 }  # fmt: skip
 
 
-class Read(nn.Module):
-    """What of a recurrent layer an application reads."""
-
-    def __init__(self, layer: nn.Module, what: str) -> None:
-        super().__init__()
-        self.layer, self.what, self.front = layer, what, nn.Linear(5, 5)
-
-    def forward(self, x: torch.Tensor) -> Any:
-        y, state = self.layer(self.front(x))
-        states = state if isinstance(state, tuple) else (state,)
-        return {"all": (y, *states), "last": states[0][-1], "outputs": torch.relu(y)}[self.what]
-
-
-USUAL = ("lstm", "both ways", "stacked")
-CASES = [*((form, "all") for form in FORMS), ("stacked", "last"), ("both ways", "outputs")]
-
-
-@pytest.mark.parametrize(
-    ("form", "what"),
-    [pytest.param(*case, marks=() if case[0] in USUAL and case[1] != "outputs" else pytest.mark.slow) for case in CASES],
-)
+@pytest.mark.parametrize(("form", "what"), cases(FORMS))
 def test_every_form_computes_what_torch_does(form: str, what: str, tmp_path: Path) -> None:
-    make, shape = FORMS[form]
-    torch.manual_seed(0)
-    net = Read(make(), what).eval()
-    samples = [(torch.randn(shape),) for _ in range(2)]
-    bundle = sdk.package(net, device="pixel8", target="executorch", calibration=samples, uniform="fp32", out=tmp_path / "b")
-    for sample in samples:
-        for found, wanted in zip(bundle.run(*sample), (net(*sample),) if what != "all" else net(*sample), strict=True):
-            torch.testing.assert_close(torch.as_tensor(found), wanted, rtol=1e-5, atol=1e-5)
-    recurrent = make()
+    check_outputs(FORMS, form, what, "executorch", tmp_path / "b", front=True)
+    recurrent = FORMS[form][0]()
     cells = recurrent.num_layers * (1 + recurrent.bidirectional)
     program = read_program(tmp_path / "b" / "model.pte")
     assert sum(call.operator.startswith("executorch_prim::et_copy_index") for call in program.calls.values()) <= cells
@@ -99,7 +71,7 @@ def test_static_layers_around_a_loop_keep_their_scheme(tmp_path: Path) -> None:
 def test_a_loop_whose_weights_are_computed_is_written_out(tmp_path: Path) -> None:
     torch.manual_seed(0)
     layer = nn.utils.parametrizations.weight_norm(nn.GRU(5, 8), "weight_hh_l0")
-    net = Read(layer, "outputs").eval()
+    net = Read(layer, "outputs", front=True).eval()
     sample = (torch.randn(3, 1, 5),)
     bundle = sdk.package(net, device="pixel8", target="executorch", calibration=[sample], uniform="fp32", out=tmp_path / "b")
     torch.testing.assert_close(torch.as_tensor(bundle.run(*sample)[0]), net(*sample), rtol=1e-5, atol=1e-5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,47 +12,18 @@ from torch import nn
 import sdk
 from sdk.planning import plan_text
 from targets.tflite.flatbuffer import builtin_name, read
+from tests.targets.recurrent import FORMS as COMMON
+from tests.targets.recurrent import Read, cases, check_outputs
 
-FORMS = {
-    "lstm": (lambda: nn.LSTM(5, 8, batch_first=True), (2, 7, 5)), "gru": (lambda: nn.GRU(5, 8), (7, 2, 5)),
-    "stacked": (lambda: nn.LSTM(5, 8, 3), (6, 1, 5)),
-    "both ways": (lambda: nn.GRU(5, 8, 2, bidirectional=True, batch_first=True), (1, 6, 5)),
+FORMS = COMMON | {
     "both ways lstm": (lambda: nn.LSTM(5, 8, 2, bidirectional=True), (6, 1, 5)),
-    "unbatched": (lambda: nn.LSTM(5, 8, bidirectional=True), (6, 5)), "no biases": (lambda: nn.GRU(5, 8, bias=False), (6, 1, 5)),
-    "projected": (lambda: nn.LSTM(5, 8, proj_size=3), (6, 1, 5)), "one step": (lambda: nn.LSTM(5, 8), (1, 1, 5)),
-}  # fmt: skip
+    "projected": (lambda: nn.LSTM(5, 8, proj_size=3), (6, 1, 5)),
+}
 
 
-class Read(nn.Module):
-    """What of a recurrent layer an application reads."""
-
-    def __init__(self, layer: nn.Module, what: str) -> None:
-        super().__init__()
-        self.layer, self.what = layer, what
-
-    def forward(self, x: torch.Tensor) -> Any:
-        y, state = self.layer(x)
-        states = state if isinstance(state, tuple) else (state,)
-        return {"all": (y, *states), "last": states[0][-1], "outputs": torch.relu(y)}[self.what]
-
-
-USUAL = ("lstm", "both ways", "stacked")
-CASES = [*((form, "all") for form in FORMS), ("stacked", "last"), ("both ways", "outputs")]
-
-
-@pytest.mark.parametrize(
-    ("form", "what"),
-    [pytest.param(*case, marks=() if case[0] in USUAL and case[1] != "outputs" else pytest.mark.slow) for case in CASES],
-)
+@pytest.mark.parametrize(("form", "what"), cases(FORMS))
 def test_every_form_computes_what_torch_does(form: str, what: str, tmp_path: Path) -> None:
-    make, shape = FORMS[form]
-    torch.manual_seed(0)
-    net = Read(make(), what).eval()
-    samples = [(torch.randn(shape),) for _ in range(2)]
-    bundle = sdk.package(net, device="pixel8", target="tflite", calibration=samples, uniform="fp32", out=tmp_path / "b")
-    for sample in samples:
-        for found, wanted in zip(bundle.run(*sample), (net(*sample),) if what != "all" else net(*sample), strict=True):
-            torch.testing.assert_close(torch.as_tensor(found), wanted, rtol=1e-5, atol=1e-5)
+    check_outputs(FORMS, form, what, "tflite", tmp_path / "b")
     names = operators(tmp_path / "b" / "model.tflite")
     assert ("WHILE" in names) == (form != "projected")
 
