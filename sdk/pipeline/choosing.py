@@ -112,7 +112,7 @@ class Chooser:
             else:
                 found = solve_kept(self.problem, limits, judge, run, objective)
         except (Infeasible, NotKept) as error:
-            starts = [*run.found, *walked(self.problem), *self._apart(limits, objective, judge)]
+            starts = self._starts(limits, objective, run, judge)
             plans = nearest(self.problem, held, starts, judge)
             better = improved(self.problem, held, objective, [*starts, *plans.values()], judge)
             if better is not None:
@@ -120,10 +120,11 @@ class Chooser:
             raise (nearer(error, plans, judge) if isinstance(error, NotKept) else error) from error
         if len(run.found) < FEW:
             return found
-        return improved(
-            self.problem, held, objective,
-            [found, *run.found, *walked(self.problem), *self._apart(limits, objective, judge)], judge,
-        ) or found  # fmt: skip
+        return improved(self.problem, held, objective, [found, *self._starts(limits, objective, run, judge)], judge) or found
+
+    def _starts(self, limits: Limits, objective: str, run: Remembering, judge: Judge) -> list[Solution]:
+        """Where a search by predictions begins."""
+        return [*run.found, *walked(self.problem), *self._apart(limits, objective, judge)]
 
     def _apart(self, limits: Limits, objective: str, judge: Judge) -> list[Solution]:
         """The best plans within each limit on memory or latency alone: one that keeps the others too is none the worse."""
