@@ -7,8 +7,6 @@ import errno
 import fcntl
 import os
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,12 +14,12 @@ from pathlib import Path
 
 from sdk.bundles.exchange import exchange
 from sdk.bundles.manifest import MANIFEST, PLAN
+from sdk.bundles.stops import held_stops
 from sdk.errors import BadInput, CheckFailed
 
 _MARK = ".sdk-tmp-"
 _YOUNG = 60.0
 """Seconds during which an unlocked temporary may belong to a process that is just about to lock it."""
-_STOPS = (signal.SIGINT, signal.SIGTERM)
 _FULL_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FULL = ("no space left", "os error 28", "file too large", "os error 27", "disk quota exceeded")
 """How toolchains written in other languages say that the disk is full."""
@@ -47,7 +45,7 @@ def check_writable(out: Path, kind: Kind = BUNDLE) -> None:
     """Raise BadInput when a `kind` cannot be written at `out`; asked before any heavy work. Leaves nothing."""
     place = _place(out, kind)
     try:
-        with _parents(place.parent), _temporary(place, kind):
+        with held_stops(), _parents(place.parent), _temporary(place, kind):
             pass
     except OSError as error:
         raise _refused(out, error, kind) from None
@@ -62,12 +60,13 @@ def write_bundle(out: Path, fill: Callable[[Path], None], kind: Kind = BUNDLE) -
     place = _place(out, kind)
     filling = False
     try:
-        with _parents(place.parent):
+        with held_stops() as stops, _parents(place.parent):
             with _temporary(place, kind) as temporary:
-                filling = True
-                fill(temporary)
-                filling = False
-                _flush(temporary)
+                with stops.allowed():
+                    filling = True
+                    fill(temporary)
+                    filling = False
+                    _flush(temporary)
                 _put(temporary, place, kind)
             _sync(place.parent)
     except OSError as error:
@@ -130,7 +129,7 @@ def _parents(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _temporary(place: Path, kind: Kind) -> Iterator[Path]:
-    """A locked hidden directory beside `place`, removed at the end; first removes those of dead processes."""
+    """A locked hidden directory beside `place`, removed at the end; first removes those of dead processes. Stops are held."""
     _clean(place, kind)
     temporary = place.parent / f".{place.name}{_MARK}{os.getpid()}-{time.monotonic_ns():x}"
     try:
@@ -142,27 +141,7 @@ def _temporary(place: Path, kind: Kind) -> Iterator[Path]:
         finally:
             os.close(lock)
     finally:
-        with _uninterrupted():
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until the block is done."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    waiting: list[int] = []
-    before = {each: signal.getsignal(each) for each in _STOPS}
-    for each in before:
-        signal.signal(each, lambda number, _: waiting.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        if waiting:
-            signal.raise_signal(waiting[0])
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _clean(place: Path, kind: Kind) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 from sdk.bundles import Kind, check_writable, is_bundle, write_bundle
 from sdk.bundles import exchange as exchange_module
+from sdk.bundles import stops as stops_module
 from sdk.bundles import write as write_module
 from sdk.errors import BadInput, CheckFailed
 
@@ -179,6 +184,45 @@ def test_whenever_the_writer_is_stopped_the_bundle_is_whole(tmp_path: Path, stop
             assert contents(tmp_path) <= {"app"}
     write_bundle(out, fill("last"))
     assert contents(tmp_path) == {"app"}
+
+
+def stopped_at(event: int, out: Path) -> bool:
+    """Write a bundle, with Ctrl-C at the given step of the writer's own code; say whether there was such a step."""
+    left = event
+
+    def step(frame: FrameType, kind: str, _: object) -> Callable | None:
+        nonlocal left
+        if frame.f_code.co_filename not in (write_module.__file__, stops_module.__file__, contextlib.__file__):
+            return None
+        frame.f_trace_opcodes = True
+        if kind == "opcode":
+            left -= 1
+            if left == 0:
+                signal.raise_signal(signal.SIGINT)
+        return step
+
+    sys.settrace(step)
+    try:
+        write_bundle(out, fill("new"))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(None)
+    return left <= 0
+
+
+@pytest.mark.parametrize("first", range(1, 6))
+def test_stopped_at_any_step_the_writer_leaves_nothing_but_a_whole_bundle(tmp_path: Path, first: int) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    whole = ["deep", "deep/app", "deep/app/manifest.json", "deep/app/model.bin", "deep/app/plan.yaml"]
+    event = first
+    while stopped_at(event, tmp_path / "deep" / "app"):
+        left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
+        assert left in ([], whole), event
+        assert signal.getsignal(signal.SIGINT) == before
+        shutil.rmtree(tmp_path / "deep", ignore_errors=True)
+        event += 5
+    assert event > 500
 
 
 def test_another_kind_of_folder_is_written_by_the_same_rules(tmp_path):
