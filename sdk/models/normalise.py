@@ -13,6 +13,7 @@ from typing import Any
 from sdk.errors import BadInput
 from sdk.models import rewrite, stateless
 from sdk.models.row_major import row_major
+from sdk.models.tables import fold_tables
 from sdk.models.unfit import Unfit, first_line
 
 
@@ -139,6 +140,8 @@ def normalise(program: Any, source: str, functional: bool = False) -> tuple[Any,
     rewrite.to_float(graph_module)
     for rule in rewrite.RULES:
         rule(graph_module)
+    if not functional:  # language models get another length of what is computed of positions
+        fold_tables(graph_module)
     graph_module.graph.eliminate_dead_code()
     stateless.refuse_choices(graph_module, source)
     rewrite.drop_unused_state(graph_module)

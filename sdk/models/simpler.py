@@ -6,6 +6,7 @@ A target asks for it where its toolchain would leave the operator, or what it ma
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -179,13 +180,14 @@ def _attention(writer: _Writer) -> None:
     asked = given["query"] if scale == 1 else writer.call("mul.Tensor", given["query"], writer.number(scale))
     scores = _product(writer, asked, writer.call("transpose.int", given["key"], -2, -1))
     truths = mask is not None and mask.meta["val"].dtype == torch.bool
+    known = _value(writer, mask) if truths and mask is not None and mask.op == "get_attr" else None
     if given.get("is_causal"):
         size = scores.meta["val"].shape[-2:]
         mask = writer.once(size, lambda: writer.constant(torch.full(size, -math.inf).triu(1)))
     added = writer.once(("numbers", mask), lambda: _numbers(writer, mask)) if truths else mask
     scores = scores if added is None else writer.call("add.Tensor", scores, added)
     made = _product(writer, writer.call("softmax.int", scores, -1), given["value"])
-    if truths:
+    if truths and (known is None or not known.any(-1).all()):
         made = writer.call("mul.Tensor", made, writer.once(("left", mask), lambda: _left(writer, mask)))
     writer.put(made)
 
@@ -216,13 +218,22 @@ def _numbers(writer: _Writer, mask: Any) -> Any:
     """A mask of truths as numbers to add: 0, and the lowest one."""
     import torch
 
+    if mask.op == "get_attr":
+        return writer.constant(torch.where(_value(writer, mask), 0.0, torch.finfo(torch.float32).min))
     return writer.call("where.self", mask, writer.number(0.0), writer.number(torch.finfo(torch.float32).min))
+
+
+def _value(writer: _Writer, node: Any) -> Any:
+    """The tensor of the module that a node stands for."""
+    return operator.attrgetter(node.target)(writer.module)
 
 
 def _left(writer: _Writer, mask: Any) -> Any:
     """1 for the rows of a mask of truths that leave something, 0 for the others."""
     import torch
 
+    if mask.op == "get_attr":
+        return writer.constant(_value(writer, mask).any(-1, keepdim=True).float())
     return writer.call("to.dtype", writer.call("any.dim", mask, -1, True), torch.float32)
 
 
