@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sdk.lowering.types import Range
@@ -33,6 +34,17 @@ def dynamic_codes(value: Any, dims: tuple[int, ...]) -> tuple[Any, Any, Any]:
     zero = torch.where((down - 128) + (up + 127) > 0, -128 - down, 127 - up).clamp(-128, 127).round()
     codes = (value * factor).round()
     return torch.minimum(torch.maximum(codes, -128 - zero), 127 - zero), zero, 1 / factor
+
+
+@cache
+def _shift() -> int:
+    """What a kernel of blocks adds to the codes of activations on this processor: AVX-512 VNNI multiplies unsigned ones.
+
+    Their sums, and the zero points that are taken off them, are larger then, and round elsewhere.
+    """
+    import torch
+
+    return 128 if torch.cpu._is_vnni_supported() else 0
 
 
 def static_codes(value: Any, found: Range) -> Any:
@@ -131,12 +143,16 @@ class IntegerKernel:
         return requantize(sums, self._along(factor, sums), self.result) * self.result.scale
 
     def _grouped(self, value: Any, bias: Any) -> Any:
-        """Sums over groups of the last axis, each times its scale, one fused step after another."""
+        """Sums over groups of the last axis, each times its scale, one fused step after another.
+
+        So do the kernels for AVX-512 VNNI and Arm; that for AVX2 keeps four sums and adds them up at the end.
+        """
         import torch
 
         codes, zero, scale = dynamic_codes(value, (-1,))
         scales = self._scale
         rows = self.grid.codes.float().reshape(len(scales), scales.shape[1], -1)
+        zero = zero + _shift()
         parts = (codes + zero).reshape(*value.shape[:-1], scales.shape[1], -1)
         made = torch.zeros(len(scales))
         for group in range(scales.shape[1]):
@@ -144,7 +160,7 @@ class IntegerKernel:
         made = zero * made
         for group in range(scales.shape[1]):
             made = fused(parts[..., group, :] @ rows[:, group].T, scales[:, group], made)
-        return fused(made, scale, torch.zeros(1) if bias is None else bias)
+        return made * scale if bias is None else made * scale + bias
 
 
 def as_module(kernel: Callable[..., Any]) -> Any:

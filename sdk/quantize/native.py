@@ -21,12 +21,14 @@ Load = Callable[[Any, tuple[Any, ...]], Callable[..., Any]]
 
 
 def with_native_kernels(
-    module: Any, load: Load, mean: Callable[[int], Any], attention: Callable[[Any], Callable[..., Any]]
+    module: Any, load: Load, mean: Callable[[int], Any], attention: Callable[[Any], Callable[..., Any]],
+    fused: Callable[[Any], bool] = lambda node: False,
 ) -> Any:
     """Replace in a reference's GraphModule what the runtime computes otherwise than torch, and return it.
 
     `mean`: size of the last axis → the module of a mean over it as the artifact computes it; `attention`: an attention's node →
-    what computes it from query, keys and values.
+    what computes it from query, keys and values; `fused`: the node that is squared in front of a mean → whether the runtime does
+    both at once, which sums in another order.
     """
     import torch
 
@@ -38,18 +40,28 @@ def with_native_kernels(
         if name in UNARY:
             _replace(module, node, _unary(load, node.target, tuple(node.args[1:]), tuple(sorted(node.kwargs.items()))))
         elif node.target is aten.mean.dim and list(node.args[1]) == [-1] and node.args[2:3] == (True,):
-            _replace(module, node, _reduced(load, mean, node.args[0].meta["val"].shape[-1]))
+            if _is_square(node.args[0]) and fused(node.args[0].args[0]):
+                _replace(module, node, _mean_square(load), node.args[0].args[:1])
+            else:
+                _replace(module, node, _reduced(load, mean, node.args[0].meta["val"].shape[-1]))
         elif node.target is aten.scaled_dot_product_attention.default:
-            _replace(module, node, attention(node), 3)
+            _replace(module, node, attention(node), node.args[:3])
+    module.graph.eliminate_dead_code()
     module.recompile()
     return module
 
 
-def _replace(module: Any, node: Any, kernel: Any, inputs: int = 1) -> None:
+def _is_square(node: Any) -> bool:
+    import torch
+
+    return node.target is torch.ops.aten.pow.Tensor_Scalar and node.args[1] == 2
+
+
+def _replace(module: Any, node: Any, kernel: Any, inputs: tuple[Any, ...] | None = None) -> None:
     name = f"native_{node.name}"
     module.add_submodule(name, as_module(kernel))
     with module.graph.inserting_before(node):
-        made = module.graph.call_module(name, node.args[:inputs])
+        made = module.graph.call_module(name, node.args[:1] if inputs is None else inputs)
     made.meta.update(node.meta)
     node.replace_all_uses_with(made)
     module.graph.erase_node(node)
@@ -70,6 +82,17 @@ def _unary(load: Load, operator: Any, rest: tuple[Any, ...], named: tuple[tuple[
 @cache
 def _reduced(load: Load, mean: Callable[[int], Any], size: int) -> NativeKernel:
     return NativeKernel(mean(size), load)
+
+
+@cache
+def _mean_square(load: Load) -> NativeKernel:
+    import torch
+
+    class MeanSquare(torch.nn.Module):  # type: ignore[misc]
+        def forward(self, value: Any) -> Any:
+            return value.pow(2).mean(-1, keepdim=True)
+
+    return NativeKernel(MeanSquare(), load)
 
 
 class NativeKernel:

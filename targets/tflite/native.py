@@ -14,7 +14,19 @@ def with_own_kernels(module: Any, length: int) -> Any:
 
     `length`: tokens that the cache has room for.
     """
-    return with_native_kernels(module, _loaded, _mean, lambda node: _attention(length, node.kwargs.get("scale")))
+    return with_native_kernels(
+        module, _loaded, _mean, lambda node: _attention(length, node.kwargs.get("scale")), _squared_within_mean
+    )
+
+
+def _squared_within_mean(node: Any) -> bool:
+    """Whether XNNPACK makes one operator of a square and the mean behind it: where both factors are the same tensor of the file.
+
+    They are but for what a lookup gives, of which one is reshaped.
+    """
+    import torch
+
+    return node.target is not torch.ops.aten.embedding.default
 
 
 def _mean(size: int) -> Any:

@@ -90,3 +90,21 @@ def test_files_agree_with_the_reference_to_the_last_bits(name: str, activations:
     for inputs in samples.inputs:
         got, wanted = torch.as_tensor(executable.run([x.numpy() for x in inputs])[0]), reference(*inputs)[0]
         assert float((got - wanted).norm() / wanted.norm()) < FEW_BITS
+
+
+@pytest.mark.parametrize("name", ["executorch", "tflite"])
+@pytest.mark.parametrize("scheme", ["int4_g32_dynamic", "int4_channel_dynamic", "int8_channel_dynamic"])
+def test_linears_sum_as_this_processors_kernel_sums(name: str, scheme: str, tmp_path: Path) -> None:
+    """Scales of a channel that differ 64-fold, and inputs beside zero: sums and zero points take every bit of a float32."""
+    try:
+        target = ready_target(name)
+    except Missing as missing:
+        pytest.skip(str(missing))
+    torch.manual_seed(0)
+    module, inputs = nn.Linear(256, 32), torch.rand(4, 256) * 3 - 1
+    module.weight.data = torch.randn(32, 256) * torch.exp2(-6 * torch.rand(32, 8)).repeat_interleave(32, 1)
+    model = load_model(module.eval(), (inputs,))
+    quantized = quantize(model, {layer.name: scheme_named(scheme) for layer in model.inventory.layers})
+    target.lower(quantized, tmp_path / target.artifact, None, lambda _: None)
+    got = torch.as_tensor(target.open(tmp_path / target.artifact).run([inputs.numpy()])[0])
+    assert torch.equal(got, target.reference(quantized)(inputs)[0])
