@@ -146,7 +146,9 @@ def _replace(module: Any, layer: Any, node: Any) -> dict[Any, Recurrence]:
         each = words.stack([cell[k] for cell in last])
         results.append(words.narrower(each, 1) if flat else each)
     for user in list(node.users):
-        user.replace_all_uses_with(results[user.args[1]])
+        result = results[user.args[1]]
+        result.meta["val"] = user.meta["val"]  # the next recurrent layer reads its shape
+        user.replace_all_uses_with(result)
         module.graph.erase_node(user)
     module.graph.erase_node(node)
     return found

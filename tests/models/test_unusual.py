@@ -203,6 +203,25 @@ def test_bags_of_one_length_are_lookups(mode: str) -> None:
     assert [(layer.name, layer.kind) for layer in model.inventory.layers] == [("layers.0", "embedding")]
 
 
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags_leave_their_padding_out(mode: str) -> None:
+    bag = nn.EmbeddingBag(30, 8, mode=mode, padding_idx=3)
+    nn.init.normal_(bag.weight)  # the row of the padding is no zeros
+    ids = torch.tensor([[3, 1, 2, 3], [4, 5, 6, 7], [3, 3, 3, 3]])
+    assert [layer.kind for layer in _loaded(Function(lambda x, table: table(x), bag), ids).inventory.layers] == ["embedding"]
+
+
+@pytest.mark.parametrize(("mode", "last"), [("sum", False), ("mean", True), ("max", False)])
+def test_bags_that_begin_where_data_says_are_lookups(mode: str, last: bool) -> None:
+    bag = nn.EmbeddingBag(30, 8, mode=mode, include_last_offset=last, padding_idx=2)
+    begins = torch.tensor([0, 3, 3, 4, *([6] if last else [])])
+    module = Function(lambda x, table: table(torch.tensor([1, 2, 3, 4, 5, 6]), x), bag)
+    model = _loaded(module, begins)
+    assert [layer.kind for layer in model.inventory.layers] == ["embedding"]
+    other = torch.tensor([0, 0, 1, 5, *([6] if last else [])])
+    torch.testing.assert_close(model.module()(other)[0], module(other))
+
+
 def test_weighted_bags_are_lookups() -> None:
     bag = nn.EmbeddingBag(30, 8, mode="sum")
     model = _loaded(Function(lambda x, table: table(torch.arange(12).reshape(2, 6), per_sample_weights=x), bag), torch.rand(2, 6))

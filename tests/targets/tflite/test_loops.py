@@ -28,6 +28,21 @@ def test_every_form_computes_what_torch_does(form: str, what: str, tmp_path: Pat
     assert ("WHILE" in names) == (form != "projected")
 
 
+def test_a_layer_may_follow_another(tmp_path: Path) -> None:
+    class Tagger(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.both = nn.LSTM(5, 8, batch_first=True, bidirectional=True)
+            self.one = nn.GRU(16, 8, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.one(self.both(x)[0])[0]
+
+    net, x = Tagger().eval(), torch.randn(1, 6, 5)
+    bundle = sdk.package(net, device="pixel8", target="tflite", calibration=[(x,)], uniform="fp32", out=tmp_path / "b")
+    torch.testing.assert_close(torch.as_tensor(bundle.run(x)[0]), net(x), rtol=1e-5, atol=1e-5)
+
+
 def operators(path: Path) -> list[str]:
     flat = read(path.read_bytes())
     return [builtin_name(flat, op) for op in flat.subgraphs[0].operators]
