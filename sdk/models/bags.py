@@ -16,8 +16,8 @@ LEAST = -1e4
 def plain_bags(module: Any) -> None:
     """Write `embedding_bag` as `embedding` and a reduction, so that its table is a layer.
 
-    Bags of one length are rows of a matrix; where their beginnings are data, each bag reduces all rows, of which a mask leaves its
-    own. A padding index is left out of either. Bags whose counts are read too stay as they are.
+    Bags of one length are rows of a matrix; where their beginnings are data, each bag reduces all rows, of which a mask leaves
+    its own. A padding index is left out of either. Bags whose counts are read too stay as they are.
     """
     import torch
 

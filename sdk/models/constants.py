@@ -35,6 +35,17 @@ def fold_constants(module: Any) -> None:
                 module.graph.erase_node(each)
 
 
+def store_indices(module: Any) -> None:
+    """Store the indices of a triangle as a parameter: no runtime counts them."""
+    import torch
+
+    aten = torch.ops.aten
+    stored: dict[tuple[Any, ...], Any] = {}
+    for node in list(module.graph.nodes):
+        if node.op == "call_function" and node.target in (aten.triu_indices.default, aten.tril_indices.default):
+            _store(module, node, node.name, _evaluate([node], module), (), stored)
+
+
 def drop_idle_masks(module: Any) -> None:
     """Take constant masks that hide nothing from attention: runtimes would write them out and add them in every inference."""
     import torch

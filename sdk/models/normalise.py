@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from sdk.errors import BadInput
@@ -24,13 +25,16 @@ def export_flat(module: Any, inputs: tuple[tuple[Any, ...], dict[str, Any]], sou
     args, kwargs = inputs
     if isinstance(module, torch.export.ExportedProgram):
         return _with_example(module, args, kwargs, source)
+    _refuse_scripted(module, source)
     if any(p.dtype in (torch.float16, torch.bfloat16, torch.float64) for p in module.parameters()):
-        module, args, kwargs = copy.deepcopy(module).float(), _float(args), _float(kwargs)
+        wide = copy.deepcopy(module).float(), _float(args), _float(kwargs)
+        if fault(*wide) is None or fault(module, args, kwargs) is not None:  # else it brings its inputs into its own precision
+            module, args, kwargs = wide
     try:
         # without gradients no_grad regions inside the model leave no higher-order operator; torch prints the graph of a refusal
         with (
-            torch.no_grad(), _eval(module), _masks_as_given(), redirect_stderr(io.StringIO()), _unlogged(),
-            warnings.catch_warnings(record=True) as said,
+            torch.no_grad(), _eval(module), _plain_outputs(module), _masks_as_given(), _dropping_nothing(),
+            redirect_stderr(io.StringIO()), _unlogged(), warnings.catch_warnings(record=True) as said,
         ):
             warnings.simplefilter("always")
             program = torch.export.export(module, args, kwargs, strict=False)
@@ -70,6 +74,39 @@ def _unlogged() -> Iterator[None]:
         logging.disable(before)
 
 
+def _refuse_scripted(module: Any, source: str) -> None:
+    """BadInput where a module or a part of it is TorchScript, which `torch.export` does not take."""
+    import torch
+
+    name = next((name for name, part in module.named_modules() if isinstance(part, torch.jit.ScriptModule)), None)
+    if name is not None:
+        raise BadInput(
+            f"model {source!r}: {name or 'it'} is a torch.jit.ScriptModule, which torch.export does not take: give the module "
+            "from before torch.jit.script or torch.jit.trace (scripted functions may stay)"
+        )
+
+
+@contextmanager
+def _plain_outputs(module: Any) -> Iterator[None]:
+    """The module returns dicts where it returned dataclasses that nobody registered with torch."""
+    hook = module.register_forward_hook(lambda part, inputs, output: _without_dataclasses(output))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _without_dataclasses(value: Any) -> Any:
+    from torch.utils import _pytree as pytree
+
+    def plain(leaf: Any) -> Any:
+        if not is_dataclass(leaf) or isinstance(leaf, type):
+            return leaf
+        return {each.name: _without_dataclasses(getattr(leaf, each.name)) for each in fields(leaf)}
+
+    return pytree.tree_map(plain, value)
+
+
 @contextmanager
 def _masks_as_given() -> Iterator[None]:
     """`nn.Transformer` compares its masks with the causal one, which a trace cannot; applied as any other they do the same."""
@@ -81,6 +118,30 @@ def _masks_as_given() -> Iterator[None]:
         yield
     finally:
         transformer._detect_is_causal_mask = compare
+
+
+def _dropping_nothing() -> Any:
+    """A mode in which every dropout returns its input: functional ones may train in a module that does not."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    functional = torch.nn.functional
+    drops = {getattr(torch, f"{kind}dropout{end}") for kind in ("", "feature_", "alpha_", "feature_alpha_") for end in ("", "_")}
+    drops |= {getattr(functional, f"dropout{axes}") for axes in ("", "1d", "2d", "3d")}
+    drops |= {functional.alpha_dropout, functional.feature_alpha_dropout}
+    attention = functional.scaled_dot_product_attention
+
+    class Mode(TorchFunctionMode):  # type: ignore[misc]
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            if func in drops:
+                return args[0] if args else kwargs["input"]
+            if func is attention:
+                args, kwargs = (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args, {**kwargs}
+                kwargs.pop("dropout_p", None)
+            return func(*args, **kwargs)
+
+    return Mode()
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from typing import Any
 
 from sdk.models.assigned import plain_assignments
 from sdk.models.bags import plain_bags
-from sdk.models.cells import plain_cells
-from sdk.models.constants import drop_idle_masks, fold_constants
+from sdk.models.cells import plain_cells, replace_outputs
+from sdk.models.constants import drop_idle_masks, fold_constants, store_indices
 from sdk.models.cubes import plain_cubes
 from sdk.models.patches import plain_patches
 from sdk.models.slopes import plain_slopes
@@ -44,8 +44,9 @@ def new_get_attr(module: Any, name: str, value: Any, before: Any) -> Any:
 
 
 def to_float(module: Any) -> None:
-    """Bring half and double precision parameters and constants to float32."""
+    """Bring half and double precision parameters and constants to float32, and what a graph computes of them."""
     import torch
+    from torch.utils import _pytree as pytree
 
     for _, owner in module.named_modules():
         for group in (owner._parameters, owner._buffers):
@@ -56,6 +57,8 @@ def to_float(module: Any) -> None:
     for node in module.graph.nodes:
         node.args = tuple(torch.float32 if a in wide and isinstance(a, torch.dtype) else a for a in node.args)
         node.kwargs = {k: torch.float32 if isinstance(v, torch.dtype) and v in wide else v for k, v in node.kwargs.items()}
+        if "val" in node.meta:
+            node.meta["val"] = pytree.tree_map_only(torch.Tensor, lambda v: v.float() if v.dtype in wide else v, node.meta["val"])
 
 
 def join_aliases(module: Any) -> None:
@@ -82,18 +85,22 @@ def merge_get_attrs(module: Any) -> None:
 
 
 def drop_identities(module: Any) -> None:
-    """Remove dropout, clones, detaches, paddings of nothing and assertions, which do nothing at inference."""
+    """Remove dropout, casts of nothing, clones, detaches, paddings of nothing and assertions, which do nothing at inference."""
     import torch
 
     aten = torch.ops.aten
     same = {aten.dropout.default, aten.clone.default, aten.detach.default, aten.alias.default, aten.lift_fresh_copy.default,
-            aten.native_dropout.default, aten.feature_dropout.default, aten.alpha_dropout.default}
+            aten.feature_dropout.default, aten.alpha_dropout.default}
     pads = {aten.pad.default, aten.constant_pad_nd.default}
     checks = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range", "sym_constrain_range_for_size"}
     for node in list(module.graph.nodes):
         if node.op != "call_function":
             continue
+        if node.target is aten.native_dropout.default:  # of a program that was exported while it trained
+            replace_outputs(node, (node.args[0], None))
+            continue
         idle = node.target is aten.to.dtype and node.args[0].meta["val"].dtype == node.args[1]
+        idle |= node.target is aten._to_copy.default and node.kwargs == {"dtype": node.args[0].meta["val"].dtype}
         idle |= node.target in pads and all(isinstance(size, int) and size == 0 for size in node.args[1])
         if idle or (node.target in same and node.kwargs.get("memory_format") in (None, torch.preserve_format)):
             node.replace_all_uses_with(node.args[0])
@@ -386,6 +393,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     linear_from_matmul,
     bias_of_one_axis,
     numbers_as_exponents,
+    store_indices,
     fold_constants,
     real_spectra,
     drop_idle_masks,

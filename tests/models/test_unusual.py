@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -337,3 +338,61 @@ def test_a_transformer_takes_the_masks_that_it_is_given() -> None:
             return self.network(x, memory, tgt_mask=causal), self.network(x, memory, tgt_mask=other)
 
     _loaded(Masked(), torch.randn(1, 5, 16), torch.randn(1, 4, 16))
+
+
+DROPS: dict[str, Any] = {
+    "default": functional.dropout, "images": functional.dropout2d, "in place": lambda x: functional.dropout2d(x, inplace=True),
+    "alpha": lambda x: functional.alpha_dropout(x, 0.5, training=True), "builtin": lambda x: torch.dropout(x, 0.5, True),
+    "attention": lambda x: functional.scaled_dot_product_attention(x, x, x, dropout_p=0.5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("drop", DROPS)
+def test_dropout_that_trains_whatever_the_mode_is_gone_and_shapes_stay(drop: str) -> None:
+    still = (lambda x: functional.scaled_dot_product_attention(x, x, x)) if drop == "attention" else lambda x: x
+    x = torch.randn(2, 3, 4, 4)
+    layer = nn.Conv2d(3, 4, 1)
+    model = load_model(Function(lambda x, conv: torch.relu(DROPS[drop](conv(x))), layer).eval(), (x,))
+    torch.testing.assert_close(model.module()(x)[0], torch.relu(still(layer(x))))
+
+
+def test_dropout_of_a_program_that_was_exported_in_training_is_gone() -> None:
+    layer, x = nn.Linear(4, 6), torch.randn(3, 4)
+    program = torch.export.export(Function(lambda x, linear: functional.dropout(linear(x)), layer), (x,))
+    torch.testing.assert_close(load_model(program, (x,)).module()(x)[0], layer(x))
+
+
+def test_a_model_that_casts_its_input_to_its_own_precision_is_taken() -> None:
+    layers = nn.Linear(4, 6).bfloat16(), nn.Linear(6, 2).half()
+    module = Function(lambda x, a, b: b(a(x.bfloat16()).half()).float(), *layers).eval()
+    x = torch.randn(3, 4)
+    model = load_model(module, (x,))
+    torch.testing.assert_close(model.module()(x)[0], module(x), atol=1e-2, rtol=1e-2)
+    assert not any("to_copy" in str(node.target) for node in model.program.graph.nodes)
+    assert {tensor.dtype for tensor in model.program.state_dict.values()} == {torch.float32}
+
+
+@dataclass
+class Found:
+    logits: torch.Tensor
+    states: list[torch.Tensor]
+    loss: torch.Tensor | None = None
+
+
+def test_a_dataclass_gives_its_fields_as_outputs() -> None:
+    model = load_model(Function(lambda x, a: Found(a(x), [x + 1, x * 2]), nn.Linear(4, 6)).eval(), (torch.randn(3, 4),))
+    assert [spec.name for spec in model.outputs] == ["logits", "states_0", "states_1"]
+
+
+def test_a_scripted_part_is_named() -> None:
+    with pytest.raises(BadInput, match=r"layers.0 is a torch.jit.ScriptModule.* before torch.jit.script"):
+        load_model(Function(lambda x, a: a(x), torch.jit.script(nn.Linear(4, 6))).eval(), (torch.randn(3, 4),))
+
+
+def test_indices_of_a_triangle_are_stored() -> None:
+    def upper(x: torch.Tensor, linear: nn.Module) -> Any:
+        rows, columns = torch.triu_indices(4, 4, 1)
+        return linear(x)[:, rows, columns]
+
+    model = _loaded(Function(upper, nn.Linear(4, 4)), torch.randn(2, 4, 4))
+    assert not any("aten.triu" in str(node.target) for node in model.program.graph.nodes)
