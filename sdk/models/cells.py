@@ -20,14 +20,23 @@ def plain_cells(module: Any) -> None:
 
 
 def replace_outputs(node: Any, results: tuple[Any, ...]) -> None:
-    """Put `results` where the node's outputs (through getitem, or the node itself) were used, and erase it."""
+    """Put `results` where the node's outputs (through getitem, or the node itself) were used, and erase it.
+
+    They get the outputs' metadata, which the layer behind may read. The result of an output that nothing reads may be None.
+    """
     for user in list(node.users):
         if user.target is operator.getitem:
-            user.replace_all_uses_with(results[user.args[1]])
+            _replace(user, results[user.args[1]])
             node.graph.erase_node(user)
     if node.users:
-        node.replace_all_uses_with(results[0])
+        _replace(node, results[0])
     node.graph.erase_node(node)
+
+
+def _replace(node: Any, result: Any) -> None:
+    if result is not None and "val" in node.meta:
+        result.meta.setdefault("val", node.meta["val"])
+    node.replace_all_uses_with(result)
 
 
 class CellWriter:

@@ -107,6 +107,7 @@ def _replace(module: Any, layer: Any, node: Any) -> dict[Any, Recurrence]:
     """Write one recurrent layer as loops: one, or one for each stacked layer where it runs in both directions. By their marks."""
     import torch
 
+    from sdk.models.cells import replace_outputs
     from sdk.models.rewrite import attribute
 
     words, kind = _Words(module.graph), layer.kind
@@ -145,12 +146,7 @@ def _replace(module: Any, layer: Any, node: Any) -> dict[Any, Recurrence]:
     for k in range(len(kinds)):
         each = words.stack([cell[k] for cell in last])
         results.append(words.narrower(each, 1) if flat else each)
-    for user in list(node.users):
-        result = results[user.args[1]]
-        result.meta["val"] = user.meta["val"]  # the next recurrent layer reads its shape
-        user.replace_all_uses_with(result)
-        module.graph.erase_node(user)
-    module.graph.erase_node(node)
+    replace_outputs(node, tuple(results))
     return found
 
 

@@ -55,3 +55,23 @@ def check_outputs(forms: Forms, form: str, what: str, target: str, out: Path, fr
     for sample in samples:
         for found, wanted in zip(bundle.run(*sample), (net(*sample),) if what != "all" else net(*sample), strict=True):
             torch.testing.assert_close(torch.as_tensor(found), wanted, rtol=1e-5, atol=1e-5)
+
+
+class Two(nn.Module):
+    """A layer in both directions, and another one on what it says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both, self.one = nn.LSTM(5, 8, batch_first=True, bidirectional=True), nn.GRU(16, 8, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.one(self.both(x)[0])[0]
+        return found
+
+
+def check_two(target: str, out: Path) -> None:
+    """Package two layers, one behind the other, for the target to `out` and compare what they compute with torch."""
+    torch.manual_seed(0)
+    net, x = Two().eval(), torch.randn(1, 6, 5)
+    bundle = sdk.package(net, device="pixel8", target=target, calibration=[(x,)], uniform="fp32", out=out)
+    torch.testing.assert_close(torch.as_tensor(bundle.run(x)[0]), net(x), rtol=1e-5, atol=1e-5)

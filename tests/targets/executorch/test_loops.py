@@ -18,7 +18,7 @@ from targets.executorch import TARGET
 from targets.executorch.lowering import lower_program
 from targets.executorch.program import read_program
 from tests.targets.recurrent import FORMS as COMMON
-from tests.targets.recurrent import Read, cases, check_outputs
+from tests.targets.recurrent import Read, cases, check_outputs, check_two
 
 FORMS = COMMON | {
     "both ways lstm": (lambda: nn.LSTM(5, 8, 2, bidirectional=True), (6, 2, 5)),
@@ -36,6 +36,10 @@ def test_every_form_computes_what_torch_does(form: str, what: str, tmp_path: Pat
     program = read_program(tmp_path / "b" / "model.pte")
     assert sum(call.operator.startswith("executorch_prim::et_copy_index") for call in program.calls.values()) <= cells
     assert sum("fully_connected" in names for names in program.operators) >= cells
+
+
+def test_a_layer_may_follow_another(tmp_path: Path) -> None:
+    check_two("executorch", tmp_path / "b")
 
 
 def test_the_file_does_not_grow_with_the_steps_and_its_bytes_are_as_predicted(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import sdk
 from sdk.planning import plan_text
 from targets.tflite.flatbuffer import builtin_name, read
 from tests.targets.recurrent import FORMS as COMMON
-from tests.targets.recurrent import Read, cases, check_outputs
+from tests.targets.recurrent import Read, cases, check_outputs, check_two
 
 FORMS = COMMON | {
     "both ways lstm": (lambda: nn.LSTM(5, 8, 2, bidirectional=True), (6, 1, 5)),
@@ -29,18 +29,7 @@ def test_every_form_computes_what_torch_does(form: str, what: str, tmp_path: Pat
 
 
 def test_a_layer_may_follow_another(tmp_path: Path) -> None:
-    class Tagger(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.both = nn.LSTM(5, 8, batch_first=True, bidirectional=True)
-            self.one = nn.GRU(16, 8, batch_first=True)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.one(self.both(x)[0])[0]
-
-    net, x = Tagger().eval(), torch.randn(1, 6, 5)
-    bundle = sdk.package(net, device="pixel8", target="tflite", calibration=[(x,)], uniform="fp32", out=tmp_path / "b")
-    torch.testing.assert_close(torch.as_tensor(bundle.run(x)[0]), net(x), rtol=1e-5, atol=1e-5)
+    check_two("tflite", tmp_path / "b")
 
 
 def operators(path: Path) -> list[str]:
