@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import BadInput, Missing
+from sdk.models.gguf_facts import complete, divide_frequencies, own_tokens
 from sdk.models.language import FAMILIES, as_decoder, describe
 from sdk.models.references import Loaded
 
-ARCHITECTURES = {"gemma3": "gemma3_text"}
-"""Names of architectures in GGUF files that transformers calls otherwise."""
+ARCHITECTURES = ("gemma3", "llama", "phi3", "qwen2", "qwen3")
+"""Architectures of GGUF files that are read; Mistral's are `llama`."""
 
 
 def load_gguf(reference: str, path: Path, context: int | None) -> Loaded:
@@ -24,10 +25,11 @@ def load_gguf(reference: str, path: Path, context: int | None) -> Loaded:
 
     reader = _checked(reference, path)
     architecture = _architecture(reader)
-    if ARCHITECTURES.get(architecture, architecture) not in FAMILIES:
+    if architecture not in ARCHITECTURES:
+        mend = "; give its Hugging Face directory" if architecture in FAMILIES else ""
         raise BadInput(
-            f"model {reference!r}: architecture {architecture[:40]!r} is not among the language models that are taken: "
-            f"{', '.join(FAMILIES)}"
+            f"model {reference!r}: architecture {architecture[:40]!r} is not among those that are read from GGUF files: "
+            f"{', '.join(ARCHITECTURES)}{mend}"
         )
     with _alone(path) as folder, _read_once(Path(folder) / path.name, reader):
         import transformers
@@ -35,18 +37,21 @@ def load_gguf(reference: str, path: Path, context: int | None) -> Loaded:
         name = path.name
         try:
             config = transformers.AutoConfig.from_pretrained(folder, gguf_file=name)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name)
+            complete(config, reader, architecture, reference)
+            tokenizer = own_tokens(transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name), reader)
             language = describe(config, tokenizer, context, reference)
             causal, found = transformers.AutoModelForCausalLM.from_pretrained(
                 folder, gguf_file=name, config=config, dtype=torch.float32, output_loading_info=True
             )
+            divide_frequencies(causal, reader)
         except BadInput:
             raise
         except Exception as error:
             first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise BadInput(f"model {reference!r} cannot be read as a language model: {first}") from error
     example = {"tokens": torch.ones(1, language.window, dtype=torch.int64)}
-    return Loaded(path.stem.lower(), reference, as_decoder(causal), example, language, tuple(sorted(found["missing_keys"])))
+    module = as_decoder(causal, language.context)
+    return Loaded(path.stem.lower(), reference, module, example, language, tuple(sorted(found["missing_keys"])))
 
 
 def _checked(reference: str, path: Path) -> Any:

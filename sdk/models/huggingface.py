@@ -33,7 +33,8 @@ def load_huggingface(reference: str, path: Path, trust: bool, context: int | Non
         config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=trust)
         refuse_other_kinds(config, reference)
         tokenizer = _tokenizer(transformers, place, reference, trust) if is_language(config) else None
-        language = describe(config, tokenizer, context, reference) if tokenizer is not None else None
+        generation = _generation(transformers, place) if tokenizer is not None else None
+        language = describe(config, tokenizer, context, reference, generation) if tokenizer is not None else None
         module, found = _class_of(transformers, config).from_pretrained(
             place, config=config, use_safetensors=None if trust else True, attn_implementation="sdpa",
             trust_remote_code=trust, output_loading_info=True,
@@ -47,7 +48,7 @@ def load_huggingface(reference: str, path: Path, trust: bool, context: int | Non
     unexpected = tuple(sorted(found["unexpected_keys"]))
     if language is None:
         return Loaded(name, reference, _first_output(module.eval()), _example(config), None, missing, unexpected)
-    return Loaded(name, reference, as_decoder(module), _tokens(language.window), language, missing, unexpected)
+    return Loaded(name, reference, as_decoder(module, language.context), _tokens(language.window), language, missing, unexpected)
 
 
 def _tokens(count: int) -> dict[str, Any]:
@@ -62,6 +63,14 @@ def _tokenizer(transformers: Any, place: str, reference: str, trust: bool) -> An
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise BadInput(f"model {reference!r}: a language model needs its tokenizer, which cannot be read: {first}") from error
+
+
+def _generation(transformers: Any, place: str) -> Any:
+    """The checkpoint's generation config, which may name more tokens that end a text; None without."""
+    try:
+        return transformers.GenerationConfig.from_pretrained(place)
+    except OSError:
+        return None
 
 
 def _brings_code(path: Path) -> bool:

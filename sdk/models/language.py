@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sdk.errors import BadInput
@@ -75,8 +75,11 @@ def is_language(config: Any) -> bool:
     return config.model_type in FAMILIES and any(name.endswith("ForCausalLM") for name in names)
 
 
-def describe(config: Any, tokenizer: Any, context: int | None, label: str) -> Language:
-    """Return the facts of a model; BadInput when context, tokenizer or attention do not fit."""
+def describe(config: Any, tokenizer: Any, context: int | None, label: str, generation: Any = None) -> Language:
+    """Return the facts of a model; BadInput when context, tokenizer or attention do not fit.
+
+    `generation`: transformers' generation config of the checkpoint, where it has one.
+    """
     heads = config.num_attention_heads
     whole = _context(config, context, label)
     made = Language(
@@ -88,11 +91,12 @@ def describe(config: Any, tokenizer: Any, context: int | None, label: str) -> La
         kv_heads=getattr(config, "num_key_value_heads", None) or heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
         begin=getattr(tokenizer, "bos_token_id", None),
-        ends=_ends(config, tokenizer),
+        ends=(),
         tokenizer=tokenizer,
     )
     _check_tokenizer(made, label)
     _check_template(tokenizer, label)
+    made = replace(made, ends=_ends((config, generation, tokenizer), tokenizer))
     return made
 
 
@@ -119,11 +123,28 @@ def _window(config: Any, context: int) -> int:
     return next(count for count in WINDOWS if count <= context and count not in taken)
 
 
-def _ends(config: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Ids of the tokens after which nothing follows: the config's and the tokenizer's."""
-    named = getattr(config, "eos_token_id", None)
-    listed = list(named) if isinstance(named, list | tuple) else [named]
-    return tuple(sorted({i for i in (*listed, getattr(tokenizer, "eos_token_id", None)) if isinstance(i, int)}))
+def _ends(tellers: tuple[Any, ...], tokenizer: Any) -> tuple[int, ...]:
+    """Ids of the tokens after which nothing follows: what `tellers` name, and what ends an answer in the chat template."""
+    found = {_turn_end(tokenizer)}
+    for teller in tellers:
+        named = getattr(teller, "eos_token_id", None)
+        found.update(named if isinstance(named, list | tuple) else [named])
+    return tuple(sorted(i for i in found if isinstance(i, int)))
+
+
+def _turn_end(tokenizer: Any) -> int | None:
+    """Id of the special token that the chat template puts behind an answer; None without either."""
+    if not getattr(tokenizer, "chat_template", None):
+        return None
+    answer = "0123456789"
+    talk = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": answer}]
+    try:
+        behind = tokenizer.apply_chat_template(talk, tokenize=False).rpartition(answer)[2]
+    except Exception:
+        return None  # a template for other talks
+    ids = tokenizer(behind.strip(), add_special_tokens=False)["input_ids"]
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return ids[0] if ids and ids[0] in special else None
 
 
 def _check_tokenizer(language: Language, label: str) -> None:
@@ -151,14 +172,15 @@ def _check_template(tokenizer: Any, label: str) -> None:
         raise BadInput(f"model {label!r}: its chat template fails on a prompt ({first}): mend it or take it out") from error
 
 
-def as_decoder(model: Any) -> Any:
+def as_decoder(model: Any, context: int) -> Any:
     """Return a causal model of transformers as a module: tokens [1, window] int64 → {"logits": [1, window, vocabulary]}.
 
     Its parameters keep their names. Positions count from 0; attention is one `scaled_dot_product_attention` a layer,
-    which targets replace by theirs.
+    which targets replace by theirs. Frequencies of positions that depend on a text's length are those for `context` tokens.
     """
     import torch
 
+    _fix_frequencies(model, context)
     _register_attention()
     model.config._attn_implementation = _ATTENTION
 
@@ -170,6 +192,23 @@ def as_decoder(model: Any) -> Any:
 
     model.__class__ = Decoder
     return model.eval()
+
+
+def _fix_frequencies(model: Any, context: int) -> None:
+    """Let the frequencies of positions depend on the bundle's context instead of the text that is read.
+
+    Those of `longrope` are others beyond the context that the model was first trained for; those of `dynamic` are its own
+    within the context that the model was made for, and no bundle goes beyond.
+    """
+    rotary = model.model.rotary_emb
+    kind = rotary.rope_type
+    if not isinstance(kind, str) or kind not in ("longrope", "dynamic"):
+        return
+    if kind == "longrope" and context > model.config.rope_parameters["original_max_position_embeddings"]:
+        from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+        rotary.inv_freq, _ = ROPE_INIT_FUNCTIONS[kind](model.config, rotary.inv_freq.device, seq_len=context)
+    rotary.rope_type = "default"
 
 
 def _register_attention() -> None:

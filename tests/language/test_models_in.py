@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import gguf
 import pytest
 import torch
 import transformers
@@ -15,7 +14,8 @@ from sdk.errors import BadInput
 from sdk.models.load import load_model
 from sdk.models.samples import take_samples
 from sdk.models.text import windows
-from tests.language.conftest import make_config, make_tokenizer, save_model
+from tests.language.conftest import TEMPLATE, make_config, make_tokenizer, save_model
+from tests.language.gguf_files import write_gguf
 
 
 def test_the_decoder_computes_what_transformers_does_and_keeps_the_names(llama: Path) -> None:
@@ -110,42 +110,6 @@ def test_a_context_for_another_model_is_refused() -> None:
         load_model(torch.nn.Linear(2, 2), (torch.zeros(1, 2),), context=64)
 
 
-def write_gguf(path: Path, folder: Path, architecture: str = "qwen3") -> None:
-    """The qwen3 model in `folder` as a GGUF of float weights, as llama.cpp's converter names things."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
-    tokenizer, config = json.loads((folder / "tokenizer.json").read_text("utf-8")), model.config
-    writer = gguf.GGUFWriter(str(path), architecture)
-    writer.add_name("tiny")
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_key_length(config.head_dim)
-    writer.add_value_length(config.head_dim)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-    writer.add_vocab_size(config.vocab_size)
-    writer.add_tokenizer_model("gpt2")
-    known = tokenizer["model"]["vocab"]
-    filled = [*sorted(known, key=known.get), *(f"[{i}]" for i in range(config.vocab_size - len(known) - 1)), "<|endoftext|>"]
-    writer.add_token_list(filled)  # transformers adds the last one to every Qwen tokenizer that lacks it
-    writer.add_token_types([3, 3] + [1] * (config.vocab_size - 2))
-    writer.add_token_merges([" ".join(pair) for pair in tokenizer["model"]["merges"]])
-    writer.add_bos_token_id(0)
-    writer.add_eos_token_id(1)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, config.num_hidden_layers)
-    for name, tensor in model.state_dict().items():
-        if name != "lm_head.weight":
-            stem, _, leaf = name.rpartition(".")
-            writer.add_tensor(f"{names.get_name(stem)}.{leaf}", tensor.numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = save_model(tmp_path_factory.mktemp("qwen") / "tiny", make_config("qwen3", tie_word_embeddings=True, head_dim=128))
@@ -164,6 +128,74 @@ def test_a_gguf_gives_the_same_model_as_the_directory(qwen: Path) -> None:
     assert one.language.tokenizer(text)["input_ids"] == other.language.tokenizer(text)["input_ids"]
 
 
+POSITIONS: dict[str, Any] = {
+    "llama": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0},
+    "linear": {"rope_type": "linear", "factor": 4.0},
+    "yarn": {"rope_type": "yarn", "factor": 4.0},
+    "phi3": {"rope_type": "default", "partial_rotary_factor": 0.5},
+    "gemma3_text": {},
+    "qwen3": {},
+}
+"""Family, or way of Llama's, and how its positions are scaled."""
+
+
+@pytest.mark.parametrize("case", POSITIONS)
+def test_a_gguf_has_the_positions_heads_and_tokens_of_its_directory(case: str, tmp_path: Path) -> None:
+    """Read by transformers alone it has other positions, and its tokenizer a token that the embedding has not."""
+    changes = {"rope_parameters": POSITIONS[case] | {"rope_theta": 10000.0, "original_max_position_embeddings": 32}}
+    if case == "phi3":
+        del changes["rope_parameters"]["original_max_position_embeddings"]
+    kind = case if case in ("phi3", "gemma3_text", "qwen3") else "llama"
+    folder = save_model(tmp_path / "model", make_config(kind, **(changes if POSITIONS[case] else {})))
+    write_gguf(folder / "model.gguf", folder)
+    one, other = load_model(str(folder), context=64), load_model(str(folder / "model.gguf"), context=64)
+    tokens = torch.randint(0, 380, (1, 61), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.allclose(one.module()(tokens)[0], other.module()(tokens)[0], atol=1e-5)
+    assert other.language is not None
+    assert max(other.language.tokenizer("<|endoftext|> <unk> <pad>")["input_ids"]) < 400
+
+
+def test_a_scaling_of_positions_that_a_gguf_does_not_tell_in_full_is_refused(tmp_path: Path) -> None:
+    folder = save_model(tmp_path / "model", make_config())
+    write_gguf(folder / "model.gguf", folder, scaling="yarn")
+    with pytest.raises(BadInput, match=r"scales its positions by 'yarn', .* give its Hugging Face directory"):
+        load_model(str(folder / "model.gguf"), context=64)
+
+
+LENGTHS: dict[str, Any] = {
+    "dynamic": ("llama", {"rope_type": "dynamic", "factor": 4.0}, 64),
+    "longrope within": ("phi3", {"rope_type": "longrope", "long_factor": [2.0] * 8, "short_factor": [1.5] * 8}, 64),
+    "longrope beyond": ("phi3", {"rope_type": "longrope", "long_factor": [2.0] * 8, "short_factor": [1.5] * 8}, 128),
+}
+"""Family, positions whose frequencies depend on a text's length, context."""
+
+
+@pytest.mark.parametrize("case", LENGTHS)
+def test_frequencies_are_those_of_the_context(case: str, tmp_path: Path) -> None:
+    kind, rotary, context = LENGTHS[case]
+    first = {"original_max_position_embeddings": 64} if kind == "phi3" else {}
+    whole = 64 if kind == "llama" else 256
+    changes = {"max_position_embeddings": whole, "rope_parameters": rotary | first | {"rope_theta": 10000.0}, **first}
+    folder = save_model(tmp_path / "model", make_config(kind, **changes))
+    model = load_model(str(folder), context=context)
+    tokens = torch.randint(0, 400, (1, context - 1 if context == 128 else 61), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        want = transformers.AutoModelForCausalLM.from_pretrained(folder)(tokens).logits
+        assert torch.allclose(want, model.module()(tokens)[0], atol=1e-5)
+
+
+def test_an_answer_ends_where_checkpoint_and_template_say(tmp_path: Path) -> None:
+    """Phi 3 names its turn's end in the generation config alone, a GGUF of it nowhere but in the template."""
+    tokenizer = make_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|end|>"]})
+    tokenizer.chat_template = TEMPLATE.replace("{% endfor %}", "<|end|>\n{% endfor %}")
+    folder = save_model(tmp_path / "model", make_config(), tokenizer)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 5]}))
+    language = load_model(str(folder), context=64).language
+    assert language is not None and language.ends == (1, 5, 380)
+
+
 def test_a_damaged_gguf_is_refused(qwen: Path, tmp_path: Path) -> None:
     whole = (qwen / "tiny.gguf").read_bytes()
     for share in (0.3, 0.9):
@@ -173,9 +205,10 @@ def test_a_damaged_gguf_is_refused(qwen: Path, tmp_path: Path) -> None:
     (tmp_path / "other.gguf").write_bytes(b"PK\3\4" + whole[4:])
     with pytest.raises(BadInput, match="not a whole GGUF"):
         load_model(str(tmp_path / "other.gguf"))
-    write_gguf(tmp_path / "strange.gguf", qwen, "rwkv7")
-    with pytest.raises(BadInput, match="'rwkv7' is not among"):
-        load_model(str(tmp_path / "strange.gguf"))
+    for name, mend in (("rwkv7", "qwen3$"), ("smollm3", "give its Hugging Face directory")):
+        write_gguf(tmp_path / "strange.gguf", qwen, name)
+        with pytest.raises(BadInput, match=f"'{name}' is not among .*{mend}"):
+            load_model(str(tmp_path / "strange.gguf"))
     with pytest.raises(BadInput, match="no such file"):
         load_model(str(tmp_path / "absent.gguf"))
 

@@ -18,7 +18,7 @@ from sdk.pipeline.sources import read_sources
 from sdk.quantize import quantize, reference, reference_module
 from sdk.schemes import scheme_named
 from tests.language.conftest import make_config, save_model
-from tests.language.test_models_in import write_gguf
+from tests.language.gguf_files import write_gguf
 
 
 def never(weight: Any) -> bool:
