@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sdk.costs.nodes import (
+    ATTENTION,
     COPIES,
     IN_PLACE,
     OUTSIDE,
@@ -28,6 +29,7 @@ from sdk.costs.nodes import (
     kernel,
     kind_of,
     named,
+    packed_by_attention,
     padded_bytes,
     patches_of,
     pointers_of,
@@ -66,6 +68,15 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Attention:
+    """One attention: the tensors that its scores are made of and nothing else of it, and bytes that its two products pack."""
+
+    scored: frozenset[str]
+    keys: int
+    values: int
+
+
+@dataclass(frozen=True, slots=True)
 class Activations:
     """All activations of one inference.
 
@@ -78,7 +89,7 @@ class Activations:
     written out. `inner`: the inputs of each step that is
     a linear layer; `integers`: the steps that make no floats. `needs`: where it is known, the steps whose
     results each one reads; each is then of the last part that can compute it, not of the first. `constants` counts the
-    tensors and numbers of the file that each step reads, where those are known.
+    tensors and numbers of the file that each step reads, where those are known. `attention`: what is known of the steps of one.
     """
 
     tensors: tuple[Tensor, ...]
@@ -98,6 +109,7 @@ class Activations:
     needs: tuple[tuple[int, ...], ...] = ()
     constants: tuple[int, ...] = ()
     patches: Mapping[int, int] = field(default_factory=dict)
+    attention: Mapping[int, Attention] = field(default_factory=dict)
 
     def copies(
         self, tensor: Tensor, static: Collection[str], dynamic: Collection[str], padded: Collection[int] = ()
@@ -188,7 +200,7 @@ def attended(model: Model) -> dict[int, tuple[str, ...]]:
     """Return the tensors that each attention reads as queries, keys and values, by its step."""
     reading = _Reading(model)
     reading.result()
-    found = [(step, node) for step, node in enumerate(computed(model)) if kind_of(node) == "scaled_dot_product_attention"]
+    found = [(step, node) for step, node in enumerate(computed(model)) if kind_of(node) == ATTENTION]
     return {step: tuple(reading._root(each.name) for each in node.args[:3]) for step, node in found}
 
 
@@ -254,7 +266,12 @@ class _Reading:
             needs=tuple(tuple(place[each.name] for each in node.all_input_nodes if each.name in place) for node in steps)
             if self.simpler else (),
             constants=tuple(map(constants_of, steps)) if self.simpler else (),
+            attention={step: self._attention(node) for step, node in enumerate(steps) if kind_of(node) == ATTENTION},
         )  # fmt: skip
+
+    def _attention(self, node: Any) -> Attention:
+        query, key, value = (self._root(each.name) for each in node.args[:3])
+        return Attention(frozenset({query, key} - {value}), *packed_by_attention(node))
 
     def _ordered(self) -> list[Any]:
         """The nodes as they run: as they stand, or by breadth, as the toolchain sorts a graph anew once a part is taken out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sdk.costs.activations import PLAIN, Activations, Tensor
-from sdk.costs.nodes import IN_PLACE, RECURRENT
+from sdk.costs.nodes import ATTENTION, IN_PLACE, RECURRENT
 from sdk.costs.orders import PAIRED
 from sdk.costs.placing import ALIGNMENT, MAPPED, Block, arena, buckets, grown
 from sdk.costs.transfer import THREADS
@@ -107,7 +107,8 @@ def blocks(
             pieces += _converted(found, tensor, integers, first)
             continue
         for start, last, public in stretches:
-            block = Block(size, *_moments(start, last, copies or (), {*padded, *turned}, turned))
+            span = _moments(start, last, copies or (), {*padded, *turned}, turned)
+            block = Block(size, *(span if public else _attended(found, tensor, start, last, span)))
             (held if public else inside).append(block)
         if tensor.public and tensor.image and not rules.simpler:
             last = tensor.last if tensor.made >= 0 else max(tensor.touched, default=0)
@@ -145,10 +146,10 @@ def _working(
     for step, working in enumerate(found.scratch):
         whole = PHASES * step, PHASES * step + PHASES - 1
         if working and step not in outside:
-            inside.append(Block(working, *whole))
+            inside += _attending(found, step) if step in found.attention else [Block(working, *whole)]
         elif working and found.kinds[step] in rules.working:
             held.append(Block(working, *whole))
-        elif working and found.kinds[step] == "scaled_dot_product_attention":
+        elif working and found.kinds[step] == ATTENTION:
             apart = found.kinds[step] in rules.outside
             held.append(Block(round(working * (SCORES if apart else ONCE)), *whole))
             if apart:
@@ -160,6 +161,14 @@ def _working(
         end = READ if found.layers[step] in narrow else COMPUTE
         inside.append(Block(padded[step], PHASES * step, PHASES * step + end))
     return inside, held
+
+
+def _attending(found: Activations, step: int) -> list[Block]:
+    """What an attention holds besides its tensors: scores, over which shares are written, packed keys while those are made (READ)
+    and packed values while its result is (WRITE)."""
+    known, scores, start = found.attention[step], found.scratch[step] // 2, PHASES * step
+    spans = (known.keys, READ, READ), (scores, READ, WRITE), (known.values, WRITE, WRITE)
+    return [Block(size, start + first, start + last) for size, first, last in spans]
 
 
 def _copied(
@@ -302,6 +311,16 @@ def _moments(
     start = PHASES * first + (TURN if first in late else WRITE if first in copies else COMPUTE) if first >= 0 else 0
     end = PHASES * last + (0 if last in early and last != first else READ if last in copies and last != first else COMPUTE)
     return start, max(start, end)
+
+
+def _attended(found: Activations, tensor: Tensor, start: int, last: int, span: tuple[int, int]) -> tuple[int, int]:
+    """From when to when a tensor lives, elsewhere in `span`, that an attention in step `start` makes, or one in `last` reads."""
+    first, end = span
+    if start in found.attention:
+        first = PHASES * start + WRITE
+    if last in found.attention and last > start:
+        end = PHASES * last + (READ if tensor.name in found.attention[last].scored else WRITE)
+    return first, max(first, end)
 
 
 def _stays(

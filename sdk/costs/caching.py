@@ -67,7 +67,7 @@ def cached(model: Model, spoken: Speaking, language: Language) -> Activations:
     nothing = (0,) * len(kinds)
     return replace(
         found, tensors=tuple(tensors), layers=tuple(layers), kinds=tuple(kinds), scratch=tuple(scratch), padded=nothing,
-        indirect=nothing, inner=nothing, pads={}, masked=frozenset(),
+        indirect=nothing, inner=nothing, pads={}, masked=frozenset(), attention={},
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ VIEWS = frozenset({
     "view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "detach", "alias", "contiguous",
     "slice", "select", "split", "split_with_sizes", "chunk", "unbind", "getitem",
 })  # fmt: skip
+ATTENTION = "scaled_dot_product_attention"
 RECURRENT = frozenset({"lstm", "gru"})
 OUTSIDE = RECURRENT | {"embedding"}
 """Kinds of layers that no accelerated part takes."""
@@ -23,7 +24,7 @@ IN_PLACE = frozenset({
     "neg", "exp", "sqrt", "rsqrt", "abs", "clamp", "add", "sub", "mul", "div", "softmax", "_softmax",
 })  # fmt: skip
 """Operators that write over an input which nothing else reads (XNNPACK, `memory-planner.c`)."""
-PARTS = {"layer_norm": 14, "native_layer_norm": 14, "group_norm": 14, "scaled_dot_product_attention": 5}
+PARTS = {"layer_norm": 14, "native_layer_norm": 14, "group_norm": 14, ATTENTION: 5}
 """Operator → simpler ones that LiteRT's converter takes it apart into."""
 SCRATCH = {"layer_norm": 2.0, "native_layer_norm": 2.0, "group_norm": 2.0}
 """Operator → further tensors of its output's size that live while it runs: runtimes take it apart into simpler ones."""
@@ -65,7 +66,7 @@ def kind_of(node: Any) -> str:
 
 def scratch_of(node: Any, looped: bool = False) -> float:
     """Further tensors of the output's size that live while a node runs; of loops all that pass through one."""
-    if kind_of(node) == "scaled_dot_product_attention":
+    if kind_of(node) == ATTENTION:
         query, key = node.args[0].meta["val"], node.args[1].meta["val"]
         scores = math.prod(query.shape[:-1]) * key.shape[-2]
         return float(2 * scores / max(1, math.prod(node.meta["val"].shape)))
@@ -75,10 +76,20 @@ def scratch_of(node: Any, looped: bool = False) -> float:
         gates, steps = node.args[2][0].meta["val"].shape[0], math.prod(node.args[0].meta["val"].shape[:-1])
         return float(4 * gates * steps / bytes_of(node))
     if is_product(node):
-        *batch, inner, columns = node.args[1].meta["val"].shape
-        packed = math.prod(batch) * -(-columns // TILE) * TILE * (inner + 1)
-        return float(packed / max(1, math.prod(node.meta["val"].shape)))
+        return float(packed_side(node.args[1].meta["val"].shape) / max(1, math.prod(node.meta["val"].shape)))
     return SCRATCH.get(kind_of(node), 0.0)
+
+
+def packed_side(shape: Any) -> int:
+    """Numbers that a product packs of its right side, a batch of matrices: whole tiles of columns, and a row of zeros."""
+    *batch, inner, columns = shape
+    return int(math.prod(batch) * -(-columns // TILE) * TILE * (inner + 1))
+
+
+def packed_by_attention(node: Any) -> tuple[int, int]:
+    """Bytes of keys, turned, and of values that the two products of an attention pack."""
+    keys, values = (tuple(each.meta["val"].shape) for each in node.args[1:3])
+    return 4 * packed_side((*keys[:-2], keys[-1], keys[-2])), 4 * packed_side(values)
 
 
 def is_product(node: Any) -> bool:
@@ -88,7 +99,7 @@ def is_product(node: Any) -> bool:
 
 def is_masked(node: Any) -> bool:
     """Whether a node is attention with a mask of truth values."""
-    if kind_of(node) != "scaled_dot_product_attention":
+    if kind_of(node) != ATTENTION:
         return False
     mask = node.args[3] if len(node.args) > 3 else node.kwargs.get("attn_mask")
     return "bool" in str(getattr(getattr(mask, "meta", {}).get("val"), "dtype", ""))

@@ -15,6 +15,7 @@ from sdk.cache import Cache, code_digest, key_of, versions
 from sdk.errors import LoweringError
 from sdk.models import Model, TensorSpec
 from targets.tflite.flatbuffer import new_buffer, new_operator, new_tensor, read, schema, type_names, write
+from targets.tflite.images import know_paddings
 from targets.tflite.lift import Lifted, lift
 from targets.tflite.loops import Recurrence, take_loops
 from targets.tflite.match import CHANNEL_AXIS, Place, find_places
@@ -169,6 +170,7 @@ def _run_converter(model: Model, module: Any, example: tuple[Any, ...]) -> bytes
         with silence():
             import litert_torch
 
+            know_paddings()
             exporter = litert_torch.convert(module.eval(), example)
             return bytes(exporter._exporter.to_bytes())
     except Exception as error:

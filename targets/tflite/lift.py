@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdk.models import Model
+from targets.tflite.images import IMAGE, as_channels, as_images, as_last
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ def lift(model: Model, bare: bool = False) -> Lifted:
     names = {w for layer in model.inventory.layers for w in layer.weights}
     _crop_transposed(module)
     _broadcast(module)
+    as_images(module)
     _trim_lookups(lifted, names)
     _keep_whole(lifted)
     for node in list(module.graph.nodes):
@@ -128,9 +130,11 @@ def _lift_operands(lifted: Lifted, node: Any) -> None:
     first = 2 if _packet(node) in _operators()["biased"] else 0  # its weight stays what it is
     for index, value in list(enumerate(node.args))[first:]:
         if isinstance(value, torch.fx.Node) and is_constant(value):
-            node.update_arg(index, new_input(lifted, evaluate(lifted.module, value).detach().clone().contiguous()))
+            found = evaluate(lifted.module, value).detach().clone().contiguous()
+            node.update_arg(index, as_channels(lifted.module, node, new_input(lifted, as_last(found)), found))
         elif arithmetic and index < 2 and isinstance(value, int | float) and "out_dtype" not in node.kwargs:
-            node.update_arg(index, new_input(lifted, torch.tensor(float(value))))
+            axes = IMAGE if getattr(node.meta.get("val"), "ndim", 0) == IMAGE else 0
+            node.update_arg(index, new_input(lifted, torch.full([1] * axes, float(value))))
             if node.target in _scalar_forms():
                 node.target = _scalar_forms()[node.target]
 

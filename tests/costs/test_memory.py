@@ -16,7 +16,7 @@ from torch import nn
 import sdk
 from sdk.costs import Costs, MemoryModel
 from sdk.costs.activations import activations, outside_steps
-from sdk.costs.arenas import arenas, live
+from sdk.costs.arenas import arenas, blocks, live
 from sdk.costs.heap import MAPPED, PAD, resident
 from sdk.costs.memory import kernel_kind, padded
 from sdk.costs.placing import Block, arena, buckets, grown
@@ -657,3 +657,25 @@ def test_a_bundle_says_what_was_predicted(tmp_path: Path) -> None:
     assert found is not None
     assert found.low < found.value < found.high
     assert found.origin == "predicted"
+
+
+def test_an_attention_holds_what_each_of_its_products_reads() -> None:
+    """Queries and keys are gone once the scores are made, and the result is made of shares written over them and of values."""
+
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Linear(64, 192), nn.Linear(64, 64)
+
+        def forward(self, x: Any) -> Any:
+            query, key, value = self.one(x).reshape(1, 96, 3, 2, 32).permute(2, 0, 3, 1, 4)
+            return self.two(nn.functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
+
+    found = activations(load_model(Attending().eval(), (torch.randn(1, 96, 64),)))
+    step = next(iter(found.attention))
+    inside, _ = blocks(found, (), (), frozenset())
+    each, scores, first = 4 * 96 * 64, 4 * 2 * 96 * 96, 5 * step
+    held = [sum(block.bytes for block in inside if block.first <= first + phase <= block.last) for phase in range(1, 4)]
+    whole = 4 * 96 * 192  # queries, keys and values are views of one tensor
+    assert held == [whole + scores + 4 * 2 * 96 * 33, whole + scores, whole + scores + 4 * 2 * 32 * 97 + each]
+    assert found.attention[step].scored == frozenset()
