@@ -67,6 +67,12 @@ def _checked(reference: str, path: Path) -> Any:
         reader = gguf.GGUFReader(str(path))
     except Exception as error:
         raise BadInput(f"model {reference!r} is not a whole GGUF file ({_brief(error)}): download it again") from error
+    parts = reader.fields.get("split.count")
+    if parts is not None and parts.contents() > 1:
+        raise BadInput(
+            f"model {reference!r} is one of {parts.contents()} parts: join them with llama.cpp's `llama-gguf-split --merge`, "
+            "and give the whole file"
+        )
     size = path.stat().st_size
     ends = max((int(tensor.data_offset) + int(tensor.n_bytes) for tensor in reader.tensors), default=0)
     if ends == 0 or ends > size:

@@ -25,6 +25,11 @@ def load_huggingface(reference: str, path: Path, trust: bool, context: int | Non
             f"model {reference!r} needs transformers: pip install 'snugfit[huggingface]'"
         ) from error
     place = str(path) if path.is_dir() else reference
+    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+        raise BadInput(
+            f"model {reference!r} is an adapter alone: merge it into its base model (peft's `merge_and_unload`), save the whole "
+            "model with `save_pretrained`, and give that directory"
+        )
     if path.is_dir() and not (path / "config.json").is_file():
         raise BadInput(f"model {reference!r}: the directory has no config.json")
     if not trust and _brings_code(path):

@@ -66,7 +66,7 @@ def refuse_other_kinds(config: Any, label: str) -> None:
             f"model {label!r} reads more than text ({kind}); save its language model alone, one of {_known()}"
         )
     if any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names) and kind not in FAMILIES:
-        raise BadInput(f"model {label!r} is a {kind}, which is not among the language models that are taken: {_known()}")
+        raise BadInput(f"model {label!r} is of the family {kind}, which is not among those that are taken: {_known()}")
 
 
 def is_language(config: Any) -> bool:

@@ -15,12 +15,17 @@ ARCHITECTURES = {"llama": "llama", "qwen3": "qwen3", "gemma3_text": "gemma3", "p
 """Model type of transformers → architecture in the file."""
 
 
-def write_gguf(path: Path, folder: Path, named: str | None = None, scaling: str | None = None) -> None:
-    """Write the model in `folder`; the file says that it is of `named`, and that it scales positions by `scaling`, when given."""
+def write_gguf(path: Path, folder: Path, named: str | None = None, scaling: str | None = None, parts: int = 1) -> None:
+    """Write the model in `folder`.
+
+    The file says that it is of `named`, when given, that it scales positions by `scaling`, and that it is one of `parts`.
+    """
     model = transformers.AutoModelForCausalLM.from_pretrained(folder)
     config, architecture = model.config, ARCHITECTURES[model.config.model_type]
     writer = gguf.GGUFWriter(str(path), named or architecture)
     writer.add_name("tiny")
+    if parts > 1:
+        writer.add_uint16("split.count", parts)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)

@@ -77,8 +77,8 @@ def test_what_does_not_fit_is_refused(case: str, tmp_path: Path) -> None:
     [
         ("t5", "T5ForConditionalGeneration", "encoder-decoder"),
         ("llava", "LlavaForConditionalGeneration", "reads more than text"),
-        ("mamba", "MambaForCausalLM", "is a mamba, which is not among"),
-        ("gpt2", "GPT2LMHeadModel", "is a gpt2, which is not among"),
+        ("mamba", "MambaForCausalLM", "of the family mamba, which is not among"),
+        ("gpt2", "GPT2LMHeadModel", "of the family gpt2, which is not among"),
     ],
 )
 def test_other_kinds_of_models_are_refused(kind: str, architecture: str, words: str, tmp_path: Path) -> None:
@@ -86,6 +86,12 @@ def test_other_kinds_of_models_are_refused(kind: str, architecture: str, words: 
     config.architectures = [architecture]
     config.save_pretrained(tmp_path)
     with pytest.raises(BadInput, match=words):
+        load_model(str(tmp_path))
+
+
+def test_an_adapter_alone_is_told_how_to_become_a_model(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(BadInput, match="is an adapter alone: merge it into its base model"):
         load_model(str(tmp_path))
 
 
@@ -211,6 +217,9 @@ def test_a_damaged_gguf_is_refused(qwen: Path, tmp_path: Path) -> None:
             load_model(str(tmp_path / "strange.gguf"))
     with pytest.raises(BadInput, match="no such file"):
         load_model(str(tmp_path / "absent.gguf"))
+    write_gguf(tmp_path / "part.gguf", qwen, parts=2)
+    with pytest.raises(BadInput, match="is one of 2 parts: join them"):
+        load_model(str(tmp_path / "part.gguf"))
 
 
 def test_the_tokenizer_of_the_tests_covers_its_vocabulary() -> None:
