@@ -11,7 +11,9 @@ from sdk.models.bags import plain_bags
 from sdk.models.cells import plain_cells, replace_outputs
 from sdk.models.constants import drop_idle_masks, fold_constants, store_indices
 from sdk.models.cubes import plain_cubes
+from sdk.models.orders import plain_orders
 from sdk.models.patches import plain_patches
+from sdk.models.pools import plain_pools
 from sdk.models.slopes import plain_slopes
 from sdk.models.spectra import real_spectra
 
@@ -92,7 +94,7 @@ def drop_identities(module: Any) -> None:
     same = {aten.dropout.default, aten.clone.default, aten.detach.default, aten.alias.default, aten.lift_fresh_copy.default,
             aten.feature_dropout.default, aten.alpha_dropout.default}
     pads = {aten.pad.default, aten.constant_pad_nd.default}
-    checks = {"_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range", "sym_constrain_range_for_size"}
+    checks = {"_assert_async", "_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range", "sym_constrain_range_for_size"}
     for node in list(module.graph.nodes):
         if node.op != "call_function":
             continue
@@ -390,6 +392,8 @@ RULES: tuple[Callable[[Any], None], ...] = (
     plain_bags,
     plain_cells,
     plain_slopes,
+    plain_orders,
+    plain_pools,
     linear_from_matmul,
     bias_of_one_axis,
     numbers_as_exponents,

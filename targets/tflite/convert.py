@@ -14,7 +14,7 @@ from typing import Any
 from sdk.cache import Cache, code_digest, key_of, versions
 from sdk.errors import LoweringError
 from sdk.models import Model, TensorSpec
-from targets.tflite.flatbuffer import new_buffer, new_operator, new_tensor, read, schema, type_names, write
+from targets.tflite.flatbuffer import builtin_name, new_buffer, new_operator, new_tensor, read, schema, type_names, write
 from targets.tflite.images import know_paddings
 from targets.tflite.lift import Lifted, lift
 from targets.tflite.loops import Recurrence, take_loops
@@ -75,6 +75,12 @@ class FloatModel:
         return stitched(self.data, [(loop.steps, loop.source.data) for loop in self.loops], self.shared)
 
 
+def _has_graph(op: Any) -> bool:
+    """Whether an operator refers to a subgraph, as loops, branches and what scatters do."""
+    options = op.builtinOptions2 if op.builtinOptions2 is not None else op.builtinOptions
+    return any("subgraph" in name.lower() for name in vars(options)) if options is not None else False
+
+
 def convert(model: Model, bare: bool = False) -> FloatModel:
     """Convert with litert_torch; LoweringError names the first line of the converter's complaint.
 
@@ -86,7 +92,12 @@ def convert(model: Model, bare: bool = False) -> FloatModel:
     flat = read(_convert_bytes(model, lifted.module, (*model.example, *lifted.values)))
     make_loops(flat, recurrences)
     if len(flat.subgraphs) != 1:
-        raise LoweringError(f"model {model.source!r}: control flow (loops or branches) is not supported on tflite")
+        names = sorted({builtin_name(flat, op) for op in flat.subgraphs[0].operators if _has_graph(op)})
+        raise LoweringError(
+            f"model {model.source!r}: the converter writes {', '.join(names) or 'an operator'} with a graph of its own, which is "
+            "not supported on tflite: write the model without (a sum at places that are data, as of index_add, is a product with "
+            "a one-hot matrix), or choose another target"
+        )
     stood = _fix_lifted(flat, lifted, len(model.inputs))
     if bare:
         places = stood_in(flat, model, stood)

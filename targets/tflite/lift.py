@@ -45,6 +45,7 @@ def lift(model: Model, bare: bool = False) -> Lifted:
     _crop_transposed(module)
     _broadcast(module)
     as_images(module)
+    _read_places(module)
     _trim_lookups(lifted, names)
     _keep_whole(lifted)
     for node in list(module.graph.nodes):
@@ -256,6 +257,26 @@ def _crop(module: Any, node: Any, padding: list[int], extra: list[int], sizes: l
             last = module.graph.call_function(torch.ops.aten.slice.Tensor, (last, 2 + axis, before, end))
     for user in users:
         user.replace_input_with(node, last)
+
+
+def _read_places(module: Any) -> None:
+    """Gather what `topk` chooses by its places where nothing else reads them: the converter would write a sort."""
+    import torch
+
+    aten = torch.ops.aten
+    for node in list(module.graph.nodes):
+        if node.op != "call_function" or node.target is not aten.topk.default:
+            continue
+        if any(user.args[1] == 1 and user.users for user in node.users):
+            continue
+        source, axis = node.args[0], node.args[2] if len(node.args) > 2 else -1
+        with module.graph.inserting_after(node):
+            places = module.graph.call_function(operator.getitem, (node, 1))
+        with module.graph.inserting_after(places):
+            chosen = module.graph.call_function(aten.gather.default, (source, axis, places))
+        for user in [each for each in node.users if each.args[1] == 0]:
+            chosen.meta.update(user.meta)
+            user.replace_all_uses_with(chosen)
 
 
 def _trim_lookups(lifted: Lifted, weights: set[str]) -> None:

@@ -396,3 +396,29 @@ def test_indices_of_a_triangle_are_stored() -> None:
 
     model = _loaded(Function(upper, nn.Linear(4, 4)), torch.randn(2, 4, 4))
     assert not any("aten.triu" in str(node.target) for node in model.program.graph.nodes)
+
+
+ORDERS: dict[str, tuple[Any, str]] = {
+    "sort": (lambda x: x.sort(1), "sort"), "argsort": (lambda x: x.argsort(-1, descending=True), "sort"),
+    "median": (lambda x: x.median(1), "median"), "kthvalue": (lambda x: x.kthvalue(2, -1, keepdim=True), "kthvalue"),
+    "bucketize": (lambda x: torch.bucketize(x, torch.tensor([-1.0, 0.0, 0.5])), "bucketize"),
+    "bucketize right": (lambda x: torch.bucketize(x, x[0, 0].sort().values, right=True), "bucketize"),
+    "searchsorted": (lambda x: torch.searchsorted(torch.tensor([-1.0, 0.0, 0.5]), x, out_int32=True), "searchsorted"),
+    "even pool": (lambda x: functional.adaptive_max_pool2d(x, (3, 2)), "adaptive"),
+    "uneven pool": (lambda x: functional.adaptive_max_pool2d(x, (4, 3)), "adaptive"),
+    "one pool": (lambda x: functional.adaptive_max_pool1d(x, 1), "adaptive"),
+    "rrelu": (functional.rrelu, "rrelu"), "one_hot": (lambda x: functional.one_hot(x.argmax(-1), 8), "one_hot"),
+}  # fmt: skip
+"""Name → what is computed, and what of its operators may not be left."""
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_orders_and_pools_are_written_in_what_runtimes_have(name: str) -> None:
+    compute, gone = ORDERS[name]
+    model = _loaded(Function(lambda x, linear: compute(linear(x)), nn.Linear(8, 8)), torch.randn(2, 6, 8))
+    assert not any(gone in str(node.target) for node in model.program.graph.nodes if node.op == "call_function")
+
+
+def test_a_stable_sort_stays() -> None:
+    model = _loaded(Function(lambda x, linear: linear(x).sort(dim=1, stable=True).values, nn.Linear(8, 8)), torch.randn(2, 6, 8))
+    assert any("sort" in str(node.target) for node in model.program.graph.nodes)
