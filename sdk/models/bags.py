@@ -63,7 +63,7 @@ def _reduced_but(node: Any, rows: Any, kept: Any, mode: int) -> Any:
     import torch
 
     aten = torch.ops.aten
-    ones = call_before(node, aten.to.dtype, kept, rows.meta["val"].dtype)
+    ones = call_before(node, aten._to_copy.default, kept, dtype=rows.meta["val"].dtype)
     mask = call_before(node, aten.unsqueeze.default, ones, 2)
     if mode == MAX:
         low = call_before(node, aten.mul.Scalar, call_before(node, aten.rsub.Scalar, mask, 1), LEAST)

@@ -73,8 +73,8 @@ def _counted(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:
         return None
     beyond = aten.ge.Tensor if given["right"] or given.get("side") == "right" else aten.gt.Tensor
     found = call_before(node, beyond, call_before(node, aten.unsqueeze.default, value, -1), bounds)
-    count = call_before(node, aten.sum.dim_IntList, call_before(node, aten.to.dtype, found, torch.float32), [-1])
-    return (call_before(node, aten.to.dtype, count, torch.int32 if given["out_int32"] else torch.int64),)
+    count = call_before(node, aten.sum.dim_IntList, call_before(node, aten._to_copy.default, found, dtype=torch.float32), [-1])
+    return (call_before(node, aten._to_copy.default, count, dtype=torch.int32 if given["out_int32"] else torch.int64),)
 
 
 def _one_hot(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:
@@ -83,4 +83,4 @@ def _one_hot(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:
     aten, count = torch.ops.aten, int(node.meta["val"].shape[-1])
     kinds = call_before(node, aten.arange.default, count, dtype=torch.int64, device=node.meta["val"].device)
     same = call_before(node, aten.eq.Tensor, call_before(node, aten.unsqueeze.default, given["self"], -1), kinds)
-    return (call_before(node, aten.to.dtype, same, torch.int64),)
+    return (call_before(node, aten._to_copy.default, same, dtype=torch.int64),)

@@ -63,20 +63,32 @@ def prepare(model: Model) -> Prepared:
 def _widened(model: Model, module: Any) -> tuple[Any, ...]:
     """The example with inputs of few bits, which ML programs do not take, as int32; LoweringError where they are computed with.
 
-    A cast gives the same of both; arithmetic would wrap around in one alone.
+    A cast gives the same of both, also behind another order of axes; arithmetic would wrap around in one alone.
     """
     import torch
 
-    aten = torch.ops.aten
     narrow = (torch.uint8, torch.int8, torch.int16)
     inputs = [node for node in module.graph.nodes if node.op == "placeholder"]
     for spec, node, value in zip(model.inputs, inputs, model.example, strict=True):
-        if value.dtype in narrow and any(user.target not in (aten._to_copy.default, aten.to.dtype) for user in node.users):
+        if value.dtype in narrow and not _only_cast(node):
             raise LoweringError(
                 f"coreml: input {spec.name} is {spec.dtype}, which Core ML does not take, and is computed with: cast it first "
                 "(`x.float()`)"
             )
     return tuple(value.int() if value.dtype in narrow else value for value in model.example)
+
+
+def _only_cast(node: Any) -> bool:
+    """Whether nothing but casts reads the numbers of a node, as they are or in another order."""
+    import torch
+
+    aten = torch.ops.aten
+    casts = (aten._to_copy.default, aten.to.dtype)
+    moves = (
+        aten.permute.default, aten.transpose.int, aten.view.default, aten.reshape.default, aten.unsqueeze.default,
+        aten.squeeze.dim, aten.slice.Tensor, aten.select.int,
+    )  # fmt: skip
+    return all(user.target in casts or (user.target in moves and _only_cast(user)) for user in node.users)
 
 
 def _values(module: Any, program: Any) -> dict[str, Any]:
@@ -224,15 +236,14 @@ def _distinct_outputs(module: Any) -> None:
 
 def _known_operators(program: Any, spared: frozenset[Any]) -> Any:
     """Decompose what coremltools has no converter for, and nothing else; `spared` are rewritten by us."""
-    for _ in range(4):
-        unknown = _unknown(program) - spared
-        if not unknown:
-            return program
-        table = _decompositions(unknown)
-        if not table:
+    before: set[Any] = set()
+    while unknown := _unknown(program) - spared:
+        if unknown == before:
             break
-        program = program.run_decompositions(table)
-    lacking = ", ".join(sorted(map(str, _unknown(program) - spared)))
+        before, program = unknown, program.run_decompositions(_decompositions(unknown))  # composites go without a table of ours
+    else:
+        return program
+    lacking = ", ".join(sorted(map(str, unknown)))
     raise LoweringError(f"coreml: coremltools has no converter for {lacking}")
 
 

@@ -44,8 +44,26 @@ def test_core_ml_takes_bytes_that_are_cast_and_no_others() -> None:
     from targets.coreml.prepare import prepare
 
     example = (torch.randint(0, 256, (1, 4), dtype=torch.uint8),)
-    prepared = prepare(load_model(Function(lambda x, layer: layer(x.float() / 255), nn.Linear(4, 2)).eval(), example))
-    (given,) = prepared.program.example_inputs[0]
-    assert given.dtype == torch.int32
+    for turned in (lambda x: x, lambda x: x.T[:, None].permute(1, 2, 0)):  # as they are, and as an image's channels
+        prepared = prepare(load_model(Function(lambda x, layer, t=turned: layer(t(x).float()), nn.Linear(4, 2)).eval(), example))
+        (given,) = prepared.program.example_inputs[0]
+        assert given.dtype == torch.int32
     with pytest.raises(LoweringError, match="is uint8, which Core ML does not take"):
         prepare(load_model(Function(lambda x, layer: layer((x + x).float()), nn.Linear(4, 2)).eval(), example))
+
+
+def test_core_ml_takes_composite_casts() -> None:
+    """A cast that a program brings as torch's composite operator has no converter, and is none after a trace."""
+    from targets.coreml.prepare import prepare
+
+    class Filled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = torch.zeros(1, 4)
+            y[:, :2] = x[:, :2].argsort()  # whole numbers, assigned to floats
+            return self.layer(y)
+
+    prepare(load_model(Filled().eval(), (torch.randn(1, 4),)))
