@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from sdk.costs.activations import activations
 from sdk.costs.work import CALLERS, PADDED, PASSED, ROW, Step, steps_of
@@ -35,16 +36,19 @@ class KernelTimes:
 
     def __init__(self, kernels: Kernels) -> None:
         self.kernels = kernels
+        self._taken: dict[tuple[Step, str], tuple[float, float]] = {}
         self._rows: dict[tuple[str, str], Kernel] = {(row.kind, row.scheme): row for row in kernels.rows}
         self.outside = {kind for kind, row in self._rows.items() if row.outside}
 
     def step(self, step: Step, scheme: str, streamed: float = 0.0) -> float:
         """Return the ns of one step in a scheme (empty: an operator); `streamed`: ns per byte that weights are read in."""
-        row = self._rows.get((step.kind, scheme)) or self._row(step, scheme)
-        if row is None or not step.calls:
-            return 0.0
-        taken = sum(map(float.__mul__, row.ns, step.features(row.tile)))
-        return max(taken, streamed * step.weights * packed_bytes(scheme)) if scheme else taken
+        if (step, scheme) not in self._taken:  # a search predicts hundreds of plans of the same steps
+            row = self._rows.get((step.kind, scheme)) or self._row(step, scheme)
+            read = step.weights * packed_bytes(scheme) if scheme else 0.0
+            kernel = sum(map(float.__mul__, row.ns, step.features(row.tile))) if row is not None else 0.0
+            self._taken[step, scheme] = (kernel, read) if row is not None and step.calls else (0.0, 0.0)
+        taken, read = self._taken[step, scheme]
+        return max(taken, streamed * read)
 
     def convert(self, elements: int) -> float:
         """Return the ns of converting so many elements."""
@@ -95,8 +99,13 @@ def placed(steps: Sequence[Step], schemes: Sequence[str], outside: Collection[tu
             yield step
             continue
         apart = (step.kind, scheme) in outside
-        yield replace(step, kind=step.kind + BEHIND) if apart and behind else step
+        yield _behind(step) if apart and behind else step
         behind = not apart and bool(scheme) and scheme_named(scheme).activations == "dynamic"
+
+
+@cache
+def _behind(step: Step) -> Step:
+    return replace(step, kind=step.kind + BEHIND)
 
 
 def borders(steps: Sequence[Step], schemes: Sequence[str], outside: Collection[tuple[str, str]]) -> list[int]:
@@ -121,6 +130,7 @@ class LatencyModel:
         self.times = KernelTimes(kernels)
         self.steps = steps_of(model)
         self.found = activations(model)
+        self._converted: dict[frozenset[str], float] = {}
         self._weights = {layer.name: layer.parameters for layer in model.inventory.layers if layer.kind != "embedding"}
 
     def median(self, schemes: Mapping[str, str]) -> float:
@@ -129,14 +139,16 @@ class LatencyModel:
         each = [schemes[step.layer] if step.layer else "" for step in self.steps]
         run = placed(self.steps, each, self.times.outside)
         steps = sum(self.times.step(step, scheme, streamed) for step, scheme in zip(run, each, strict=True))
-        static = {name for name, scheme in schemes.items() if scheme_named(scheme).activations == "static"}
-        return (steps + sum(self.conversions(static)) + self.times.borders(self.steps, each)) / 1e6
+        static = frozenset(name for name, scheme in schemes.items() if scheme_named(scheme).activations == "static")
+        if static not in self._converted:
+            self._converted[static] = sum(self.conversions(static))
+        return (steps + self._converted[static] + self.times.borders(self.steps, each)) / 1e6
 
     def p90(self, schemes: Mapping[str, str]) -> float:
         """Return the 90th percentile of the latency in ms, which budgets limit."""
         return self.median(schemes) * self.times.kernels.tail
 
-    def conversions(self, static: set[str]) -> list[float]:
+    def conversions(self, static: Collection[str]) -> list[float]:
         """Return the ns of every conversion to or from 8 bits."""
         return [
             self.times.convert(tensor.bytes // 4)

@@ -47,7 +47,8 @@ def solve_kept(
             raise _as_predicted(error, least, problem, limits, judge, run) from error
         found = least  # the sums were too high
     if isinstance(found, Solution):
-        return _widened(problem, limits, found, judge, wanted)
+        wider = _widened(problem, limits, found, judge, wanted)
+        return min(found, wider, key=lambda each: judge.value(each, objective))
     name, *further = [each for each in FIELDS if each in limits.rows]
     if further:
         raise NotKept(limits, {each: _way(problem, limits, each, judge, wanted) for each in (name, *further)}, found)

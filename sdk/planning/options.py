@@ -105,12 +105,16 @@ class Problem:
     ties: tuple[Tie, ...] = ()
     joins: tuple[Join, ...] = ()
     response: Response = field(default_factory=Response, repr=False)
+    _named: Mapping[str, Choices] = field(init=False, repr=False, compare=False)
+    _later: Mapping[str, tuple[Join, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_named", {choices.layer: choices for choices in self.choices})
+        names = dict.fromkeys(join.later for join in self.joins)
+        object.__setattr__(self, "_later", {name: tuple(join for join in self.joins if join.later == name) for name in names})
 
     def __getitem__(self, layer: str) -> Choices:
-        for choices in self.choices:
-            if choices.layer == layer:
-                return choices
-        raise KeyError(layer)
+        return self._named[layer]
 
     def beside(self, layer: str, schemes: Mapping[str, str]) -> Choices:
         """Return the layer's choices with what each costs where layers of the same weight, or that it joins, have theirs of
@@ -135,12 +139,11 @@ class Problem:
         """Return `chosen` with its bytes as they are together: a weight that two layers store once is the first one's, and what
         a join saves the later one's."""
         made = dict(chosen)
-        for name in dict.fromkeys(join.later for join in self.joins):
+        for name, joins in self._later.items():
             own = self[name].option(chosen[name].scheme)
             if own is not None:
-                joins = [join for join in self.joins if join.later == name]
                 less = sum(join.saves(chosen[join.first].scheme, own.scheme) for join in joins)
-                made[name] = replace(own, bytes=own.bytes - less)
+                made[name] = Option(own.scheme, own.bytes - less, own.loss)
         for tie in self.ties:
             later = self[tie.later].option(chosen[tie.later].scheme)
             saved = tie.saved.get((chosen[tie.first].scheme, chosen[tie.later].scheme), 0)
