@@ -11,7 +11,7 @@ from sdk.costs import Costs
 from sdk.devices import DeviceProfile
 from sdk.errors import BudgetError
 from sdk.lowering import Target, accelerator_of
-from sdk.pipeline.foreseeing import foreseen, keep
+from sdk.pipeline.foreseeing import FIELDS, foreseen, keep
 from sdk.pipeline.imported import with_own_grids
 from sdk.pipeline.improving import improved, nearer, nearest
 from sdk.pipeline.judging import Judge
@@ -32,6 +32,7 @@ from sdk.planning import (
     Uniform,
     limits_in,
     make_plan,
+    need,
     objective_named,
     read_plan,
     revalidate,
@@ -43,8 +44,8 @@ from sdk.progress import Reporter
 MARGIN = 0.001
 """Share of max_size that a plan leaves free, because lowering again costs more than the bytes are worth."""
 
-FEW = 3
-"""Solutions below which the sums of layers led to the plan at once."""
+RIGHT = 0.001
+"""Share of a prediction by which sums may be off that lead to the best plan."""
 
 DEFAULT_LOSS = 0.02
 """Loss budget where neither the user nor the profile gives one: 0.02 nats, or 0.02 of the stated loss."""
@@ -118,9 +119,19 @@ class Chooser:
             if better is not None:
                 return better
             raise (nearer(error, plans, judge) if isinstance(error, NotKept) else error) from error
-        if len(run.found) < FEW:
+        if self._is_best(found, limits, objective, run, judge):
             return found
         return improved(self.problem, held, objective, [found, *self._starts(limits, objective, run, judge)], judge) or found
+
+    def _is_best(self, found: Solution, limits: Limits, objective: str, run: Remembering, judge: Judge) -> bool:
+        """Whether no plan can be better than one of sums: these are what is predicted, or limits on them cost it nothing."""
+        minimise = objective_named(objective).minimise
+        needed = judge.predict(found) if limits.rows or minimise in FIELDS else {}
+        names = [name for name in needed if name in limits.rows or name == minimise]
+        if all(abs((need(self.problem.rows, name, found.schemes) or 0.0) / needed[name] - 1) <= RIGHT for name in names):
+            return True
+        free = replace(limits, max_memory=None, max_latency=None)
+        return minimise not in FIELDS and judge.value(found, objective) <= judge.value(run(free, objective), objective)
 
     def _starts(self, limits: Limits, objective: str, run: Remembering, judge: Judge) -> list[Solution]:
         """Where a search by predictions begins."""
@@ -137,8 +148,8 @@ class Chooser:
                     found.append(self._kept(only, objective, Remembering(partial(self._run, 0)), 0, judge))
         return found
 
-    def _run(self, spare: int, limits: Limits, objective: str) -> Solution:
-        return solve_within(self.problem, limits, objective, spare)
+    def _run(self, spare: int, limits: Limits, objective: str, near: bool) -> Solution:
+        return solve_within(self.problem, limits, objective, spare, near)
 
     def _facts(self) -> Facts:
         return facts_of(self.workbench, self.device, self.target, self.min_os)
@@ -186,12 +197,12 @@ def _budgeted(request: Request, device: DeviceProfile) -> tuple[Limits, str]:
     return Limits(size, least), "smallest"
 
 
-def solve_within(problem: Problem, limits: Limits, objective: str, spare: int = 0) -> Solution:
+def solve_within(problem: Problem, limits: Limits, objective: str, spare: int = 0, near: bool = False) -> Solution:
     """Solve with `spare` bytes and, where possible, MARGIN kept free below max_size; Infeasible with the counter-offer."""
     try:
-        return solve(problem, _less(limits, spare + int((limits.max_size or 0) * MARGIN)), objective)
+        return solve(problem, _less(limits, spare + int((limits.max_size or 0) * MARGIN)), objective, near)
     except Infeasible:
-        return solve(problem, _less(limits, spare), objective)
+        return solve(problem, _less(limits, spare), objective, near)
 
 
 def _less(limits: Limits, spare: int) -> Limits:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -58,7 +59,7 @@ def front_of(problem: Problem, costs: Costs, limits: Limits, axis: Axis, own: So
     others = replace(limits.having(LIMIT[axis], math.inf), max_loss=None)
     if axis == "size" and not others.rows:
         return tuple(Trade(each.bytes, each.loss, None, each.price) for each in front(problem))
-    run, judge = Remembering(lambda narrow, objective: solve(problem, narrow, objective)), Judge(costs)
+    run, judge = Remembering(partial(solve, problem)), Judge(costs)
     least = "smallest" if axis == "size" else objective_of("max_latency").name
     found = [own]
 
@@ -67,7 +68,7 @@ def front_of(problem: Problem, costs: Costs, limits: Limits, axis: Axis, own: So
         try:
             if objective == least and axis == "latency":
                 return solve_least(problem, wanted, "max_latency", judge, run)
-            made = kept_plan(problem, wanted, judge, lambda narrow: run(narrow, objective))
+            made = kept_plan(problem, wanted, judge, lambda narrow, near: run(narrow, objective, near), near=True)
         except BudgetError:
             made = None
         if isinstance(made, Solution):

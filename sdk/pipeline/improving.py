@@ -76,7 +76,7 @@ def nearer(error: NotKept, plans: Mapping[Budget, Solution], judge: Judge) -> No
 
 def _better(problem: Problem, limits: Limits, objective: str, best: Solution, judge: Judge, most: int) -> Solution:
     """The plan after every layer had its turn, those first that promise most."""
-    gain, may_fit = _gain(problem, objective, best), _fitting(problem, limits, objective, best, judge)
+    gain, may_fit = _gain(problem, objective, best), _fitting(problem, limits, best, judge)
     for layer, option in sorted(_moves(problem, best), key=gain):
         if judge.predictions >= most:
             break
@@ -86,20 +86,12 @@ def _better(problem: Problem, limits: Limits, objective: str, best: Solution, ju
         if within_sums(moved, limits) and _promises(moved, best, objective) and judge.keeps(moved, limits):
             better = min(best, moved, key=lambda each: judge.value(each, objective))
             if better is not best:
-                best, may_fit = better, _fitting(problem, limits, objective, better, judge)
+                best, may_fit = better, _fitting(problem, limits, better, judge)
     return best
 
 
-def _fitting(
-    problem: Problem, limits: Limits, objective: str, best: Solution, judge: Judge
-) -> Callable[[tuple[str, Option]], bool]:
-    """Whether a move may keep the limits on memory and latency: its sums rise by so much from what is predicted of the plan.
-
-    What is to be least may be no more than the plan needs.
-    """
-    minimise = objective_named(objective).minimise
-    if minimise == "max_memory" or minimise == "max_latency":
-        limits = limits.having(minimise, judge.predict(best)[minimise])
+def _fitting(problem: Problem, limits: Limits, best: Solution, judge: Judge) -> Callable[[tuple[str, Option]], bool]:
+    """Whether a move may keep the limits on memory and latency: its sums rise by so much from what is predicted of the plan."""
     sums = {name: [(row, row.total(best.schemes)) for row in problem.rows if row.budget == name] for name in limits.rows}
     room = {
         name: limit * (1 + OFF) - judge.predict(best)[name] + max(now for _, now in sums[name])

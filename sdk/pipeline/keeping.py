@@ -14,6 +14,7 @@ from sdk.errors import BudgetError
 from sdk.pipeline.foreseeing import FIELDS
 from sdk.pipeline.judging import Judge
 from sdk.pipeline.refusing import NotKept
+from sdk.pipeline.remembering import Run
 from sdk.planning import Budget, Infeasible, Limits, Problem, Solution, all_objectives, need, objective_of, times_together
 from sdk.planning.offers import Limit, RowsOffer
 
@@ -27,12 +28,14 @@ LEAST_SHARE = 1 / 64
 """Share of what a prediction exceeds its limit by, below which the sums are narrowed no further."""
 CLOSE = 0.0025
 """Share of the least memory or latency within which plans are as good."""
+Wanted = Callable[[Limits, bool], Solution]
+"""Solves under limits for one objective, exactly or near the optimum."""
 TOO_HIGH = 0.005
 """Share of a limit by which a sum has to exceed the prediction for wider sums to be tried."""
 
 
 def solve_kept(
-    problem: Problem, limits: Limits, judge: Judge, run: Callable[[Limits, str], Solution], objective: str
+    problem: Problem, limits: Limits, judge: Judge, run: Run, objective: str
 ) -> Solution:
     """Solve, and again with narrower limits while the prediction exceeds a limit that the sums keep, or with wider ones.
 
@@ -59,7 +62,7 @@ def solve_kept(
 
 
 def _least_alone(
-    error: Infeasible, problem: Problem, limits: Limits, judge: Judge, run: Callable[[Limits, str], Solution]
+    error: Infeasible, problem: Problem, limits: Limits, judge: Judge, run: Run
 ) -> Solution | None:
     """The plan of least predicted memory or latency that keeps the other limits, where that limit alone binds by the sums."""
     names = [name for name in FIELDS if name in limits.rows]
@@ -72,7 +75,7 @@ def _least_alone(
 
 
 def _widened(
-    problem: Problem, limits: Limits, found: Solution, judge: Judge, run: Callable[[Limits], Solution]
+    problem: Problem, limits: Limits, found: Solution, judge: Judge, run: Wanted
 ) -> Solution:
     """A better plan whose sum exceeds the one limit on memory or latency and whose prediction does not, or `found`."""
     names = [name for name in FIELDS if name in limits.rows]
@@ -83,7 +86,7 @@ def _widened(
     if above <= TOO_HIGH * limits.rows[name]:
         return found
     high = (limits.rows[name] + above) * NEXT
-    widest = run(limits.having(name, high))
+    widest = run(limits.having(name, high), False)
     if judge.predict(widest)[name] <= limits.rows[name]:
         return widest
     return _better(problem, limits, name, found, judge, run, high)
@@ -96,7 +99,7 @@ def _limited(judge: Judge, found: Solution, limits: Limits) -> dict[Budget, floa
 
 def _as_predicted(
     error: Infeasible, least: Solution | None, problem: Problem, limits: Limits, judge: Judge,
-    run: Callable[[Limits, str], Solution],
+    run: Run,
 ) -> BudgetError:
     """The refusal by sums, with what a plan is predicted to need, which is more: of one limit, or of each way out of several.
 
@@ -115,7 +118,7 @@ def _as_predicted(
     return Infeasible(replace(error.offer, limits=ways, together=together))
 
 
-def _alone(limit: Limit, problem: Problem, judge: Judge, run: Callable[[Limits, str], Solution]) -> Limit:
+def _alone(limit: Limit, problem: Problem, judge: Judge, run: Run) -> Limit:
     """A limit on memory or latency that no plan meets by the sums, with the least that any plan is predicted to need."""
     name = next((each for each in FIELDS if each == limit.name), None)
     if name is None or limit.alone is None or limit.alone <= limit.value:
@@ -125,22 +128,22 @@ def _alone(limit: Limit, problem: Problem, judge: Judge, run: Callable[[Limits, 
     return replace(limit, alone=needed, loss=least.loss) if needed < limit.alone else limit
 
 
-def _is_kept(problem: Problem, limits: Limits, judge: Judge, run: Callable[[Limits], Solution]) -> bool:
+def _is_kept(problem: Problem, limits: Limits, judge: Judge, run: Wanted) -> bool:
     """Whether a plan was found that keeps the limits as predicted."""
     try:
-        return isinstance(kept_plan(problem, limits, judge, run), Solution)
+        return isinstance(kept_plan(problem, limits, judge, run, near=True), Solution)
     except Infeasible:
         return False
 
 
-def _tried(way: Limit, problem: Problem, limits: Limits, judge: Judge, run: Callable[[Limits], Solution]) -> Limit:
+def _tried(way: Limit, problem: Problem, limits: Limits, judge: Judge, run: Wanted) -> Limit:
     """A way out as a plan was found that takes it, with the further limits that its prediction exceeds; else none."""
     if way.given is None:
         return way
     wider, besides = limits.having(way.name, way.given * NEXT), dict[str, float]()
     for _ in range(WAYS):
         try:
-            found = kept_plan(problem, wider, judge, run)
+            found = kept_plan(problem, wider, judge, run, near=True)
         except Infeasible:
             break
         if isinstance(found, Solution):
@@ -154,7 +157,7 @@ def _tried(way: Limit, problem: Problem, limits: Limits, judge: Judge, run: Call
 
 
 def _better(
-    problem: Problem, limits: Limits, name: Budget, best: Solution, judge: Judge, run: Callable[[Limits], Solution], high: float
+    problem: Problem, limits: Limits, name: Budget, best: Solution, judge: Judge, run: Wanted, high: float
 ) -> Solution:
     """Of the plans that WAYS solutions find, the one of the widest sums, up to `high`, whose prediction keeps the limit `name`.
 
@@ -164,7 +167,7 @@ def _better(
     high = max(low, high)
     for _ in range(WAYS):
         middle = (low + high) / 2
-        found = run(limits.having(name, middle))
+        found = run(limits.having(name, middle), True)
         if judge.predict(found)[name] <= limits.rows[name]:
             best, low = found, middle
         else:
@@ -173,14 +176,17 @@ def _better(
 
 
 def kept_plan(
-    problem: Problem, limits: Limits, judge: Judge, run: Callable[[Limits], Solution]
+    problem: Problem, limits: Limits, judge: Judge, run: Wanted, near: bool = False
 ) -> Solution | dict[Budget, float]:
-    """The solution; or the least that was predicted of each limit that is exceeded. Infeasible where the sums exceed one."""
+    """The solution; or the least that was predicted of each limit that is exceeded. Infeasible where the sums exceed one.
+
+    The first solution is the exact one of the limits, or `near` it as all further ones are: their limits are only tried.
+    """
     before, narrow, least, share = limits, limits, dict[Budget, float](), 1.0
     needed, excess = dict[Budget, float](), dict[Budget, float]()
     for _ in range(ROUNDS):
         try:
-            solution = run(narrow)
+            solution = run(narrow, near or narrow is not limits)
         except Infeasible:
             if narrow is limits:
                 raise
@@ -205,14 +211,14 @@ def _summed(problem: Problem, name: Budget, solution: Solution) -> float:
 
 
 def _way(
-    problem: Problem, limits: Limits, name: Budget, judge: Judge, run: Callable[[Limits], Solution]
+    problem: Problem, limits: Limits, name: Budget, judge: Judge, run: Wanted
 ) -> tuple[float, float] | None:
     """How much the limit `name` has to be, the others kept, as a plan that was found needs; and that plan's loss."""
     found = _least(problem, limits, name, limits.rows[name], None, judge, run)
     return None if found is None else (judge.predict(found)[name], found.loss)
 
 
-def solve_least(problem: Problem, limits: Limits, name: Budget, judge: Judge, run: Callable[[Limits, str], Solution]) -> Solution:
+def solve_least(problem: Problem, limits: Limits, name: Budget, judge: Judge, run: Run) -> Solution:
     """The plan of least predicted memory or latency, by `name`, within `limits`, of those that WAYS solutions find.
 
     `run` solves under limits for the objective of a name. Infeasible or NotKept with the counter-offer.
@@ -227,13 +233,13 @@ def solve_least(problem: Problem, limits: Limits, name: Budget, judge: Judge, ru
     return first
 
 
-def _for(run: Callable[[Limits, str], Solution], objective: str, limits: Limits) -> Solution:
-    return run(limits, objective)
+def _for(run: Run, objective: str, limits: Limits, near: bool) -> Solution:
+    return run(limits, objective, near)
 
 
 def _least(
     problem: Problem, limits: Limits, name: Budget, low: float, best: Solution | None, judge: Judge,
-    run: Callable[[Limits], Solution],
+    run: Wanted,
 ) -> Solution | None:
     """A plan of less predicted memory or latency than `best`, above `low`, that keeps the other limits; else `best`."""
     value = math.inf if best is None else judge.predict(best)[name]
@@ -242,7 +248,7 @@ def _least(
             break
         middle = math.sqrt(low * value)
         try:
-            found = kept_plan(problem, limits.having(name, middle), judge, run)
+            found = kept_plan(problem, limits.having(name, middle), judge, run, near=True)
         except Infeasible:
             found = {}
         if isinstance(found, Solution):

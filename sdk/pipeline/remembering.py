@@ -9,8 +9,8 @@ from typing import Any
 
 from sdk.planning import Infeasible, Limits, Solution
 
-Run = Callable[[Limits, str], Solution]
-"""Solves under limits for the objective of a name."""
+Run = Callable[[Limits, str, bool], Solution]
+"""Solves under limits for the objective of a name, exactly or near the optimum."""
 
 
 class Remembering:
@@ -18,20 +18,22 @@ class Remembering:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._solved: dict[tuple[Limits, str], Solution] = {}
+        self._solved: dict[tuple[Limits, str, bool], Solution] = {}
         self._hopeless: list[Limits] = []
 
-    def __call__(self, limits: Limits, objective: str) -> Solution:
-        """Return the solution; Infeasible, whose counter-offer is made when it is asked for."""
+    def __call__(self, limits: Limits, objective: str, near: bool = False) -> Solution:
+        """Return the solution, or one `near` it; Infeasible, whose counter-offer is made when it is asked for."""
         if any(_within(limits, hopeless) for hopeless in self._hopeless):
             raise Infeasible(partial(self._offer, limits, objective))
-        if (limits, objective) not in self._solved:
-            try:
-                self._solved[limits, objective] = self._run(limits, objective)
-            except Infeasible:
-                self._hopeless.append(limits)
-                raise
-        return self._solved[limits, objective]
+        for exact in (False, near):
+            if (limits, objective, exact) in self._solved:
+                return self._solved[limits, objective, exact]
+        try:
+            self._solved[limits, objective, near] = self._run(limits, objective, near)
+        except Infeasible:
+            self._hopeless.append(limits)
+            raise
+        return self._solved[limits, objective, near]
 
     @property
     def found(self) -> list[Solution]:
@@ -40,7 +42,7 @@ class Remembering:
 
     def _offer(self, limits: Limits, objective: str) -> Any:
         try:
-            self._run(limits, objective)
+            self._run(limits, objective, True)
         except Infeasible as error:
             return error.offer
         raise AssertionError(f"{limits} can be kept, and wider ones could not")

@@ -21,8 +21,8 @@ _CLOSE = 5e-3
 """How close, relative to the limit, the least memory or latency of a counter-offer is found."""
 
 
-def solve_rows(problem: Problem, limits: Limits, objective: Objective) -> Solution:
-    """Return the best solution of `objective` within `limits`, some of which the problem's rows sum up.
+def solve_rows(problem: Problem, limits: Limits, objective: Objective, near: bool = False) -> Solution:
+    """Return the best solution of `objective` within `limits`, some of which the problem's rows sum up, or one `near` it.
 
     What the rows sum up is made least to within _CLOSE; among plans that need so little, the one that loses least is taken.
     Infeasible carries a RowsOffer. BadInput when the problem has no row for a limit, or for what is to be least.
@@ -33,13 +33,13 @@ def solve_rows(problem: Problem, limits: Limits, objective: Objective) -> Soluti
         if not any(row.budget == budget for row in problem.rows):
             raise nothing_predicts(budget)
     if minimise == "max_memory" or minimise == "max_latency":
-        least = _least(problem, replace(limits, **{minimise: None}), minimise)
+        least = _least(problem, replace(limits, **{minimise: None}), minimise, near)
         if least is None:
             raise Infeasible(partial(_offer, problem, limits))
-        near = least * (1 + _CLOSE / 2)
-        near = max(least, math.floor(near)) if minimise == "max_memory" else near  # whole bytes
-        wanted, minimise = limits.having(minimise, min(near, limits.rows.get(minimise, math.inf))), "loss"
-    found = _packed(problem, wanted, minimise)
+        most = least * (1 + _CLOSE / 2)
+        most = max(least, math.floor(most)) if minimise == "max_memory" else most  # whole bytes
+        wanted, minimise = limits.having(minimise, min(most, limits.rows.get(minimise, math.inf))), "loss"
+    found = _packed(problem, wanted, minimise, near)
     if found is None:
         raise Infeasible(partial(_offer, problem, limits))
     return found
@@ -53,10 +53,10 @@ def nothing_predicts(budget: Budget) -> BadInput:
     return BadInput(f"{budget}: nothing predicts it for this target: {mends}")
 
 
-def _packed(problem: Problem, limits: Limits, minimise: Cost) -> Solution | None:
+def _packed(problem: Problem, limits: Limits, minimise: Cost, near: bool = False) -> Solution | None:
     """The solution of least loss or fewest bytes within the limits, or None when there is none."""
     ordered, rows = _ordered(problem), _rows(problem, limits)
-    packed = pack_several(_groups(problem, minimise, [row for row, _ in rows]), [limit for _, limit in rows])
+    packed = pack_several(_groups(problem, minimise, [row for row, _ in rows]), [limit for _, limit in rows], near)
     if packed is None:
         return None
     chosen = {c.layer: c.options[pick] for c, pick in zip(ordered, packed.picks[:-1], strict=True)}
@@ -138,14 +138,14 @@ def _keeps(problem: Problem, limits: Limits) -> bool:
     return _packed(problem, limits, "bytes") is not None
 
 
-def _least(problem: Problem, limits: Limits, name: str) -> float | None:
+def _least(problem: Problem, limits: Limits, name: str, near: bool = False) -> float | None:
     """The least value of the limit `name` that the other `limits` leave possible; None when those cannot be met."""
     if name in ("max_size", "max_loss"):
         found = _packed(problem, limits, "bytes" if name == "max_size" else "loss")
         return None if found is None else float(found.bytes) if name == "max_size" else found.loss
     rows, limited = [row for row in problem.rows if row.budget == name], _rows(problem, limits)
     picks = pack_least(
-        _groups(problem, "bytes", [*(row for row, _ in limited), *rows]), [limit for _, limit in limited], _CLOSE / 2
+        _groups(problem, "bytes", [*(row for row, _ in limited), *rows]), [limit for _, limit in limited], _CLOSE / 2, near
     )
     if picks is None:
         return None

@@ -17,6 +17,8 @@ _ATTEMPTS = 25
 _NOISE = 1e-12
 _CORE = 64
 """Options beyond one a group that the first solution may use: those that raise the relaxation's cost least."""
+_NEAR = 0.02
+"""Share of what lies between its bounds by which a solution may be off that is only near the optimum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,10 @@ class Packed:
     gap: float
 
 
-def pack_several(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float]) -> Packed | None:
+def pack_several(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float], near: bool = False) -> Packed | None:
     """Return the packing of least cost whose weights are within all `budgets`, or None when there is none.
+
+    One that is `near` it is the first over a core of options; its gap is what it is above the bound.
 
     No sum of weights, correctly rounded, exceeds its budget. The relaxation bounds the cost from below, and says by how much
     each option raises that bound. A first solution over the options that raise it least (or over all, where these hold none)
@@ -50,6 +54,8 @@ def pack_several(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float]) 
     relaxed = core.relaxed()
     if relaxed is None:
         return None
+    if near:
+        return _near(core, relaxed, kept)
     reach = relaxed.reach(len(groups) + _CORE)
     picks, unproved = core.solve(relaxed, reach) if reach else (None, 0.0)
     if picks is None:
@@ -62,7 +68,25 @@ def pack_several(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float]) 
         fine, unproved = core.solve(relaxed, gap)
         picks = fine if fine is not None and core.cost(fine) < value else picks
     core.polish(picks)
-    return Packed(tuple(left[pick] for left, pick in zip(kept, picks, strict=True)), unproved)
+    return Packed(_whole(picks, kept), unproved)
+
+
+def _near(core: _Core, relaxed: _Relaxed, kept: Sequence[Sequence[int]]) -> Packed | None:
+    """The first packing of a core that grows until it holds one."""
+    count, options, picks = _CORE, sum(map(len, kept)), None
+    while picks is None:
+        reach = relaxed.reach(len(kept) + count) if count < options else math.inf
+        picks, _ = core.solve(relaxed, reach or math.inf, _NEAR)
+        if picks is None and count >= options:
+            return None
+        count *= 2
+    core.polish(picks)
+    return Packed(_whole(picks, kept), max(core.cost(picks) - relaxed.bound, 0.0))
+
+
+def _whole(picks: Sequence[int], kept: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """The picks among all options, of those among the `kept` ones."""
+    return tuple(left[pick] for left, pick in zip(kept, picks, strict=True))
 
 
 def _binding(
@@ -81,13 +105,16 @@ def _binding(
     return kept, [budgets[axis] for axis in left]
 
 
-def pack_least(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float], close: float) -> list[int] | None:
+def pack_least(
+    groups: Sequence[Sequence[Weighed]], budgets: Sequence[float], close: float, near: bool = False
+) -> list[int] | None:
     """Return the picks whose largest sum of the weights that no budget limits is the least, to within a share of `close`.
 
-    `budgets` are of the first weights. None when nothing is within them.
+    `budgets` are of the first weights. None when nothing is within them. Ones that are `near` it are the best over the options
+    that the relaxation is least against, where those hold any.
     """
     import numpy as np
-    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.optimize import Bounds, LinearConstraint, linprog, milp
     from scipy.sparse import csr_array
 
     owner = np.array([number for number, group in enumerate(groups) for _ in group], dtype=int)
@@ -99,12 +126,27 @@ def pack_least(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float], cl
     rows = np.column_stack([weights / scales[:, None], np.where(limited, 0.0, -1.0)])
     one_each = csr_array((np.ones(len(owner)), (owner, np.arange(len(owner)))), shape=(len(groups), len(owner) + 1))
     bounds = [LinearConstraint(one_each, 1, 1), LinearConstraint(rows, -np.inf, most / scales)]
+    costs, whole = [*np.zeros(len(owner)), 1.0], [*np.ones(len(owner)), 0.0]
+    core = allowed = np.array([*np.ones(len(owner)), np.inf])
+    if near:
+        with hushed():
+            relaxed = linprog(
+                costs, A_ub=rows, b_ub=most / scales, A_eq=one_each, b_eq=np.ones(len(groups)),
+                bounds=list(zip(np.zeros(len(core)), core, strict=True)), method="highs",
+            )  # fmt: skip
+        if relaxed.status != 0:
+            return None
+        raises, count = relaxed.lower.marginals[:-1], min(len(owner), len(groups) + _CORE)
+        core = np.array([*(raises <= np.partition(raises, count - 1)[count - 1]), np.inf])
     for _ in range(_ATTEMPTS):
         with hushed():
             answer = milp(
-                [*np.zeros(len(owner)), 1.0], constraints=bounds, integrality=[*np.ones(len(owner)), 0.0],
-                bounds=Bounds(0, [*np.ones(len(owner)), np.inf]), options={"mip_rel_gap": close, "node_limit": _NODES},
+                costs, constraints=bounds, integrality=whole, bounds=Bounds(0, core),
+                options={"mip_rel_gap": close, "node_limit": _NODES},
             )  # fmt: skip
+        if answer.x is None and core is not allowed:
+            core = allowed
+            continue
         if answer.x is None:
             return None
         columns = [max(np.flatnonzero(owner == number), key=answer.x.__getitem__) for number in range(len(groups))]
@@ -207,16 +249,19 @@ class _Core:
         bound = math.fsum((*least, *(-p * room for p, room in zip(prices, self.room, strict=True))))
         return _Relaxed(bound, prices, priced - least[self.owner])
 
-    def solve(self, relaxed: _Relaxed, most: float) -> tuple[list[int] | None, float]:
-        """Return the best packing over the options that raise the bound by up to `most`, and the gap not excluded."""
+    def solve(self, relaxed: _Relaxed, most: float, close: float = 0.0) -> tuple[list[int] | None, float]:
+        """Return the best packing over the options that raise the bound by up to `most`, and the gap not excluded.
+
+        The solver stops where it is `close`, by a share of what is above the options that raise nothing.
+        """
         for _ in range(_ATTEMPTS):
-            picks, gap = self._once(relaxed, most)
+            picks, gap = self._once(relaxed, most, close)
             if picks is None or self._fits(picks):
                 return picks, gap
             self.cuts.append([k for k, (n, i) in enumerate(zip(self.owner, self.index, strict=True)) if picks[n] == i])
         return None, min(most, self.span)
 
-    def _once(self, relaxed: _Relaxed, most: float) -> tuple[list[int] | None, float]:
+    def _once(self, relaxed: _Relaxed, most: float, close: float) -> tuple[list[int] | None, float]:
         """Solve once; the picks may exceed a budget by what the solver tolerates.
 
         Costs and weights are differences from each group's option that does not raise the bound, in thousandths of `most`,
@@ -237,7 +282,7 @@ class _Core:
         for cut in self.cuts:
             bounds.append(LinearConstraint(np.isin(left, cut).astype(float), 0, len(self.groups) - 1))
         costs = (self.costs - self.costs[base][self.owner])[left] / unit
-        options = {"mip_rel_gap": 0.0, "node_limit": _NODES}
+        options = {"mip_rel_gap": close, "node_limit": _NODES}
         with hushed():
             answer = milp(costs, constraints=bounds, integrality=np.ones(len(left)), bounds=Bounds(0, 1), options=options)
         if answer.x is None:

@@ -11,8 +11,8 @@ from sdk.planning.refuse import Infeasible, counter_offer
 from sdk.planning.ties import joined, separated
 
 
-def solve(problem: Problem, limits: Limits, objective: Objective | str = "quality") -> Solution:
-    """Return the best solution of `problem` within `limits`.
+def solve(problem: Problem, limits: Limits, objective: Objective | str = "quality", near: bool = False) -> Solution:
+    """Return the best solution of `problem` within `limits`, or, of limits on memory and latency, one `near` it in less time.
 
     No limit is ever exceeded; a wider limit never makes the result worse; the order of the layers
     is irrelevant. Infeasible (a BudgetError) carries the counter-offer. BadInput for limits that are no
@@ -20,12 +20,12 @@ def solve(problem: Problem, limits: Limits, objective: Objective | str = "qualit
     """
     wanted = objective_named(objective) if isinstance(objective, str) else objective
     limits.check()
-    return separated(problem, _solve(joined(problem), limits, wanted))
+    return separated(problem, _solve(joined(problem), limits, wanted, near))
 
 
-def _solve(problem: Problem, limits: Limits, wanted: Objective) -> Solution:
+def _solve(problem: Problem, limits: Limits, wanted: Objective, near: bool) -> Solution:
     if limits.rows or wanted.minimise in ("max_memory", "max_latency"):
-        return solve_rows(problem, limits, wanted)
+        return solve_rows(problem, limits, wanted, near)
     best_quality = wanted.minimise == "loss"
     found = within_size(problem, limits.max_size) if best_quality else _smallest(problem, limits.max_loss)
     if found is None or _exceeds(found, limits):

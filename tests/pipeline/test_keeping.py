@@ -37,7 +37,7 @@ def judge(costs: Any) -> Judge:
 
 
 def solved(limits: Limits) -> Any:
-    return solve_kept(PROBLEM, limits, judge(Above()), lambda narrow, objective: solve(PROBLEM, narrow, objective), "quality")
+    return solve_kept(PROBLEM, limits, judge(Above()), partial(solve, PROBLEM), "quality")
 
 
 def test_a_narrower_plan_is_found() -> None:
@@ -67,7 +67,7 @@ def test_the_least_is_of_predictions_not_of_sums() -> None:
         def predict(self, schemes: dict[str, str]) -> dict[str, Any]:
             return {"max_memory": SimpleNamespace(value={"int4": 2.5, "int8": 1.2, "fp32": 3.0}[schemes["fc"]])}
 
-    def run(limits: Limits, objective: str) -> Any:
+    def run(limits: Limits, objective: str, near: bool = False) -> Any:
         return solve(problem, limits, objective)
 
     assert run(Limits(), "least-memory").chosen["fc"].scheme == "int4"
@@ -145,7 +145,7 @@ def test_a_limit_that_the_sums_exceed_and_a_prediction_keeps_is_kept() -> None:
             return {"max_memory": SimpleNamespace(value=OPTIONS[schemes["fc"]][2])}
 
     def solved(limits: Limits) -> Any:
-        return solve_kept(problem, limits, judge(Below()), lambda narrow, objective: solve(problem, narrow, objective), "quality")
+        return solve_kept(problem, limits, judge(Below()), partial(solve, problem), "quality")
 
     for limit, scheme in ((100, "int4"), (150, "int4"), (200, "int8"), (390, "int8"), (400, "fp32"), (450, "fp32")):
         assert solved(Limits(max_memory=limit)).chosen["fc"].scheme == scheme, limit

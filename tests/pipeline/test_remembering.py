@@ -13,7 +13,7 @@ PROBLEM = Problem(0, (Choices("fc", "linear", (Option("int4", 100, 0.2), Option(
 def test_limits_are_solved_once_and_hopeless_ones_not_at_all() -> None:
     solved: list[Limits] = []
 
-    def run(limits: Limits, objective: str) -> Solution:
+    def run(limits: Limits, objective: str, near: bool) -> Solution:
         solved.append(limits)
         return solve(PROBLEM, limits, objective)
 
@@ -27,3 +27,16 @@ def test_limits_are_solved_once_and_hopeless_ones_not_at_all() -> None:
         remembering(Limits(max_size=80, max_loss=1.0), "smallest")
     assert solved[2:] == [Limits(max_size=90)]
     assert "max_size 80 B" in str(narrower.value)  # the offer is of the limits that were asked for
+
+
+def test_a_near_solution_is_no_exact_one_and_an_exact_one_is_near() -> None:
+    asked: list[bool] = []
+
+    def run(limits: Limits, objective: str, near: bool) -> Solution:
+        asked.append(near)
+        return solve(PROBLEM, limits, objective)
+
+    remembering = Remembering(run)
+    for near in (True, True, False, False, True):
+        remembering(Limits(max_size=150), "quality", near)
+    assert asked == [True, False]
