@@ -87,7 +87,7 @@ class IntegerKernel:
             return self._dequantized(value, bias, rest, named)
         if self.source is not None:
             return self._static(self.source, value, bias, rest, named)
-        if self._scale.shape[1] > 1:
+        if self.grid.scheme.granularity == "group":
             axis = self.dims[0]
             return self._grouped(value.movedim(axis, -1), bias).movedim(-1, axis)
         return self._dynamic(value, bias, rest, named)

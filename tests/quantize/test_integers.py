@@ -93,9 +93,12 @@ def test_files_agree_with_the_reference_to_the_last_bits(name: str, activations:
 
 
 @pytest.mark.parametrize("name", ["executorch", "tflite"])
-@pytest.mark.parametrize("scheme", ["int4_g32_dynamic", "int4_channel_dynamic", "int8_channel_dynamic"])
+@pytest.mark.parametrize("scheme", ["int4_g32_dynamic", "int4_g256_dynamic", "int4_channel_dynamic", "int8_channel_dynamic"])
 def test_linears_sum_as_this_processors_kernel_sums(name: str, scheme: str, tmp_path: Path) -> None:
-    """Scales of a channel that differ 64-fold, and inputs beside zero: sums and zero points take every bit of a float32."""
+    """Scales of a channel that differ 64-fold, and inputs beside zero: sums and zero points take every bit of a float32.
+
+    One block of a whole row is a block all the same.
+    """
     try:
         target = ready_target(name)
     except Missing as missing:
