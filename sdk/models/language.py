@@ -149,6 +149,12 @@ def _turn_end(tokenizer: Any) -> int | None:
 
 def _check_tokenizer(language: Language, label: str) -> None:
     count = len(language.tokenizer)
+    beyond = [token for token, index in language.tokenizer.get_added_vocab().items() if index >= language.vocabulary]
+    if count > language.vocabulary and len(beyond) == count - language.vocabulary:
+        raise BadInput(
+            f"model {label!r}: its embedding has no rows for {', '.join(map(repr, beyond[:4]))}, which its tokenizer adds to the "
+            f"embedding's {language.vocabulary:,} tokens: take them out of the tokenizer, or `resize_token_embeddings`"
+        )
     if count > language.vocabulary:
         raise BadInput(
             f"model {label!r}: its tokenizer has {count:,} tokens, its embedding {language.vocabulary:,} rows: "

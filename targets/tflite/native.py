@@ -22,11 +22,14 @@ def with_own_kernels(module: Any, length: int) -> Any:
 def _squared_within_mean(node: Any) -> bool:
     """Whether XNNPACK makes one operator of a square and the mean behind it: where both factors are the same tensor of the file.
 
-    They are but for what a lookup gives, of which one is reshaped.
+    They are but for what a lookup gives, scaled or not, of which one is reshaped.
     """
     import torch
 
-    return node.target is not torch.ops.aten.embedding.default
+    aten = torch.ops.aten
+    while node.target is aten.mul.Tensor:
+        node = node.args[0]
+    return node.target is not aten.embedding.default
 
 
 def _mean(size: int) -> Any:

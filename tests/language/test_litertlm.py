@@ -185,9 +185,10 @@ def test_quantized_files_compute_their_reference(files: Any, tokens: torch.Tenso
     assert np.array_equal(got, want.numpy())
 
 
-def test_norms_of_many_channels_are_summed_as_the_runtime_sums_them(tmp_path: Path, tokens: torch.Tensor) -> None:
+@pytest.mark.parametrize("kind", ["llama", "gemma3_text"])
+def test_norms_of_many_channels_are_summed_as_the_runtime_sums_them(kind: str, tmp_path: Path, tokens: torch.Tensor) -> None:
     """XNNPACK squares within the mean, which sums otherwise; in 64 channels the two are the same."""
-    wide = make_config(hidden_size=320, num_attention_heads=5, num_key_value_heads=1, num_hidden_layers=1, head_dim=64)
+    wide = make_config(kind, hidden_size=320, num_attention_heads=5, num_key_value_heads=1, num_hidden_layers=1, head_dim=64)
     model = load_model(str(save_model(tmp_path / "wide", wide)), context=128)
     schemes = {layer.name: scheme_named(PLANS["int8"][layer.kind != "embedding"]) for layer in model.inventory.layers}
     quantized, path = quantize(model, schemes), tmp_path / TARGET.generates

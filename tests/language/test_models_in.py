@@ -64,6 +64,14 @@ REFUSED = {
 }
 
 
+def test_tokens_that_were_added_without_rows_are_named(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens(["<pad>"])
+    save_model(tmp_path / "model", make_config(vocab_size=380), tokenizer)
+    with pytest.raises(BadInput, match=r"no rows for '<pad>', which its tokenizer adds .* 380 tokens: take them out"):
+        load_model(str(tmp_path / "model"), context=64)
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_does_not_fit_is_refused(case: str, tmp_path: Path) -> None:
     config, context, words = REFUSED[case]
