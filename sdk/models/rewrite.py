@@ -16,6 +16,7 @@ from sdk.models.patches import plain_patches
 from sdk.models.pools import plain_pools
 from sdk.models.slopes import plain_slopes
 from sdk.models.spectra import real_spectra
+from sdk.models.straight import plain_estimators
 
 
 def attribute(module: Any, name: str) -> Any:
@@ -387,6 +388,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     join_aliases,
     merge_get_attrs,
     drop_identities,
+    plain_estimators,
     plain_assignments,
     plain_patches,
     plain_bags,

@@ -49,14 +49,18 @@ from sdk.pipeline.request import Request
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import Expected, Infeasible, Limits, Plan, corrected, front, plan_text, significant, summed
 from sdk.progress import Chapter, Reporter
+from sdk.quantize import reference_module
 from sdk.recovery import describe_recovery
-from sdk.verify import Parity
+from sdk.verify import Parity, moved_choice
 
 SURPRISE, WORTH_TELLING = 3.0, 5e-3
 """Times the predicted loss, and loss, above which the user is told that the prediction did not hold."""
 
 UNASKED = 1.5
 """Times a default loss that a file may lose before another one is made; where none loses less, it ships with a note."""
+
+CHOOSING = 8
+"""Samples that choices of the float and the quantized model are compared on."""
 
 FLOAT_BYTES = 4
 """Bytes of a number in a language model's cache where the target does not say otherwise."""
@@ -138,7 +142,7 @@ def _lower_within(
         raise refusal
     if best[0] is not lowered:  # another one lies in its place
         best = lower(folder, best[0].plan, planned, report), best[1], best[2]
-    _tell_of_loss(request, limits.max_loss, best[2].loss, best[0].plan.predicted.loss, report)
+    _tell_of_loss(request, limits.max_loss, best[0], best[2].loss, report)
     return best
 
 
@@ -149,16 +153,36 @@ def _most(request: Request, limits: Limits) -> float:
     return math.inf if limits.max_loss is None else UNASKED * limits.max_loss
 
 
-def _tell_of_loss(request: Request, most: float | None, measured: float, predicted: float, report: Reporter) -> None:
-    """A loss that nobody limited is no reason to fail, but the user has to hear of it where it is a surprise."""
+def _tell_of_loss(request: Request, most: float | None, lowered: Lowered, measured: float, report: Reporter) -> None:
+    """A loss that nobody limited is no reason to fail, but the user has to hear of it where it is a surprise, and why."""
+    predicted = lowered.plan.predicted.loss
     chosen = request.max_loss is None and request.plan is None and request.uniform is None
     if chosen and most is not None and measured > most:
-        report.note(f"the file loses {measured:.3g}, more than the default budget of {most:g}: give --max-loss to have it kept")
-    elif measured > max(SURPRISE * predicted, WORTH_TELLING):
+        why = _chosen_otherwise(lowered) if measured > UNASKED * predicted else None
         report.note(
-            f"the file loses {measured:.3g} where {predicted:.3g} was predicted: at so few bits its layers make each other "
-            "worse; give it more bytes, or --max-loss to have a loss kept"
+            f"the file loses {measured:.3g}, more than the default budget of {most:g}: give --max-loss to have it kept"
+            + ("" if why is None else f" ({why})")
         )
+    elif measured > max(SURPRISE * predicted, WORTH_TELLING):
+        why = _chosen_otherwise(lowered) or (
+            "at so few bits its layers make each other worse; give it more bytes, or --max-loss to have a loss kept"
+        )
+        report.note(f"the file loses {measured:.3g} where {predicted:.3g} was predicted: {why}")
+
+
+def _chosen_otherwise(lowered: Lowered) -> str | None:
+    """Say which operator of the quantized model takes other numbers than that of the float one, or None."""
+    model, samples = lowered.planned.model, lowered.planned.workbench.samples.inputs[:CHOOSING]
+    if model.language is not None:
+        return None
+    found = moved_choice(model.module(), reference_module(lowered.quantized), samples)
+    if found is None:
+        return None
+    return (
+        f"{found[0]} of the model takes other numbers in {found[1]} of {len(samples)} samples: the loss counts each as wrong "
+        "however close they were, and no prediction sees it; give it more bytes or a --loss that matches what is chosen, or "
+        "package the model up to there"
+    )
 
 
 def _too_lossy(most: float, measured: float, predicted: float) -> BudgetError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from sdk.heap import give_back, give_back_large_blocks
@@ -19,15 +20,19 @@ from sdk.pipeline.losses import load_loss
 from sdk.pipeline.request import EVALUATED, EVALUATED_WINDOWS, TAKEN, TAKEN_WINDOWS, Request
 from sdk.pipeline.sources import Sources, read_sources, turns
 from sdk.progress import Reporter
+from sdk.quantize import quantize, reference
 from sdk.rounding import Part, Statistics, lies_on
 from sdk.schemes import Scheme
-from sdk.sensitivity import PROBABLE, Response, Scoring, Taking, choose_loss, response
+from sdk.sensitivity import PROBABLE, Response, Scoring, Taking, blind_layers, choose_loss, measure, response
 from sdk.sensitivity.errors import grid_key
 from sdk.sensitivity.moments import second_moments
 from sdk.sensitivity.ranges import calibrate_ranges
 
 DRAWS = 2
 """Random output directions per calibration sample."""
+
+TRIED = 8
+"""Samples that a layer is tried on which no gradient reaches."""
 
 FOLDS = 4
 """Parts of the samples, each of which judges what the others rounded: of two, every model would be rounded by half of them."""
@@ -179,13 +184,33 @@ class Workbench:
         return self.kept.scores(schemes)
 
     def _score(self, wanted: Mapping[str, Sequence[Scheme]]) -> None:
-        """Score `wanted`; each draw of each sample is a step."""
+        """Score `wanted`; each draw of each sample is a step. What no gradient reaches is tried, layer by layer."""
+        blind = blind_layers(self.model) & wanted.keys() if self.model.language is None else frozenset()
+        self.kept.add_scores({name: wanted[name] for name in sorted(blind)}, self._tried)
+        wanted = {name: schemes for name, schemes in wanted.items() if name not in blind}
+        if not any(wanted.values()):
+            return
         static = any(scheme.activations == "static" for found in wanted.values() for scheme in found)
         ranges, statistics, per_chunk = self.ranges if static else {}, self.statistics_for(wanted), DRAWS * len(self.samples)
         scoring = Scoring(self.model, wanted, self.samples, self.loss, DRAWS, ranges, statistics, self.holds)
         with self._report.stage("score sensitivity", len(scoring.chunks) * per_chunk) as stage:
             for chunk in scoring.chunks:
                 self.kept.add_scores(chunk, lambda missing: scoring.score(missing, stage.step))
+
+    def _tried(self, wanted: Mapping[str, Sequence[Scheme]]) -> Scores:
+        """Losses of the model with one layer in one scheme at a time, as torch computes it, on a few samples."""
+        samples, floats = self.samples.inputs[:TRIED], list(islice(self._outputs(), TRIED))
+        static = any(scheme.activations == "static" for each in wanted.values() for scheme in each)
+        ranges, statistics = self.ranges if static else {}, self.statistics_for(wanted)
+        found: dict[str, dict[str, float]] = {name: {} for name in wanted}
+        with self._report.stage("try layers that only choose", sum(map(len, wanted.values()))) as stage:
+            for name, schemes in wanted.items():
+                for scheme in schemes:
+                    run = reference(quantize(self.model, {name: scheme}, ranges, statistics))
+                    losses = [measure(self.loss, want, run(*sample)) for want, sample in zip(floats, samples, strict=True)]
+                    found[name][scheme.name] = sum(losses) / len(losses)
+                    stage.step()
+        return found
 
     def _lossless(self, schemes: Mapping[str, Sequence[Scheme]]) -> dict[str, list[Scheme]]:
         """Schemes among `schemes` that hold a weight as it is and compute in floats."""

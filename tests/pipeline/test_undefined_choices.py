@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +13,8 @@ from torch import nn
 import sdk
 from sdk.errors import CheckFailed
 from sdk.models.load import load_model
+from sdk.planning import plan_text
+from sdk.sensitivity import blind_layers
 from sdk.verify import undefined_choice
 
 
@@ -54,3 +58,23 @@ def test_equal_numbers_that_compete_are_found(choose: Callable[[torch.Tensor], t
 
     x = torch.tensor([[4.0, 3.0, 2.0, 2.0, 1.0]])  # the third and the fourth are equal
     assert (undefined_choice(load_model(Chosen().eval(), (x,)), (x,)) is not None) == undefined
+
+
+def test_a_layer_that_only_chooses_is_tried_and_not_taken_for_free(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    samples = [(torch.randn(1, 200, 16),) for _ in range(4)]
+    net = Detector(True).eval()
+    assert blind_layers(load_model(net, samples[0])) == {"score"}
+    bundle = sdk.package(net, device="host", target="null", max_size="4kB", calibration=samples, out=tmp_path / "b")
+    assert bundle.manifest.measured.loss.value < 1e-4  # 0.47 where one bit was enough for it, as no gradient told
+
+
+def test_a_loss_of_other_choices_is_told_as_such(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net, samples = Detector(True).eval(), [(torch.randn(1, 200, 16),) for _ in range(4)]
+    plan = plan_text(sdk.plan(net, device="host", target="null", max_size="4kB", calibration=samples))
+    edited = tmp_path / "plan.yaml"
+    edited.write_text(re.sub(r"(?m)^(- \{layer: enter, kind: linear, scheme: )\w+", r"\g<1>lut1", plan))
+    bundle = sdk.package(net, device="host", target="null", plan=edited, calibration=samples, out=tmp_path / "b")
+    said = r"predicted: topk of the model takes other numbers in \d of 4 samples"
+    assert any(re.search(said, note) for note in bundle.manifest.notes), bundle.manifest.notes
