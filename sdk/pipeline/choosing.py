@@ -118,7 +118,7 @@ class Chooser:
             better = improved(self.problem, held, objective, [*starts, *plans.values()], judge)
             if better is not None:
                 return better
-            raise (nearer(error, plans, judge) if isinstance(error, NotKept) else error) from error
+            raise (nearer(error, plans, judge, MARGIN) if isinstance(error, NotKept) else error) from error
         if self._is_best(found, limits, objective, run, judge):
             return found
         return improved(self.problem, held, objective, [found, *self._starts(limits, objective, run, judge)], judge) or found

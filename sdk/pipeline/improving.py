@@ -9,12 +9,18 @@ from functools import partial
 from sdk.pipeline.judging import Judge, within_sums
 from sdk.pipeline.refusing import NotKept
 from sdk.planning import Budget, Limits, Option, Problem, Solution, objective_named, objective_of, solution_of
+from sdk.planning.objectives.objective import Cost
 
 PREDICTIONS = 150
 """Plans whose memory and latency are predicted at most: milliseconds each."""
 
 STARTS = 3
 """Plans, the best ones first, that are bettered: of each a search may end at another."""
+
+_LEAST: dict[Budget, Cost] = {
+    "max_size": "bytes", "max_loss": "loss", "max_memory": "max_memory", "max_latency": "max_latency",
+}  # fmt: skip
+"""Limit → what is made least to find how much of it is needed."""
 
 OFF = 0.01
 """Share of a limit by which the sums of a plan one move away may be off, counted from what is predicted of the one before it."""
@@ -56,21 +62,27 @@ def _climbed(
 
 
 def nearest(problem: Problem, limits: Limits, found: Sequence[Solution], judge: Judge) -> dict[Budget, Solution]:
-    """Limit on memory or latency → the plan that needs least of it and keeps the others, bettered; none where no plan does."""
+    """Limit → the plan that needs least of it and keeps the others as predicted, bettered; none where no plan does."""
     plans: dict[Budget, Solution] = {}
-    for name in limits.rows:
-        best = improved(problem, limits.having(name, math.inf), objective_of(name).name, found, judge)
+    least = {name: minimise for name, minimise in _LEAST.items() if getattr(limits, name) is not None}
+    for name, minimise in least.items():
+        best = improved(problem, limits.having(name, math.inf), objective_of(minimise).name, found, judge)
         if best is not None:
             plans[name] = best
     return plans
 
 
-def nearer(error: NotKept, plans: Mapping[Budget, Solution], judge: Judge) -> NotKept:
-    """Return the refusal with what each limit would have to be as the nearest `plans` need, where that is less."""
+def nearer(error: NotKept, plans: Mapping[Budget, Solution], judge: Judge, free: float) -> NotKept:
+    """Return the refusal with what each limit would have to be as the nearest `plans` need, where that is less.
+
+    `free`: share of max_size that plans leave free.
+    """
     ways = dict(error.ways)
-    for name, known in error.ways.items():
-        if name in plans and (known is None or judge.predict(plans[name])[name] < known[0]):
-            ways[name] = judge.predict(plans[name])[name], plans[name].loss
+    for name, plan in plans.items():
+        needs = {"max_size": plan.bytes / (1 - free), "max_loss": plan.loss, **judge.predict(plan)}
+        known = ways.get(name)
+        if known is None or needs[name] < known[0]:
+            ways[name] = needs[name], plan.loss
     return NotKept(error.limits, ways, error.least)
 
 

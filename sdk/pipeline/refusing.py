@@ -8,6 +8,7 @@ from dataclasses import replace
 from sdk.costs import Costs
 from sdk.errors import BudgetError
 from sdk.models.language import Language
+from sdk.pipeline.foreseeing import FIELDS
 from sdk.planning import Budget, Infeasible, Limits
 from sdk.planning.offers import RowsOffer, raised, shown
 
@@ -22,9 +23,11 @@ class NotKept(BudgetError):
     def __init__(
         self, limits: Limits, ways: Mapping[Budget, tuple[float, float] | None], least: Mapping[Budget, float]
     ) -> None:
-        named = " and ".join(f"{name} {shown(name, value)}" for name, value in limits.rows.items())
-        found = [f"{n} to {raised(n, way[0])} (at a loss of {way[1]:.3g})" for n, way in ways.items() if way is not None]
-        said = f"{named} cannot be met{' together' if len(limits.rows) > 1 else ''}"
+        order: tuple[Budget, ...] = ("max_size", *FIELDS, "max_loss")
+        held = [name for name in order if name in limits.rows or ways.get(name) is not None]
+        named = " and ".join(f"{name} {shown(name, getattr(limits, name))}" for name in held)
+        found = [_to(name, *way) for name in held if (way := ways.get(name)) is not None]
+        said = f"{named} cannot be met{' together' if len(held) > 1 else ''}"
         if not found:
             near = [f"{name}: {raised(name, value)}" for name, value in least.items()]
             found = [f"{' and '.join(least)} (the nearest plans need of {', of '.join(near)})"]
@@ -32,6 +35,10 @@ class NotKept(BudgetError):
         self.limits, self.ways, self.least = limits, ways, least
         way = ways.get("max_memory")
         self.memory = way[0] if way is not None else least.get("max_memory")
+
+
+def _to(name: Budget, value: float, loss: float) -> str:
+    return f"{name} to {raised(name, value)}" + ("" if name == "max_loss" else f" (at a loss of {loss:.3g})")
 
 
 def with_context(error: NotKept | Infeasible, limits: Limits, language: Language | None, costs: Costs) -> BudgetError:
