@@ -23,6 +23,7 @@ from sdk.costs.nodes import (
     bytes_of,
     constants_of,
     dims_of,
+    inner_of,
     is_float,
     is_masked,
     is_view,
@@ -40,6 +41,9 @@ from sdk.lowering import Operators
 from sdk.models import Model
 from sdk.models.simpler import write_simpler
 
+IMAGE = 4
+"""Axes of an image. What is made of two tensors of other axes is written over neither by LiteRT's XNNPACK (as the rooms of six
+transformers show, to the byte; why is not known)."""
 PLAIN = Operators()
 """Of a runtime that has no ways of its own."""
 
@@ -82,14 +86,14 @@ class Activations:
 
     By step: `layers` is the layer that it computes (or None), `kinds` the name of its operator, `scratch` the bytes that it
     holds besides its tensors, `padded` those of a padded copy of its input, where a runtime makes one, `indirect` the entries
-    of the table through which a convolution reads its input. `operators` counts those of the runtime, `weighted` the layers among
-    them, `pointers` the entries of all tables; `outputs` are the bytes of the
-    model's outputs, `masked` the steps of attention with a mask of truth values. `pads`: step of a layer with an
-    operator that pads in front → bytes of what that makes; `patches`: step of a dilated convolution → bytes of all its patches,
-    written out. `inner`: the inputs of each step that is
-    a linear layer; `integers`: the steps that make no floats. `needs`: where it is known, the steps whose
-    results each one reads; each is then of the last part that can compute it, not of the first. `constants` counts the
-    tensors and numbers of the file that each step reads, where those are known. `attention`: what is known of the steps of one.
+    of the table through which a convolution reads its input. `operators` counts those of the runtime, `weighted` the layers
+    among them, `pointers` the entries of all tables; `outputs` are the bytes of the model's outputs, `masked` the steps of
+    attention with a mask of truth values. `pads`: step of a layer with an operator that pads in front → bytes of what that
+    makes; `patches`: step of a dilated convolution → bytes of all its patches, written out. `inner`: the numbers that each
+    step multiplies for a result, where it is a linear layer; `integers`: the steps that make no floats. `needs`: where it is
+    known, the steps whose results each one reads; each is then of the last part that can compute it, not of the first.
+    `constants` counts the tensors and numbers of the file that each step reads, where those are known. `attention`: what is
+    known of the steps of one.
     """
 
     tensors: tuple[Tensor, ...]
@@ -261,7 +265,7 @@ class _Reading:
             masked=frozenset(step for step, node in enumerate(steps) if is_masked(node)),
             pads={step: pad for step, node in enumerate(steps) if (pad := self._pad(node)) is not None},
             patches={step: size for step, node in enumerate(steps) if (size := patches_of(node))},
-            inner=tuple(node.args[0].meta["val"].shape[-1] if kind_of(node) == "linear" else 0 for node in steps),
+            inner=tuple(inner_of(node, not self.simpler) for node in steps),
             integers=frozenset(step for step, node in enumerate(steps) if not is_float(node)),
             needs=tuple(tuple(place[each.name] for each in node.all_input_nodes if each.name in place) for node in steps)
             if self.simpler else (),
@@ -362,6 +366,8 @@ class _Reading:
             return None
         if self.simpler:
             return next((str(source.name) for source in sources if self._in_place(node, source)), None)
+        if len(sources) > 1 and dims_of(node) != IMAGE:
+            return None
         for source in sources:
             chain = [source]
             while chain[-1].name in self.alias and kind_of(chain[-1]) in VIEWS | COPIES:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from sdk.costs.activations import PLAIN, Activations, Tensor
 from sdk.costs.nodes import ATTENTION, IN_PLACE, RECURRENT
 from sdk.costs.orders import PAIRED
-from sdk.costs.placing import ALIGNMENT, MAPPED, Block, arena, buckets, grown
+from sdk.costs.placing import MAPPED, Block, arena, buckets, grown
 from sdk.costs.transfer import THREADS
 from sdk.lowering import Operators
 
@@ -15,9 +15,9 @@ PHASES, READ, COMPUTE, WRITE, TURN = 5, 1, 2, 3, 4
 """Moments of a step: its inputs are padded or brought into order (0), converted, computed; its result is converted, and brought
 back into order."""
 
-ROWS = 8
-"""Rows that a kernel with dynamic activations quantizes at once, each thread in a room of its own (XNNPACK; 5 or 8 rows, from
-what its rooms of one linear layer were)."""
+ROWS, WIDER, RANGE = 8, 14, 8
+"""Rows that a linear kernel with dynamic activations quantizes at once, each thread in a room of its own: of ExecuTorch's XNNPACK
+(5 or 8, from what its rooms of one layer were) and of LiteRT's; bytes of a row's scale and zero point."""
 ORDERS = ("channels_last", "channels_first")
 """Kinds of the steps that `write_orders` puts in: they copy 8 bits where a static layer is on one side."""
 MIXED = 7
@@ -88,13 +88,15 @@ def blocks(
     reads them so. Operators that pad read a padded copy, unless the padding is fused into a layer that computes in float or with
     static activations. Outside, nothing is written over its input, and no operator is taken apart.
     """
-    inline, dynamic = (dynamic, ()) if rules.simpler else ((), dynamic)
+    inline = {layer for layer, inner in zip(found.layers, found.inner, strict=True) if inner and layer in dynamic}
+    dynamic = () if rules.simpler else frozenset(dynamic) - inline
     parts, narrow = found.parts(outside), {*static, *dynamic}
     padded = _padded(found, static, dynamic, outside, rules)
     inside, held = _working(found, padded, narrow, outside, rules)
+    rows = THREADS * (ROWS if rules.simpler else WIDER)
     for step, (layer, inner) in enumerate(zip(found.layers, found.inner, strict=True)):
         if layer in inline and inner:
-            inside.append(Block(THREADS * (ROWS * inner + ALIGNMENT), PHASES * step, PHASES * step + TURN))
+            inside.append(Block(rows * (inner + RANGE), PHASES * step, PHASES * step + TURN))
     plain = outside - {step for step in padded if found.layers[step] is not None}
     integers, first = _integers(found, static, outside, rules), _first_converted(found, static)
     pieces: list[tuple[Block, bool]] = []

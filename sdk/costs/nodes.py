@@ -35,6 +35,8 @@ ARITHMETIC = frozenset({"add", "sub", "mul", "div"})
 """Operators whose second operand may be a number."""
 TILE = 16
 """Columns that kernels of products compute at once: what they multiply with is packed in as many (XNNPACK)."""
+PRODUCT = 32
+"""The same where both sides are activations (of transformers' rooms on a CPU with AVX-512)."""
 BILINEAR = 5
 """Pointers' worth of tables that a bilinear resize keeps for each output position (XNNPACK, `resize-bilinear-nhwc.c`)."""
 LOOPED = 2.0
@@ -83,7 +85,7 @@ def scratch_of(node: Any, looped: bool = False) -> float:
 def packed_side(shape: Any) -> int:
     """Numbers that a product packs of its right side, a batch of matrices: whole tiles of columns, and a row of zeros."""
     *batch, inner, columns = shape
-    return int(math.prod(batch) * -(-columns // TILE) * TILE * (inner + 1))
+    return int(math.prod(batch) * -(-columns // PRODUCT) * PRODUCT * (inner + 1))
 
 
 def packed_by_attention(node: Any) -> tuple[int, int]:
@@ -95,6 +97,17 @@ def packed_by_attention(node: Any) -> tuple[int, int]:
 def is_product(node: Any) -> bool:
     """Whether a node multiplies two activations, each a batch of matrices."""
     return kind_of(node) in PRODUCTS and all(each.op != "get_attr" and dims_of(each) > 2 for each in node.args[:2])
+
+
+def inner_of(node: Any, images: bool) -> int:
+    """Numbers that a linear layer multiplies for each result; with `images` also of a convolution that is one, 0 of others."""
+    if kind_of(node) == "linear":
+        return int(node.args[0].meta["val"].shape[-1])
+    if not images or kind_of(node) != "conv2d" or set(node.args[1].meta["val"].shape[2:]) != {1}:
+        return 0
+    given = [*node.args, *[None] * 7][3:7]
+    plain = set(given[0] or [1]) == {1} and set(given[1] or [0]) == {0} and given[3] in (None, 1)
+    return int(node.args[0].meta["val"].shape[1]) if plain else 0
 
 
 def is_masked(node: Any) -> bool:

@@ -679,3 +679,14 @@ def test_an_attention_holds_what_each_of_its_products_reads() -> None:
     whole = 4 * 96 * 192  # queries, keys and values are views of one tensor
     assert held == [whole + scores + 4 * 2 * 96 * 33, whole + scores, whole + scores + 4 * 2 * 32 * 97 + each]
     assert found.attention[step].scored == frozenset()
+
+
+def test_linear_layers_with_dynamic_activations_quantize_a_few_rows_at_a_time() -> None:
+    """Convolutions of one element are linear layers for LiteRT; others read a copy in 8 bits."""
+    body = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1, 3)
+    network = nn.Sequential(*body, nn.Flatten(), nn.Linear(128, 4))
+    found = activations(load_model(network.eval(), (torch.randn(1, 8, 12, 12),)))
+    assert [found.inner[step] for step in range(len(found.layers)) if found.layers[step]] == [8, 0, 0, 128]
+    inside, _ = blocks(found, (), ("0", "1"), frozenset())
+    assert sum(block.bytes == 2 * 14 * 16 for block in inside) == 1
+    assert sum(block.bytes == 8 * 144 for block in inside) == 1  # what the second one reads
