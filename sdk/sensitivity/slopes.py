@@ -20,6 +20,8 @@ def finite_slopes(module: Any) -> Any:
             node.target, node.args = _root, (node.args[0], 0.5)
         elif node.target is aten.pow.Tensor_Scalar and 0 < node.args[1] < 1:
             node.target = _root
+        elif node.target is aten.heaviside.default:
+            node.target = _step  # torch has no derivative of it at all
     module.recompile()
     return module
 
@@ -31,3 +33,9 @@ def _root(value: Any, exponent: float) -> Any:
     zero = value == 0
     safe = torch.where(zero, torch.ones_like(value), value)
     return torch.where(zero, torch.zeros_like(value), safe.sqrt() if exponent == 0.5 else safe.pow(exponent))
+
+
+def _step(value: Any, at_zero: Any) -> Any:
+    import torch
+
+    return torch.heaviside(value.detach(), at_zero.detach())

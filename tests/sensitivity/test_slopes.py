@@ -43,3 +43,17 @@ def test_outputs_stay_the_same(exponent: float | None) -> None:
     plain, changed = model.module(), finite_slopes(model.module())
     for sample in (torch.randn(1, 6), torch.zeros(1, 6)):
         assert torch.equal(plain(sample)[0], changed(sample)[0])
+
+
+def test_a_step_that_torch_has_no_derivative_of_is_passed() -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate, self.last = nn.Linear(6, 5), nn.Linear(6, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(x) * torch.heaviside(self.gate(x), torch.tensor(0.5))
+
+    samples = [(torch.randn(1, 6),) for _ in range(3)]
+    model = load_model(Gated().eval(), samples[0])
+    assert take_statistics(model, take_samples(model, samples), "mse").importance["last.weight"].max() > 0
