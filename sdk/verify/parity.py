@@ -100,11 +100,30 @@ def compare(
             if model.language is not None:
                 same += float((got[0].argmax(-1) == simulated[index][0].argmax(-1)).float().mean()) / len(compared)
                 apart += measure("kl", simulated[index], got) / len(compared)
+    if model.language is not None and hasattr(executable, "step"):
+        _answer_less(executable, compared[0][0])
     said = () if model.language is None else (same, apart)
     floor = moved.relative if math.isfinite(moved.relative) else 0.0
     return Parity(
         off.relative, floor, losses, planned, len(inputs), executable.runtime, executable.origin, *said
     )
+
+
+def _answer_less(executable: Any, tokens: Any) -> None:
+    """Read half a window, as prompts are read; CheckFailed where the artifact computes for whole windows alone."""
+    import numpy as np
+
+    ids = tokens.reshape(-1).tolist()
+    half = ids[: len(ids) // 2]
+    try:
+        logits = np.asarray(executable.step(half, 0))
+    except CheckFailed as error:
+        raise CheckFailed(
+            f"the artifact computes a window of {len(ids)} tokens, but fails on {len(half)} of them ({error}): its backend keeps "
+            "extents of the trace; choose another target"
+        ) from error
+    if not np.isfinite(logits).all():
+        raise CheckFailed(f"the artifact's logits behind {len(half)} tokens are not finite")
 
 
 def _outputs(make: Callable[[], Callable[..., Any]], inputs: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from sdk.errors import LoweringError
+from sdk.errors import CheckFailed, LoweringError
 from sdk.models.load import load_model
+from sdk.verify.parity import _answer_less
 from targets.executorch.decoding import with_cache
 from targets.executorch.once import _rules
 
@@ -55,3 +57,14 @@ def test_the_shapes_that_replace_torchao_operators_are_theirs() -> None:
         (back, rules[ops.dequantize_affine.default](plain, None, codes)),
     ):
         assert (real.shape, real.dtype, real.stride()) == (said.shape, said.dtype, said.stride())
+
+
+def test_an_artifact_for_whole_windows_alone_is_found() -> None:
+    """XNNPACK keeps the extents of slices: Phi 3's file computed a whole window, and failed on every prompt."""
+
+    class Whole:
+        def step(self, tokens: Any, position: int) -> Any:
+            raise CheckFailed("method->execute() failed")
+
+    with pytest.raises(CheckFailed, match=r"a window of 127 tokens, but fails on 63 of them .* choose another target"):
+        _answer_less(Whole(), torch.ones(1, 127, dtype=torch.int64))
