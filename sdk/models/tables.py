@@ -26,17 +26,18 @@ def fold_tables(module: Any) -> None:
     found = _chosen(module, values)
     if found:
         reshape_views(module)  # what is stored may have other strides than the trace
-    stored: dict[tuple[Any, ...], Any] = {}
+    stored: dict[Any, Any] = {}
     for node in found:
-        _drop_idle(module, node, values[node])
+        value, key = values[node]
+        _drop_idle(module, node, value)
         if node.users:
-            _put(module, node, values[node], stored)
+            _put(module, node, value, key, stored)
     module.graph.eliminate_dead_code()
     _join_equal(module)
 
 
 def _chosen(module: Any, values: dict[Any, Any]) -> list[Any]:
-    """The nodes that are stored, in the order of the graph; their values are added to `values`."""
+    """The nodes that are stored, in the order of the graph; their values, and what tells these apart, are added to `values`."""
     left, room = set[Any](), SHARE * sum(map(_bytes, [*module.parameters(), *module.buffers()]))
     while True:
         grown = _grown(module, left, values)
@@ -66,9 +67,10 @@ def _grown(module: Any, left: set[Any], values: dict[Any, Any]) -> dict[Any, int
         if inner or _name(node) in FILLS or not hasattr(node.meta.get("val"), "numel"):
             continue
         if node not in values:
-            values[node] = in_rows(value_of(node, module).detach())
-        key = _key(values[node])
-        need = 0 if key in seen else _bytes(values[node])
+            value = in_rows(value_of(node, module).detach())
+            values[node] = value, (value.dtype, tuple(value.shape), sha256(value.numpy()).digest())
+        value, key = values[node]
+        need = 0 if key in seen else _bytes(value)
         seen.add(key)
         for source in behind[node]:
             taken = min(need, spare[source])
@@ -103,9 +105,8 @@ def _drop_idle(module: Any, node: Any, value: Any) -> None:
             module.graph.erase_node(user)
 
 
-def _put(module: Any, node: Any, value: Any, stored: dict[tuple[Any, ...], Any]) -> None:
-    """Let what is stored take the node's place; equal tables are one."""
-    key = _key(value)
+def _put(module: Any, node: Any, value: Any, key: Any, stored: dict[Any, Any]) -> None:
+    """Let what is stored take the node's place; equal tables, of one `key`, are one."""
     if key not in stored:
         name = f"sdk_table_{len(stored)}"
         while hasattr(module, name):
@@ -130,10 +131,6 @@ def _join_equal(module: Any) -> None:
             else:
                 node.replace_all_uses_with(same)
                 module.graph.erase_node(node)
-
-
-def _key(value: Any) -> tuple[Any, ...]:
-    return value.dtype, tuple(value.shape), sha256(value.numpy()).digest()
 
 
 def _name(node: Any) -> str:
