@@ -10,9 +10,13 @@ from typing import Any, Literal, Protocol
 from sdk.errors import BudgetError
 from sdk.planning.offers import RowsOffer
 from sdk.planning.options import Option, Problem
+from sdk.schemes import all_schemes
 from sdk.units import format_size
 
 Binding = Literal["max_size", "max_loss", "both"]
+
+MUCH = 0.2
+"""Share of the smallest file from which on layers that stay in floats are named."""
 
 
 class Point(Protocol):
@@ -43,6 +47,8 @@ class CounterOffer:
     best_loss: float
     loss_at_size: float | None = None
     size_at_loss: int | None = None
+    floats: str = ""
+    """What of the smallest file are layers that no scheme makes smaller than floats, in words."""
 
     @property
     def missing_bytes(self) -> int:
@@ -57,7 +63,7 @@ class CounterOffer:
         if self.binding == "max_size":
             return (
                 f"max_size {_size(self.max_size or 0)} cannot be met: the smallest possible file is {small}, "
-                f"{self.missing_bytes:,} bytes more, and {free}; raise max_size or choose another target"
+                f"{self.missing_bytes:,} bytes more{self.floats}, and {free}; raise max_size or choose another target"
             )
         if self.binding == "max_loss":
             return (
@@ -129,7 +135,21 @@ def counter_offer(
         best_loss=best_loss,
         loss_at_size=at_size.loss if at_size else None,
         size_at_loss=at_loss.bytes if at_loss else None,
+        floats=_floats(problem, small, smallest_size),
     )
+
+
+def _floats(problem: Problem, small: list[Option], size: int) -> str:
+    """Name the layers that are floats even in the smallest file, where they are MUCH of it; the largest one to ask about."""
+    floats = {name for name, scheme in all_schemes().items() if scheme.format == "float"}
+    found = [(o.bytes, choices) for choices, o in zip(problem.choices, small, strict=True) if o.scheme in floats]
+    held = sum(size for size, _ in found)
+    if held < MUCH * size:
+        return ""
+    kinds = " and ".join(sorted({choices.kind for _, choices in found}))
+    largest = max(found, key=lambda each: each[0])[1].layer
+    layers = f"{len(found)} {kinds} layer{'s' if len(found) > 1 else ''}"
+    return f" ({format_size(held)} of it {layers} that stay in floats: `sdk plan --explain {largest}` says why)"
 
 
 def _bytes(problem: Problem, options: list[Option]) -> int:

@@ -244,3 +244,15 @@ def test_the_knee_is_where_the_front_bends():
     bent = tuple(FrontPoint(bytes, loss, 0.0) for bytes, loss in ((100, 1.0), (150, 0.3), (200, 0.05), (400, 0.02), (900, 0.0)))
     assert knee(bent, lambda point: point.bytes) == bent[2]
     assert knee(bent[:2], lambda point: point.bytes) is None
+
+
+def test_layers_that_stay_in_floats_are_named_where_they_are_much_of_the_smallest_file():
+    stays = [Choices(f"encoder.{n}", "lstm", (Option("fp32", 400 + n, 0.0),)) for n in range(2)]
+    linear = Choices("head", "linear", (Option("int8_channel", 300, 0.1), Option("fp32", 1200, 0.0)))
+    with pytest.raises(Infeasible) as refusal:
+        solve(Problem(0, (*stays, linear)), Limits(max_size=900))
+    said = "(801 B of it 2 lstm layers that stay in floats: `sdk plan --explain encoder.1` says why)"
+    assert f"201 bytes more {said}, and 2.00 kB" in str(refusal.value)
+    with pytest.raises(Infeasible) as refusal:
+        solve(Problem(4000, (*stays, linear)), Limits(max_size=900))
+    assert "stay in floats" not in str(refusal.value)
