@@ -67,6 +67,7 @@ def schemes() -> str:
 def capabilities() -> str:
     """The measured tables of all targets."""
     from sdk.lowering.discovery import list_targets
+    from sdk.lowering.tables import measured_with
 
     parts = ["# What each target runs\n\nMeasured on the real runtime; `sdk targets NAME` prints the same. What runs on an\n"
              "accelerator beyond the CPU is documented, not measured: [Accelerators](../accelerators.md).\n"]
@@ -77,7 +78,8 @@ def capabilities() -> str:
              _number(row.speed, ".2f"), _number(row.min_os, "g"), row.reason)
             for row in target.capabilities()
         ]  # fmt: skip
-        parts.append(f"## {target.name}\n\n{_table(head, rows)}")
+        versions = ", ".join(f"{name} {version}" for name, version in measured_with(f"targets.{target.name}").items())
+        parts.append(f"## {target.name}\n\n{f'With {versions}.' if versions else ''}\n\n{_table(head, rows)}")
     return "\n".join(parts)
 
 

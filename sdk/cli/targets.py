@@ -63,7 +63,8 @@ def _probe(names: tuple[str, ...], out: Path | None) -> int:
         raise BadInput("sdk targets probe: name the target that is to be measured: sdk targets probe NAME [KIND ...]")
     name, *chosen = names
     try:
-        probe = importlib.import_module(f"{module_of(find_target(name))}.probe")
+        target = find_target(name)
+        probe = importlib.import_module(f"{module_of(target)}.probe")
     except ModuleNotFoundError as error:
         if not str(error.name).endswith(".probe"):
             raise
@@ -72,7 +73,9 @@ def _probe(names: tuple[str, ...], out: Path | None) -> int:
     unknown = [each for each in chosen if each not in kinds]
     if unknown:
         raise BadInput(f"target {name!r}: no kind of layer {unknown[0]!r} is probed; there are: {', '.join(kinds)}")
-    table = probe.table(chosen)
+    import yaml
+
+    table = probe.table(chosen) + yaml.safe_dump({"measured_with": dict(target.toolchain().packages)}, default_flow_style=None)
     if out is not None:
         write_whole(out, table)
     else:
@@ -140,6 +143,23 @@ def _runs(data: dict[str, Any]) -> str:
     return ", ".join(f"{kind} {len(names)}" for kind, names in data.get("schemes", {}).items())
 
 
+def _measured(target: Target) -> str:
+    """The versions that the table was measured with, and the mend where others are installed."""
+    from sdk.lowering.tables import measured_with
+    from sdk.pipeline.kept import module_of
+
+    versions = measured_with(module_of(target))
+    said = ", ".join(f"{name} {version}" for name, version in versions.items()) or "versions that it does not state"
+    installed = {name: version for name, version in target.toolchain().packages.items() if version is not None}
+    others = [name for name, version in versions.items() if _release(installed.get(name, version)) != _release(version)]
+    return f"{said}: measure it again (`sdk targets probe {target.name}`)" if others else said
+
+
+def _release(version: str) -> str:
+    """A version without what a build says of itself (`2.13.0+cpu`)."""
+    return version.partition("+")[0]
+
+
 def _mend(data: dict[str, Any]) -> str:
     if "error" in data:
         return "cannot be imported"
@@ -153,6 +173,7 @@ def _show_one(target: Target) -> None:
     print_facts([
         ("target", target.name), ("artifact", target.artifact), ("float", target.fallback),
         ("toolchain", _versions(data)), ("missing", _mend(data) or "nothing"),
+        ("measured with", _measured(target)),
     ])  # fmt: skip
     click.echo()
     rows = [

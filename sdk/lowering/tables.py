@@ -26,6 +26,16 @@ def kernel_table(package: str) -> ReferenceKernels | None:
 
 
 @cache
+def measured_with(package: str) -> dict[str, str]:
+    """Return package → version that `capabilities.yaml` in the package of a target was measured with, where it says."""
+    file = resources.files(package).joinpath("capabilities.yaml")
+    if not file.is_file():
+        return {}
+    found: dict[str, str] = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader).get("measured_with", {})
+    return found
+
+
+@cache
 def memory_table(package: str) -> MemoryTable | None:
     """Return what `memory.yaml` in the package of a target says, or None where there is none."""
     file = resources.files(package).joinpath("memory.yaml")
