@@ -61,7 +61,8 @@ def export_model(
     if isinstance(model, str):
         loaded = load_reference(model, trust, folder, context)
     elif isinstance(model, torch.nn.Module | torch.export.ExportedProgram):
-        loaded = Loaded(type(model).__name__.lower(), f"{type(model).__name__} object", model)
+        own = model.example_inputs if isinstance(model, torch.export.ExportedProgram) else None
+        loaded = Loaded(type(model).__name__.lower(), f"{type(model).__name__} object", model, own)
     else:
         raise BadInput(f"model: a {type(model).__name__} is neither a reference, a module nor an exported program")
     if context is not None and loaded.language is None:

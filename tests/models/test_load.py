@@ -175,3 +175,9 @@ def test_row_numbers_that_an_embedding_has_not_are_refused() -> None:
     model = load_model(*_zoo())
     with pytest.raises(BadInput, match=r"sample 1: input ids has row numbers from 0 to 10; embedding table has 10 rows"):
         take_samples(model, [model.example, (model.example[0], torch.tensor([[0, 10, 1, 1, 1]]))])
+
+
+def test_an_exported_program_brings_its_own_example() -> None:
+    example = (torch.randn(2, 8),)
+    program = torch.export.export(nn.Linear(8, 4), example)
+    assert torch.equal(load_model(program).example[0], example[0])
