@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,10 @@ def convert(model: Model, ios: int) -> FloatProgram:
     except SdkError:
         raise
     except Exception as error:
-        raise LoweringError(f"coreml: coremltools cannot convert {model.name!r}: {_first_line(error)}") from error
+        raise LoweringError(
+            f"coreml: coremltools cannot convert {_operator_of(error)}{model.name!r} ({_first_line(error)}): write the model "
+            "without, or choose another target"
+        ) from error
     held = give_back(model, prepared.standing, spec, blobs)
     placements = find_layers(model, prepared, spec, blobs, held)
     shared = share_tied(model, spec, blobs, placements)
@@ -108,6 +112,13 @@ def _token_inputs(ct: Any, language: Language) -> list[Any]:
     return [ct.TensorType(TOKENS, (1, count), np.int32), ct.TensorType(MASK, (1, 1, count, end), np.float16)]
 
 
+def _operator_of(error: BaseException) -> str:
+    """`operator X of `, X being what was converted when an error came, empty where the error came from elsewhere."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    found = [frame.f_locals["node"] for frame in frames if frame.f_code.co_name == "convert_single_node"]
+    return f"operator {found[-1].kind} of " if found else ""
+
+
 def _first_line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
-    return text[0][:300] if text else type(error).__name__
+    return text[0][:300].rstrip(".") if text else f"{type(error).__name__} without a word"

@@ -244,7 +244,9 @@ def _known_operators(program: Any, spared: frozenset[Any]) -> Any:
     else:
         return program
     lacking = ", ".join(sorted(map(str, unknown)))
-    raise LoweringError(f"coreml: coremltools has no converter for {lacking}")
+    raise LoweringError(
+        f"coreml: coremltools has no converter for {lacking}: write the model without, or choose another target"
+    )
 
 
 def _decompositions(operators: set[Any]) -> dict[Any, Any]:

@@ -95,8 +95,8 @@ def convert(model: Model, bare: bool = False) -> FloatModel:
         names = sorted({builtin_name(flat, op) for op in flat.subgraphs[0].operators if _has_graph(op)})
         raise LoweringError(
             f"model {model.source!r}: the converter writes {', '.join(names) or 'an operator'} with a graph of its own, which is "
-            "not supported on tflite: write the model without (a sum at places that are data, as of index_add, is a product with "
-            "a one-hot matrix), or choose another target"
+            "not supported on tflite: write the model without (a sum at places that are data, as of scatter_add, is a product "
+            "with a one-hot matrix), or choose another target"
         )
     stood = _fix_lifted(flat, lifted, len(model.inputs))
     if bare:
@@ -187,7 +187,10 @@ def _run_converter(model: Model, module: Any, example: tuple[Any, ...]) -> bytes
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         told = next((line for line in lines if "error:" in line), lines[0]).rpartition("error:")[2].strip()
-        raise LoweringError(f"model {model.source!r}: litert_torch cannot convert it: {told[:300]}") from error
+        raise LoweringError(
+            f"model {model.source!r}: litert_torch cannot convert it ({told[:300]}): write the model without, or choose another "
+            "target"
+        ) from error
 
 
 def _signature_index(entry: Any) -> int:

@@ -67,3 +67,15 @@ def test_core_ml_takes_composite_casts() -> None:
             return self.layer(y)
 
     prepare(load_model(Filled().eval(), (torch.randn(1, 4),)))
+
+
+@pytest.mark.parametrize(("function", "named"), [
+    (lambda x, layer: torch.linalg.inv(layer(x)), "operator linalg_inv of "),  # an error of coremltools' converter
+    (lambda x, layer: torch.special.i0(layer(x)), "no converter for prims.bessel_i0.default"),
+])  # fmt: skip
+def test_what_coremltools_does_not_convert_is_named_with_a_mend(function: Callable[..., Any], named: str) -> None:
+    from targets.coreml.convert import convert
+
+    model = load_model(Function(function, nn.Linear(4, 4)).eval(), (torch.randn(1, 4, 4),))
+    with pytest.raises(LoweringError, match=rf"coreml: .*{named}.*: write the model without, or choose another target"):
+        convert(model, 18)
