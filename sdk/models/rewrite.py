@@ -14,9 +14,12 @@ from sdk.models.cubes import plain_cubes
 from sdk.models.orders import plain_orders
 from sdk.models.patches import plain_patches
 from sdk.models.pools import plain_pools
+from sdk.models.resizes import plain_resizes
+from sdk.models.scans import plain_scans
 from sdk.models.slopes import plain_slopes
 from sdk.models.spectra import real_spectra
 from sdk.models.straight import plain_estimators
+from sdk.models.sums import plain_sums
 
 
 def attribute(module: Any, name: str) -> Any:
@@ -396,6 +399,9 @@ RULES: tuple[Callable[[Any], None], ...] = (
     plain_slopes,
     plain_orders,
     plain_pools,
+    plain_resizes,
+    plain_scans,
+    plain_sums,
     linear_from_matmul,
     bias_of_one_axis,
     numbers_as_exponents,

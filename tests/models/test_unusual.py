@@ -419,11 +419,6 @@ def test_orders_and_pools_are_written_in_what_runtimes_have(name: str) -> None:
     assert not any(gone in str(node.target) for node in model.program.graph.nodes if node.op == "call_function")
 
 
-def test_a_stable_sort_stays() -> None:
-    model = _loaded(Function(lambda x, linear: linear(x).sort(dim=1, stable=True).values, nn.Linear(8, 8)), torch.randn(2, 6, 8))
-    assert any("sort" in str(node.target) for node in model.program.graph.nodes)
-
-
 @pytest.mark.parametrize("through", [lambda x: x + (x.round() - x).detach(), lambda x: x - (x - x.round()).detach()])
 def test_a_straight_through_estimator_is_what_it_computes(through: Any) -> None:
     model = _loaded(Function(lambda x, linear: through(linear(x)), nn.Linear(8, 8)), torch.randn(2, 8))

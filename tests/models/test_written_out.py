@@ -1,0 +1,73 @@
+"""Operators that runtimes lack are written in those that all have: none is left, and the numbers are torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils import _pytree as pytree
+
+from sdk.models.load import load_model
+
+Compute = Callable[[torch.Tensor], Any]
+INTERPOLATIONS = ("lower", "higher", "nearest", "midpoint")
+ROWS, IMAGE = (1, 6, 12), (2, 3, 10, 7)
+
+
+class Computed(nn.Module):
+    def __init__(self, compute: Compute) -> None:
+        super().__init__()
+        self.scale, self.compute = nn.Parameter(torch.tensor(1.5)), compute
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.compute(x * self.scale)
+
+
+def _folded(x: torch.Tensor, *args: Any, **places: Any) -> torch.Tensor:
+    return functional.fold(functional.unfold(x, *args, **places), x.shape[-2:], *args, **places)
+
+
+def _unpooled(x: torch.Tensor, kernel: Any) -> torch.Tensor:
+    """Other values at the places of the maxima; windows with several equal ones among them."""
+    most, places = functional.max_pool2d(x.relu(), kernel, return_indices=True)
+    return functional.max_unpool2d(most * 2 + 1, places, kernel, output_size=x.shape[-2:])
+
+
+@pytest.mark.parametrize(("compute", "shape", "gone"), [
+    (lambda x: functional.interpolate(x, size=(5, 4), mode="bilinear", antialias=True), IMAGE, "_aa"),
+    (lambda x: functional.interpolate(x, scale_factor=(0.4, 1.3), mode="bicubic", antialias=True), IMAGE, "_aa"),
+    (lambda x: x.cumprod(1), ROWS, "cumprod"),
+    (lambda x: x.logcumsumexp(-1), ROWS, "logcumsumexp"),
+    (lambda x: (x.round().cummax(1), x.round().cummin(-1)), ROWS, "cumm"),
+    (lambda x: (torch.std_mean(x), torch.var_mean(x, (0, 2), correction=0, keepdim=True)), ROWS, "_mean"),
+    (lambda x: torch.ones(1, 4, 12).index_add(1, torch.tensor([0, 1, 1, 2, 3, 0]), x, alpha=0.5), ROWS, "index_add"),
+    (lambda x: torch.ones(1, 6, 4).index_add(-1, x[0, 0].argsort() % 4, x), ROWS, "index_add"),
+    (lambda x: (x.quantile(0.3, -1), x.quantile(torch.tensor([0.0, 1.0, 0.25]), 1, True), x.quantile(0.4)), ROWS, "quantile"),
+    (lambda x: [x.quantile(0.37, 1, interpolation=each) for each in INTERPOLATIONS], ROWS, "quantile"),
+    (lambda x: x.sort(dim=1, stable=True).values, ROWS, "sort"),
+    (lambda x: (_folded(x, 3, padding=1), _folded(x, (5, 4), stride=(2, 3)), _folded(x, 2, stride=3)), IMAGE, "col2im"),
+    (lambda x: (_unpooled(x, 2), _unpooled(x, (5, 3))), IMAGE, "unpool"),
+])  # fmt: skip
+def test_what_is_written_out_is_as_in_torch(compute: Compute, shape: tuple[int, ...], gone: str) -> None:
+    torch.manual_seed(0)
+    net, x = Computed(compute).eval(), torch.randn(shape)
+    model = load_model(net, (x,))
+    called = [node.target for node in model.program.graph.nodes if node.op == "call_function"]
+    assert not [target for target in called if gone in str(target)]
+    for want, got in zip(pytree.tree_leaves(net(x)), model.module()(x), strict=True):
+        assert want.dtype == got.dtype
+        torch.testing.assert_close(got, want, rtol=1e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize(("compute", "left"), [
+    (lambda x: _folded(x, 3, dilation=2), "col2im"),
+    (lambda x: functional.max_unpool2d(*functional.max_pool2d(x, 3, 2, return_indices=True), 3, 2), "max_unpool2d"),
+    (lambda x: x.sort(dim=1, stable=True).indices, "sort"),
+])  # fmt: skip
+def test_what_would_not_be_the_same_stays(compute: Compute, left: str) -> None:
+    model = load_model(Computed(compute).eval(), (torch.randn(1, 2, 9, 7),))
+    assert any(left in str(node.target) for node in model.program.graph.nodes)
