@@ -12,6 +12,7 @@ from typing import Any
 
 from sdk.errors import BadInput, Missing
 from sdk.models.gguf_facts import complete, divide_frequencies, own_tokens
+from sdk.models.joined import apart
 from sdk.models.language import FAMILIES, as_decoder, describe
 from sdk.models.references import Loaded
 
@@ -51,7 +52,7 @@ def load_gguf(reference: str, path: Path, context: int | None) -> Loaded:
             raise BadInput(f"model {reference!r} cannot be read as a language model: {first}") from error
     example = {"tokens": torch.ones(1, language.window, dtype=torch.int64)}
     module = as_decoder(causal, language.context)
-    return Loaded(path.stem.lower(), reference, module, example, language, tuple(sorted(found["missing_keys"])))
+    return Loaded(path.stem.lower(), reference, module, example, language, apart(sorted(found["missing_keys"])))
 
 
 def _checked(reference: str, path: Path) -> Any:

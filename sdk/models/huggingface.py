@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk.errors import BadInput, Missing
+from sdk.models.joined import apart
 from sdk.models.language import as_decoder, describe, is_language, refuse_other_kinds
 from sdk.models.references import Loaded
 
@@ -53,7 +54,8 @@ def load_huggingface(reference: str, path: Path, trust: bool, context: int | Non
     unexpected = tuple(sorted(found["unexpected_keys"]))
     if language is None:
         return Loaded(name, reference, _first_output(module.eval()), _example(config), None, missing, unexpected)
-    return Loaded(name, reference, as_decoder(module, language.context), _tokens(language.window), language, missing, unexpected)
+    made, example = as_decoder(module, language.context), _tokens(language.window)
+    return Loaded(name, reference, made, example, language, apart(missing), unexpected)
 
 
 def _tokens(count: int) -> dict[str, Any]:

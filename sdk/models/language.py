@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sdk.errors import BadInput
+from sdk.models.joined import take_apart
 
 FAMILIES = ("gemma3_text", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3")
 """Model types of transformers whose attention is causal, one position after the other, without other state."""
@@ -181,12 +182,14 @@ def _check_template(tokenizer: Any, label: str) -> None:
 def as_decoder(model: Any, context: int) -> Any:
     """Return a causal model of transformers as a module: tokens [1, window] int64 → {"logits": [1, window, vocabulary]}.
 
-    Its parameters keep their names. Positions count from 0; attention is one `scaled_dot_product_attention` a layer,
-    which targets replace by theirs. Frequencies of positions that depend on a text's length are those for `context` tokens.
+    Its parameters keep their names, but those of joined linears (see `sdk.models.joined`). Positions count from 0; attention is
+    one `scaled_dot_product_attention` a layer, which targets replace by theirs. Frequencies of positions that depend on a
+    text's length are those for `context` tokens.
     """
     import torch
 
     _fix_frequencies(model, context)
+    take_apart(model)
     _register_attention()
     model.config._attn_implementation = _ATTENTION
 

@@ -66,4 +66,7 @@ def put(module: Any, changes: Mapping[Any, Change]) -> Spill | None:
         return Spill(parameters, changes)
     for parameter, change in changes.items():
         parameter.data = change(parameter.detach().float())
+    for parameter in parameters:
+        if parameter.untyped_storage().nbytes() > parameter.nbytes:
+            parameter.data = parameter.detach().clone()  # a part of a joined one; backends write a tensor's whole storage
     return None

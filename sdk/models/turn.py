@@ -99,11 +99,12 @@ def changes(model: Any, on_grid: Callable[[Any], bool]) -> dict[Any, Change]:
 
 def _blocks(layer: Any) -> Iterator[tuple[Any, list[Any], Any]]:
     """Of the attention and of the feed-forward part: the norm, the linears that read behind it, the one that writes."""
-    for norm, block, names, last in (
-        (layer.input_layernorm, layer.self_attn, ("q_proj", "k_proj", "v_proj", "qkv_proj"), "o_proj"),
-        (layer.post_attention_layernorm, layer.mlp, ("gate_proj", "up_proj", "gate_up_proj"), "down_proj"),
+    for norm, block, names, joined, last in (
+        (layer.input_layernorm, layer.self_attn, ("q_proj", "k_proj", "v_proj"), "qkv_proj", "o_proj"),
+        (layer.post_attention_layernorm, layer.mlp, ("gate_proj", "up_proj"), "gate_up_proj", "down_proj"),
     ):
-        yield norm, [getattr(block, name) for name in names if hasattr(block, name)], getattr(block, last)
+        apart = getattr(block, joined, None)
+        yield norm, [getattr(block, name) for name in names] if apart is None else list(apart.children()), getattr(block, last)
 
 
 def _reader(stream: Turn, norm: Any) -> Change:
@@ -133,8 +134,7 @@ def _turn_values(attention: Any, config: Any, seed: int, made: dict[Any, Change]
     groups = getattr(config, "num_key_value_heads", None) or heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     turns = [Turn(size, 1000 * seed + group) for group in range(groups)]
-    values = attention.v_proj if hasattr(attention, "v_proj") else attention.qkv_proj
-    first = values.weight.shape[0] - groups * size
+    values = attention.v_proj if hasattr(attention, "v_proj") else attention.qkv_proj.v
     reads, writes = made[values.weight], made[attention.o_proj.weight]
 
     def turned(rows: Any) -> Any:
@@ -143,8 +143,7 @@ def _turn_values(attention: Any, config: Any, seed: int, made: dict[Any, Change]
         return torch.cat(parts)
 
     def value(weight: Any) -> Any:
-        whole = reads(weight)
-        return torch.cat([whole[:first], turned(whole[first:])]).contiguous()
+        return turned(reads(weight)).contiguous()
 
     def output(weight: Any) -> Any:
         columns = weight.detach().split(size, 1)
@@ -152,4 +151,4 @@ def _turn_values(attention: Any, config: Any, seed: int, made: dict[Any, Change]
 
     made[values.weight], made[attention.o_proj.weight] = value, output
     if values.bias is not None:
-        made[values.bias] = lambda bias: torch.cat([bias[:first].float(), turned(bias[first:].unsqueeze(1))[:, 0]])
+        made[values.bias] = lambda bias: turned(bias.float().unsqueeze(1))[:, 0]

@@ -181,6 +181,11 @@ LENGTHS: dict[str, Any] = {
     "dynamic": ("llama", {"rope_type": "dynamic", "factor": 4.0}, 64),
     "longrope within": ("phi3", {"rope_type": "longrope", "long_factor": [2.0] * 8, "short_factor": [1.5] * 8}, 64),
     "longrope beyond": ("phi3", {"rope_type": "longrope", "long_factor": [2.0] * 8, "short_factor": [1.5] * 8}, 128),
+    "longrope of parts": (
+        "phi3",
+        {"rope_type": "longrope", "long_factor": [2.0] * 6, "short_factor": [1.5] * 6, "partial_rotary_factor": 0.75},
+        128,
+    ),
 }
 """Family, positions whose frequencies depend on a text's length, context."""
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 
+from sdk.models.joined import take_apart
 from sdk.models.load import load_model
 from sdk.models.running import run_float
 from sdk.models.spill import Spill
@@ -61,6 +62,7 @@ def test_the_function_is_the_same(kind: str, tied: bool) -> None:
     model, tokens = causal(kind, tied, **words), torch.randint(0, 380, (1, 40))
     with torch.no_grad():
         want = model(tokens).logits
+        take_apart(model)
         apply(changes(model, never))
         got = model(tokens).logits
     assert (model.lm_head.weight is model.model.embed_tokens.weight) == tied
