@@ -89,10 +89,11 @@ def nearer(error: NotKept, plans: Mapping[Budget, Solution], judge: Judge, free:
 def _better(problem: Problem, limits: Limits, objective: str, best: Solution, judge: Judge, most: int) -> Solution:
     """The plan after every layer had its turn, those first that promise most."""
     gain, may_fit = _gain(problem, objective, best), _fitting(problem, limits, best, judge)
+    known = objective_named(objective).minimise == "loss"
     for layer, option in sorted(_moves(problem, best), key=gain):
         if judge.predictions >= most:
             break
-        if not may_fit((layer, option)):
+        if not may_fit((layer, option)) or (known and option.loss > best.chosen[layer].loss):
             continue
         moved = _moved(problem, best, layer, option)
         if within_sums(moved, limits) and _promises(moved, best, objective) and judge.keeps(moved, limits):

@@ -106,12 +106,16 @@ class Problem:
     joins: tuple[Join, ...] = ()
     response: Response = field(default_factory=Response, repr=False)
     _named: Mapping[str, Choices] = field(init=False, repr=False, compare=False)
-    _later: Mapping[str, tuple[Join, ...]] = field(init=False, repr=False, compare=False)
+    _later: Mapping[str, tuple[Mapping[str, Option], tuple[Join, ...]]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_named", {choices.layer: choices for choices in self.choices})
-        names = dict.fromkeys(join.later for join in self.joins)
-        object.__setattr__(self, "_later", {name: tuple(join for join in self.joins if join.later == name) for name in names})
+        named = {choices.layer: choices for choices in self.choices}
+        joins: dict[str, tuple[Join, ...]] = {}
+        for join in self.joins:
+            joins[join.later] = (*joins.get(join.later, ()), join)
+        later = {name: ({o.scheme: o for o in named[name].options}, found) for name, found in joins.items()}
+        object.__setattr__(self, "_named", named)
+        object.__setattr__(self, "_later", later)
 
     def __getitem__(self, layer: str) -> Choices:
         return self._named[layer]
@@ -139,11 +143,13 @@ class Problem:
         """Return `chosen` with its bytes as they are together: a weight that two layers store once is the first one's, and what
         a join saves the later one's."""
         made = dict(chosen)
-        for name, joins in self._later.items():
-            own = self[name].option(chosen[name].scheme)
+        for name, (options, joins) in self._later.items():
+            own = options.get(chosen[name].scheme)
             if own is not None:
-                less = sum(join.saves(chosen[join.first].scheme, own.scheme) for join in joins)
-                made[name] = Option(own.scheme, own.bytes - less, own.loss)
+                less = 0
+                for join in joins:
+                    less += join.saves(chosen[join.first].scheme, own.scheme)
+                made[name] = Option(own.scheme, own.bytes - less, own.loss) if less else own
         for tie in self.ties:
             later = self[tie.later].option(chosen[tie.later].scheme)
             saved = tie.saved.get((chosen[tie.first].scheme, chosen[tie.later].scheme), 0)

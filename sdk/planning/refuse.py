@@ -144,7 +144,7 @@ def _floats(problem: Problem, small: list[Option], size: int) -> str:
     floats = {name for name, scheme in all_schemes().items() if scheme.format == "float"}
     found = [(o.bytes, choices) for choices, o in zip(problem.choices, small, strict=True) if o.scheme in floats]
     held = sum(size for size, _ in found)
-    if held < MUCH * size:
+    if not held or held < MUCH * size:
         return ""
     kinds = " and ".join(sorted({choices.kind for _, choices in found}))
     largest = max(found, key=lambda each: each[0])[1].layer
