@@ -53,8 +53,23 @@ def _lower(quantized: Quantized, chosen: Any, looped: bool) -> bytes:
             made = edge.to_executorch(_config(language))
     except Exception as error:
         first = (str(error).strip() or "no message").splitlines()[0][:240]
-        raise LoweringError(f"ExecuTorch refused the model: {type(error).__name__}: {first}") from error
+        told = f"{type(error).__name__}: {first}{_unusual(quantized.model.program)}"
+        raise LoweringError(f"ExecuTorch refused the model: {told}") from error
     return bytes(made.buffer)
+
+
+def _unusual(program: Any) -> str:
+    """The end of a refusal: operators of the program that torch's core set has not, which ExecuTorch is made for, and a mend."""
+    import torch
+
+    try:
+        nodes = program.run_decompositions().graph.nodes
+    except Exception:
+        return ""  # the refusal itself is what counts
+    called = [each for node in nodes if node.op == "call_function" for each in (node.target, *node.args)]  # effects name theirs
+    operators = [each for each in called if isinstance(each, torch._ops.OpOverload) and each.namespace == "aten"]
+    found = ", ".join(sorted({str(each) for each in operators if torch.Tag.core not in each.tags}))
+    return f"; {found} may be what it lacks: write the model without, or choose another target" if found else ""
 
 
 def _to_edge(program: Any, chosen: Any, constants: dict[str, Any] | None) -> Any:

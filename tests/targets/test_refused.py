@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import sdk
 from sdk.errors import LoweringError
 from sdk.lowering.discovery import find_target
 from sdk.models.load import load_model
@@ -79,3 +80,9 @@ def test_what_coremltools_does_not_convert_is_named_with_a_mend(function: Callab
     model = load_model(Function(function, nn.Linear(4, 4)).eval(), (torch.randn(1, 4, 4),))
     with pytest.raises(LoweringError, match=rf"coreml: .*{named}.*: write the model without, or choose another target"):
         convert(model, 18)
+
+
+def test_what_executorch_lacks_is_named_with_a_mend() -> None:
+    net = Function(lambda x, layer: torch.linalg.inv(layer(x)), nn.Linear(4, 4)).eval()
+    with pytest.raises(LoweringError, match=r"aten\.linalg_inv_ex\.default may be what it lacks: write the model without"):
+        sdk.plan(net, device="pixel8", target="executorch", calibration=[(torch.randn(1, 4, 4),)], uniform="fp32")
