@@ -116,7 +116,10 @@ def _operator_of(error: BaseException) -> str:
     """`operator X of `, X being what was converted when an error came, empty where the error came from elsewhere."""
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     found = [frame.f_locals["node"] for frame in frames if frame.f_code.co_name == "convert_single_node"]
-    return f"operator {found[-1].kind} of " if found else ""
+    if not found:
+        return ""
+    last = found[-1]
+    return f"operator {last.inputs[0] if last.kind == 'getitem' else last.kind} of "  # an output of which nothing is known
 
 
 def _first_line(error: BaseException) -> str:

@@ -50,6 +50,8 @@ def install() -> None:
     for function in (attending.cached_attention, attending.rows, standins.stored):
         _TORCH_OPS_REGISTRY.set_func_by_name(function, f"snugfit::{function.__name__}")
     _TORCH_OPS_REGISTRY.set_func_by_name(_gelu, "gelu")
+    _TORCH_OPS_REGISTRY.set_func_by_name(ops.maximum, "clamp_min")  # theirs take no floats that whole numbers bound
+    _TORCH_OPS_REGISTRY.set_func_by_name(ops.minimum, "clamp_max")
     ops._cast = _cast
 
 

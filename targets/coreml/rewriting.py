@@ -42,8 +42,6 @@ def _rules() -> dict[Any, Rule]:
         aten.bitwise_and.Tensor: _logical(aten.logical_and.default),
         aten.bitwise_xor.Tensor: _logical(aten.logical_xor.default),
         aten.unfold.default: _windows,
-        aten.clamp_min.default: _float_bound,
-        aten.clamp_max.default: _float_bound,
         aten.trunc.default: elementary.truncated,
         aten.fmod.Scalar: elementary.left_over,
         aten.fmod.Tensor: elementary.left_over,
@@ -109,13 +107,6 @@ def _float_scalar(node: Any, values: dict[str, Any]) -> None:
     """Write integers chosen among floats as floats."""
     if values[node.name].is_floating_point():
         node.args = tuple(float(a) if isinstance(a, int) else a for a in node.args)
-
-
-def _float_bound(node: Any, values: dict[str, Any]) -> None:
-    """Write the whole number that floats are bounded by as a float: the converter asks for equal types."""
-    value, bound = node.args
-    if values[node.name].is_floating_point():
-        node.args = (value, float(bound))
 
 
 def _logical(operator: Any) -> Rule:

@@ -75,6 +75,10 @@ class FloatModel:
         return stitched(self.data, [(loop.steps, loop.source.data) for loop in self.loops], self.shared)
 
 
+_OWN_GRAPHS = ("scatter", "index_put", "index_add", "index_reduce", "col2im", "unpool", ".sort", ".argsort")
+"""Words in the names of operators that the converter writes as scatters and sorts, which hold a graph of what they do to two."""
+
+
 def _has_graph(op: Any) -> bool:
     """Whether an operator refers to a subgraph, as loops, branches and what scatters do."""
     options = op.builtinOptions2 if op.builtinOptions2 is not None else op.builtinOptions
@@ -93,10 +97,13 @@ def convert(model: Model, bare: bool = False) -> FloatModel:
     make_loops(flat, recurrences)
     if len(flat.subgraphs) != 1:
         names = sorted({builtin_name(flat, op) for op in flat.subgraphs[0].operators if _has_graph(op)})
+        called = {str(node.target) for node in model.program.graph.nodes if node.op == "call_function"}
+        of = sorted(name for name in called if any(word in name for word in _OWN_GRAPHS))
         raise LoweringError(
-            f"model {model.source!r}: the converter writes {', '.join(names) or 'an operator'} with a graph of its own, which is "
-            "not supported on tflite: write the model without (a sum at places that are data, as of scatter_add, is a product "
-            "with a one-hot matrix), or choose another target"
+            f"model {model.source!r}: the converter writes {', '.join(names) or 'an operator'}"
+            f"{' for ' + ', '.join(of) if of else ''} with a graph of its own, which is not supported on tflite: "
+            "write the model without (a sum at places that are data, as of scatter_add, is a product with a one-hot matrix), or "
+            "choose another target"
         )
     stood = _fix_lifted(flat, lifted, len(model.inputs))
     if bare:

@@ -28,6 +28,7 @@ class Computed(nn.Module):
 @pytest.mark.parametrize("compute", [
     lambda x: torch.atan2(x, x.transpose(1, 2)),  # every border of a quadrant
     lambda x: torch.cdist(x, x + 0.5) + torch.cdist(x, x, p=1) + torch.cdist(x, x, p=float("inf")),
+    lambda x: torch.cdist(x.tile(1, 100, 50), x.tile(1, 20, 50) + 0.5)[:, ::99, ::9],  # as a product of matrices
     lambda x: (x * 1.5).trunc() + torch.fmod(x, 0.75) + torch.fmod(x, -x.abs() - 0.375),
     lambda x: x.clamp_min(0) + x.clamp_max(1),  # floats bounded by whole numbers
 ])  # fmt: skip
