@@ -37,6 +37,8 @@ STEPS = 12
 """Steps of an inference that the solver weighs: the worst ones."""
 TURNED = 4
 """Bytes per weight of the transposed copy that contractions read, of which dilated convolutions make none (LiteRT, `conv.cc`)."""
+FULL = 25
+"""Elements of the largest depthwise kernels of XNNPACK."""
 FILES = 4
 """Accelerated parts whose loading the solver weighs, where each gives its pages of the file back: the worst ones."""
 
@@ -237,7 +239,7 @@ class MemoryModel:
         row = self._row(layer, scheme)
         inputs = layer.parameters // layer.shape[layer.channel_axis]
         scales = layer.shape[layer.channel_axis] * (inputs // scheme.group if scheme.granularity == "group" else 1)
-        looped = row.loop + row.cell * (len(layer.weights) // 2)
+        looped = row.loop * (1 + len(layer.weights) // 2) + row.cell * (len(layer.weights) // 2)
         readers = 1 if layer.kind == "embedding" else layer.uses + (layer.name in self._prefilled)
         spared = TURNED if row.scratch == "contraction" and layer.name in self._dilated else 0
         channels = row.channel * layer.shape[layer.channel_axis]
@@ -339,6 +341,9 @@ class MemoryModel:
     def _row(self, layer: Layer, scheme: Scheme) -> Copies:
         kind = kernel_kind(layer)
         found = self._copies.get((kind, scheme.name))
+        if found is not None and found.outside and layer.kind in ("conv1d", "conv2d") and layer.shape[1] == layer.groups == 1:
+            kind = "depthwise_large" if math.prod(layer.shape[2:]) > FULL else "depthwise"  # as the converter writes it
+            found = self._copies.get((kind, scheme.name), found)
         if found is not None:
             return found
         return Copies((kind,), scheme.name, packed=4.0, passing=4.0)  # unmeasured: never less than two float copies
@@ -378,7 +383,7 @@ def kernel_kind(layer: Layer) -> str:
     XNNPACK's depthwise kernels take (25), so that a general kernel pads each channel to a whole tile.
     """
     alone = layer.kind == "depthwise" or (layer.kind == "conv1d" and layer.shape[0] == layer.groups > 1)
-    if alone and math.prod(layer.shape[2:]) > 25:
+    if alone and math.prod(layer.shape[2:]) > FULL:
         return "depthwise_large"
     pointwise = layer.kind in ("conv1d", "conv2d") and math.prod(layer.shape[2:]) == 1 and layer.groups == 1
     return {"conv1d": "pointwise1d", "conv2d": "pointwise"}[layer.kind] if pointwise else layer.kind

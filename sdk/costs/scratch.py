@@ -18,6 +18,8 @@ FIRST, SECOND = 49_152, 2 << 20
 """Bytes of the caches of the machine that was measured."""
 TASK, START, THREAD, STORE = 40_000, 100_000, 100_000, 4 * 11 / 64
 """Cycles of a task, of starting at all, of each thread, and of storing one result (Eigen, `TensorCostModel.h`)."""
+REDUCE = 3_000
+"""Cycles of adding up what one thread made of its share of the inner side."""
 SHARE = 8
 """Tasks of each thread from which on these pack what they work on for themselves."""
 STACK = 131_072
@@ -99,6 +101,9 @@ def _contraction(rows: int, columns: int, inner: int) -> tuple[Asked, ...]:
     fits = (SECOND - FIRST) // (4 * WIDE * deep)
     each = -(-columns // THREADS)
     wide = fits - fits % WIDE if fits <= each else min(columns, _whole(each, WIDE))
+    if _by_inner(rows, columns, inner):
+        part = whole(4 * deep * (high + wide) + ALIGNMENT)
+        return part, *[part] * THREADS, whole(4 * rows * columns)
     blocks, cycles = -(-columns // wide), deep / WIDE + STORE
     grain = _grain(high * wide * cycles, blocks)
     alone = rows * columns * cycles > START + THREAD and -(-blocks // grain) >= SHARE * THREADS
@@ -110,6 +115,15 @@ def _contraction(rows: int, columns: int, inner: int) -> tuple[Asked, ...]:
         end = _written(written, end, columns, wide, max((used[each] for each in used if each or not alone), default=0), deep)
     asked = (Asked(end + ALIGNMENT, tuple(written)),)
     return (*asked, whole(4 * THREADS * grain * wide * deep + ALIGNMENT)) if alone else asked
+
+
+def _by_inner(rows: int, columns: int, inner: int) -> bool:
+    """Whether each thread takes a share of the inner side: of products with few rows, large enough (`shardByInnerDim`).
+
+    Each packs the blocks of its own share one after the other, in a heap of its own.
+    """
+    short = inner // THREADS > 8 * WIDE and columns > 1 and min(rows, columns) < 2 * WIDE
+    return short and rows * columns * inner / 2 > THREADS * (START + THREADS * REDUCE)
 
 
 def _written(found: list[tuple[int, int]], start: int, size: int, block: int, used: int, deep: int) -> int:

@@ -45,8 +45,9 @@ class Copies:
     `packed` stays as long as the artifact is loaded; `passing` exists while the layer is prepared, one after the other.
     `outside`: the layer is computed by the runtime's own kernels, outside of the accelerated parts; `scratch` names what such a
     kernel takes while it runs (`sdk.costs.scratch`). `rows`: only the rows that are looked up are read. `loop`: bytes
-    of a recurrent layer besides its weights, `cell`: of each of its stacked layers and directions, where each is a loop of its
-    own. `deep`: where weights are packed in whole tiles, the channels in that one holds (0: the weights are counted as they are).
+    of a recurrent layer's loop besides its weights, and as many for each of its stacked layers and directions; `cell`: of each of
+    these, each then its own loop. `deep`: where weights are packed in whole tiles, the channels in that one holds (0: the
+    weights are counted as they are).
     """
 
     kinds: tuple[str, ...]

@@ -375,6 +375,26 @@ def test_late_slices_of_a_contraction_are_counted_as_written() -> None:
     assert written == 4 * 432 * 48 + 4 * 112 * 96 * 96, "both slices of the weights, and the second of the patches"
 
 
+def test_threads_share_the_inner_side_of_a_contraction_of_few_rows() -> None:
+    few, more = (load_model(nn.Conv2d(16, rows, 9, padding=4).eval(), (torch.randn(1, 16, 64, 64),)) for rows in (3, 8))
+    sizes = [asked.bytes for asked in scratch(few.inventory.layers[0], "contraction")]
+    assert sizes == [515_904] * 3 + [4 * 3 * 64 * 64], "a style network's last convolution, as it was seen in two threads' heaps"
+    assert scratch(more.inventory.layers[0], "contraction")[0].bytes > 11_000_000
+    small = load_model(nn.Conv2d(16, 3, 9, padding=4).eval(), (torch.randn(1, 16, 8, 8),)).inventory.layers[0]
+    assert len(scratch(small, "contraction")) == 1, "starting threads would take longer"
+
+
+def test_a_convolution_of_one_channel_is_a_depthwise_one_outside() -> None:
+    rows = _outside("contraction"), Copies(("depthwise",), "int8_channel", packed=4.0, outside=True)
+    one, two = (load_model(nn.Conv2d(n, 32, 3).eval(), (torch.randn(1, n, 40, 40),)) for n in (1, 2))
+    found = []
+    for net in (one, two):
+        layer = net.inventory.layers[0]
+        memory = _model(net, replace(TABLE, copies=rows))
+        found.append(memory.packed(layer, scheme_named("int8_channel")) / layer.parameters)
+    assert found == [4.0, 9.0], "in the files too it is DEPTHWISE_CONV_2D, which packs no patches"
+
+
 def test_a_heap_keeps_what_was_ever_written() -> None:
     first, second = (whole(400_000),), (Asked(500_000, ((0, 1000), (450_000, 500_000))),)
     assert resident([first, second]) == 400_000, "both are mapped for themselves at first"
@@ -458,6 +478,8 @@ def test_each_layer_and_direction_of_a_recurrent_one_is_a_loop(more: dict[str, A
     assert packed[1] - packed[0] == cells * 500
     fp32 = scheme_named("fp32")
     assert looped.mapped(layer, fp32) == bare.mapped(layer, fp32) // (2 * cells), "one weight after the other"
+    graphs = _model(recurrent, replace(TABLE, copies=(Copies(("gru",), "fp32", packed=4.0, outside=True, loop=500),)))
+    assert graphs.parts({layer.name: "fp32"}).packed - packed[0] == (1 + cells) * 500, "one loop of all, with a condition's graph"
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
