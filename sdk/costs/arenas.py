@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sdk.costs.activations import PLAIN, Activations, Tensor
-from sdk.costs.nodes import ATTENTION, IN_PLACE, RECURRENT
+from sdk.costs.nodes import ATTENTION, BICUBIC, IN_PLACE, RECURRENT
 from sdk.costs.orders import PAIRED
 from sdk.costs.placing import MAPPED, Block, arena, buckets, grown
 from sdk.costs.transfer import THREADS
@@ -23,6 +23,8 @@ ORDERS = ("channels_last", "channels_first")
 MIXED = 7
 """Copies of its result that a part holds besides the scores where it multiplies them with the values: packed values, and a chain
 of changes of their order (read in files of ExecuTorch 1.4.1)."""
+SUMMED = 7
+"""Copies of its result that a part holds where it adds up what a bicubic resize gathered (a file's room, to 32 bytes)."""
 ADDRESS = 8
 """Bytes of a pointer in the tables of convolutions: those of later parts take the place that outgrown rooms left."""
 ONCE, SCORES = 0.5, 2.0
@@ -156,6 +158,9 @@ def _working(
             held.append(Block(round(working * (SCORES if apart else ONCE)), *whole))
             if apart:
                 inside.append(Block(working // 2 + MIXED * made[step], *whole))
+        elif working and found.kinds[step] == BICUBIC and BICUBIC in rules.outside:
+            held.append(Block(working, *whole))
+            inside.append(Block(SUMMED * made[step], *whole))
         elif working and found.kinds[step] in RECURRENT:
             held.append(Block(working, *whole))
     held += [Block(found.patches[step], PHASES * step, PHASES * step + PHASES - 1) for step in found.patches.keys() & outside]

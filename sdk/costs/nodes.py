@@ -24,7 +24,8 @@ IN_PLACE = frozenset({
     "neg", "exp", "sqrt", "rsqrt", "abs", "clamp", "add", "sub", "mul", "div", "softmax", "_softmax",
 })  # fmt: skip
 """Operators that write over an input which nothing else reads (XNNPACK, `memory-planner.c`)."""
-PARTS = {"layer_norm": 14, "native_layer_norm": 14, "group_norm": 14, ATTENTION: 5}
+BICUBIC = "upsample_bicubic2d"
+PARTS = {"layer_norm": 14, "native_layer_norm": 14, "group_norm": 14, ATTENTION: 5, BICUBIC: 100, "prelu": 4}
 """Operator → simpler ones that LiteRT's converter takes it apart into."""
 SCRATCH = {"layer_norm": 2.0, "native_layer_norm": 2.0, "group_norm": 2.0}
 """Operator → further tensors of its output's size that live while it runs: runtimes take it apart into simpler ones."""
@@ -39,6 +40,9 @@ PRODUCT = 32
 """The same where both sides are activations (of transformers' rooms on a CPU with AVX-512)."""
 BILINEAR = 5
 """Pointers' worth of tables that a bilinear resize keeps for each output position (XNNPACK, `resize-bilinear-nhwc.c`)."""
+TAPS, PLACES = 16, 8
+"""Copies of its result that a bicubic resize gathers before it adds them up, and integers per place that say what from (LiteRT's
+converter writes it so)."""
 LOOPED = 2.0
 """Copies of the rows that pass through a loop: of its condition, and of its body's inputs and outputs (LiteRT, measured)."""
 
@@ -77,6 +81,8 @@ def scratch_of(node: Any, looped: bool = False) -> float:
             return LOOPED * (1.0 + bytes_of(node.args[0]) / bytes_of(node))
         gates, steps = node.args[2][0].meta["val"].shape[0], math.prod(node.args[0].meta["val"].shape[:-1])
         return float(4 * gates * steps / bytes_of(node))
+    if kind_of(node) == BICUBIC:
+        return TAPS - 1 + PLACES / float(node.meta["val"].shape[1])
     if is_product(node):
         return float(packed_side(node.args[1].meta["val"].shape) / max(1, math.prod(node.meta["val"].shape)))
     return SCRATCH.get(kind_of(node), 0.0)

@@ -395,6 +395,19 @@ def test_a_convolution_of_one_channel_is_a_depthwise_one_outside() -> None:
     assert found == [4.0, 9.0], "in the files too it is DEPTHWISE_CONV_2D, which packs no patches"
 
 
+def test_a_bicubic_resize_holds_what_it_gathers() -> None:
+    class Resize(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.interpolate(x.relu(), scale_factor=3, mode="bicubic").relu()
+
+    resize = load_model(Resize().eval(), (torch.randn(1, 4, 8, 8),))
+    apart = replace(TABLE, operators=replace(TABLE.operators, outside=("upsample_bicubic2d",)))
+    plain, gathered = (_model(resize, table)._arenas({}) for table in (TABLE, apart))
+    made = 4 * 4 * 24 * 24
+    assert gathered[2] > plain[2] and gathered[2] >= 16 * made + 8 * 4 * 24 * 24, "sixteen copies, and places"
+    assert gathered[0] >= 7 * made, "seven of them where they are added up"
+
+
 def test_a_heap_keeps_what_was_ever_written() -> None:
     first, second = (whole(400_000),), (Asked(500_000, ((0, 1000), (450_000, 500_000))),)
     assert resident([first, second]) == 400_000, "both are mapped for themselves at first"
