@@ -62,6 +62,11 @@ def recovery_bytes(found: Recovered, quantized: Quantized, loss: str, data: str,
         for index, grid in enumerate(grids):
             parts = {part: getattr(grid, part) for part in _PARTS}
             tensors |= {f"{layer}|{index}|{part}": value.contiguous() for part, value in parts.items() if value is not None}
+    held: set[int] = set()
+    for name, value in tensors.items():
+        if value.data_ptr() in held:
+            tensors[name] = value.clone()  # of a tied layer; the format takes no tensor twice
+        held.add(value.data_ptr())
     said = {name: value for name, value in asdict(whole).items() if name not in ("grids", "floats")}
     return bytes(save(tensors, metadata={_HEADER: json.dumps(said, sort_keys=True)}))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from sdk.models.load import load_model
 from sdk.models.samples import take_samples
 from sdk.quantize import quantize
 from sdk.recovery import recover
+from sdk.recovery.file import read_recovery, recovery_bytes
 from sdk.recovery.tied import tied
 from sdk.schemes import scheme_named
 
@@ -43,6 +45,17 @@ def test_an_embedding_and_its_head_stay_equal() -> None:
     assert torch.equal(rows.codes, head.codes) and torch.equal(rows.scale, head.scale)
     assert bool((rows.codes != quantized.grids["rows"][0].codes).any())
     assert found.after < found.before
+
+
+def test_its_file_is_read_back(tmp_path: Path) -> None:
+    quantized, samples = _quantized("int2_channel")
+    found = recover(quantized, samples, "kl", 4)
+    (tmp_path / "found").write_bytes(recovery_bytes(found, quantized, "kl", "data", 160, 4))
+    again = read_recovery(tmp_path / "found", quantized)
+    assert set(again.grids) == set(found.grids)
+    for layer, (grid,) in again.grids.items():
+        want = found.grids[layer][0]
+        assert torch.equal(grid.codes, want.codes) and torch.equal(grid.scale, want.scale)
 
 
 def test_on_two_grids_they_are_two_weights() -> None:
