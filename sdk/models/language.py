@@ -9,7 +9,7 @@ from typing import Any
 from sdk.errors import BadInput
 from sdk.models.joined import take_apart
 
-FAMILIES = ("gemma3_text", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3")
+FAMILIES = ("gemma3_text", "granite", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3", "smollm3")
 """Model types of transformers whose attention is causal, one position after the other, without other state."""
 
 WINDOWS = (127, 113, 109, 103, 101, 97, 89, 83, 79, 73, 71, 67, 61, 59, 53, 47, 43, 41, 37, 31, 29, 23, 19, 17, 13, 11, 7)

@@ -17,7 +17,7 @@ from typing import Any
 Change = Callable[[Any], Any]
 """Makes a new tensor of a parameter's."""
 
-FAMILIES = frozenset({"llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3"})
+FAMILIES = frozenset({"granite", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3"})
 """Model types whose stream is read behind RMS norms alone and written to by sums alone."""
 
 SEED = 0

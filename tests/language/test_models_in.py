@@ -34,9 +34,12 @@ def test_the_decoder_computes_what_transformers_does_and_keeps_the_names(llama: 
     assert torch.allclose(want, got, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["qwen2", "qwen3", "mistral", "gemma3_text", "phi3"])
+GRANITE = {"embedding_multiplier": 3.0, "residual_multiplier": 0.5, "attention_multiplier": 0.1, "logits_scaling": 4.0}
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "qwen3", "mistral", "gemma3_text", "phi3", "olmo2", "granite"])
 def test_other_families_compute_what_transformers_does(kind: str, tmp_path: Path) -> None:
-    folder = save_model(tmp_path / kind, make_config(kind))
+    folder = save_model(tmp_path / kind, make_config(kind, **(GRANITE if kind == "granite" else {})))
     model = load_model(str(folder), context=64)
     tokens = torch.randint(0, 400, (1, 61), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

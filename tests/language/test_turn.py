@@ -58,7 +58,7 @@ def test_a_turn_is_orthogonal(size: int) -> None:
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("kind", sorted(FAMILIES))
 def test_the_function_is_the_same(kind: str, tied: bool) -> None:
-    words = {"attention_bias": True, "mlp_bias": True} if kind == "llama" else {}
+    words = {"llama": {"attention_bias": True, "mlp_bias": True}, "granite": {"residual_multiplier": 0.5}}.get(kind, {})
     model, tokens = causal(kind, tied, **words), torch.randint(0, 380, (1, 40))
     with torch.no_grad():
         want = model(tokens).logits
