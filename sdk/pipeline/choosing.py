@@ -11,6 +11,7 @@ from sdk.costs import Costs
 from sdk.devices import DeviceProfile
 from sdk.errors import BudgetError
 from sdk.lowering import Target, accelerator_of
+from sdk.pipeline.advising import advice
 from sdk.pipeline.foreseeing import FIELDS, foreseen, keep
 from sdk.pipeline.imported import with_own_grids
 from sdk.pipeline.improving import improved, nearer, nearest
@@ -95,12 +96,15 @@ class Chooser:
         limits, objective = limits_of(self.request, self.device)
         with report.stage("solve"):
             aimed = limits if limits.max_loss is None else replace(limits, max_loss=share * limits.max_loss)
-            run = Remembering(partial(self._run, spare))
+            run, judge = Remembering(partial(self._run, spare)), Judge(self.costs)
             try:
-                solution = self._kept(aimed, objective, run, spare, Judge(self.costs))
+                solution = self._kept(aimed, objective, run, spare, judge)
             except (Infeasible, NotKept) as error:
                 said = with_context(error, limits, self.workbench.model.language, self.costs)
                 raise with_origins(said, origins_of(self.request, self.device, limits)) from error
+            told = advice(self.problem, aimed, objective, solution, judge, run) if spare == 0 and share == 1 else None
+        if told is not None:
+            report.note(told)
         return foreseen(make_plan(self._facts(), self.problem, solution, limits, objective), self.costs)
 
     def _kept(self, limits: Limits, objective: str, run: Remembering, spare: int, judge: Judge) -> Solution:
