@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from sdk.models.calls import arguments
+
+Rule = Callable[[Any, dict[str, Any]], tuple[Any, ...] | None]
+"""Writes a call otherwise, by its node and its arguments."""
 
 
 def plain_cells(module: Any) -> None:
@@ -17,6 +23,16 @@ def plain_cells(module: Any) -> None:
             with module.graph.inserting_before(node):
                 results = written[node.target](node)
             replace_outputs(node, results)
+
+
+def replace_calls(module: Any, rules: Mapping[Any, Rule]) -> None:
+    """Write every call of an operator in `rules` as its rule does: (node, its arguments by name) → what takes the place of the
+    outputs, as for `replace_outputs`; None where the call stays."""
+    for node in list(module.graph.nodes):
+        rule = rules.get(node.target) if node.op == "call_function" else None
+        made = rule(node, arguments(node)) if rule is not None else None
+        if made is not None:
+            replace_outputs(node, made)
 
 
 def replace_outputs(node: Any, results: tuple[Any, ...]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from sdk.models.calls import arguments, call_before
-from sdk.models.cells import replace_outputs
+from sdk.models.calls import call_before
+from sdk.models.cells import Rule, replace_calls
 
 
 def plain_orders(module: Any) -> None:
@@ -18,17 +18,13 @@ def plain_orders(module: Any) -> None:
     import torch
 
     aten = torch.ops.aten
-    rules = {
+    rules: dict[Any, Rule] = {
         aten.sort.default: _sorted, aten.sort.stable: _sorted, aten.argsort.default: _places, aten.argsort.stable: _places,
         aten.median.dim: _median, aten.kthvalue.default: _kth,
         aten.quantile.scalar: _quantile, aten.quantile.default: _quantile,
         aten.bucketize.Tensor: _counted, aten.searchsorted.Tensor: _counted, aten.one_hot.default: _one_hot,
     }  # fmt: skip
-    for node in list(module.graph.nodes):
-        rule = rules.get(node.target) if node.op == "call_function" else None
-        made = rule(node, arguments(node)) if rule is not None else None
-        if made is not None:
-            replace_outputs(node, made)
+    replace_calls(module, rules)
 
 
 def _extent(given: dict[str, Any]) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdk.models.calls import arguments, call_before
-from sdk.models.cells import replace_outputs
+from sdk.models.calls import call_before
+from sdk.models.cells import Rule, replace_calls
 
 LARGEST = 1 << 22
 """Elements of a matrix of places; what needs a larger one stays as it is."""
@@ -16,16 +16,12 @@ def plain_sums(module: Any) -> None:
     import torch
 
     aten = torch.ops.aten
-    rules = {
+    rules: dict[Any, Rule] = {
         aten.std_mean.dim: _moments, aten.std_mean.correction: _moments, aten.std_mean.default: _moments,
         aten.var_mean.dim: _moments, aten.var_mean.correction: _moments, aten.var_mean.default: _moments,
         aten.index_add.default: _added,
     }  # fmt: skip
-    for node in list(module.graph.nodes):
-        rule = rules.get(node.target) if node.op == "call_function" else None
-        made = rule(node, arguments(node)) if rule is not None else None
-        if made is not None:
-            replace_outputs(node, made)
+    replace_calls(module, rules)
 
 
 def _moments(node: Any, given: dict[str, Any]) -> tuple[Any, ...]:

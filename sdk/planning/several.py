@@ -114,7 +114,7 @@ def pack_least(
     that the relaxation is least against, where those hold any.
     """
     import numpy as np
-    from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+    from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_array
 
     owner = np.array([number for number, group in enumerate(groups) for _ in group], dtype=int)
@@ -129,15 +129,9 @@ def pack_least(
     costs, whole = [*np.zeros(len(owner)), 1.0], [*np.ones(len(owner)), 0.0]
     core = allowed = np.array([*np.ones(len(owner)), np.inf])
     if near:
-        with hushed():
-            relaxed = linprog(
-                costs, A_ub=rows, b_ub=most / scales, A_eq=one_each, b_eq=np.ones(len(groups)),
-                bounds=list(zip(np.zeros(len(core)), core, strict=True)), method="highs",
-            )  # fmt: skip
-        if relaxed.status != 0:
+        core = _least_against(costs, rows, most / scales, one_each, allowed)
+        if core is None:
             return None
-        raises, count = relaxed.lower.marginals[:-1], min(len(owner), len(groups) + _CORE)
-        core = np.array([*(raises <= np.partition(raises, count - 1)[count - 1]), np.inf])
     for _ in range(_ATTEMPTS):
         with hushed():
             answer = milp(
@@ -156,6 +150,23 @@ def pack_least(
         picked[columns] = 1.0
         bounds.append(LinearConstraint(picked[None], 0, len(groups) - 1))
     return None
+
+
+def _least_against(costs: Any, rows: Any, most: Any, one_each: Any, allowed: Any) -> Any:
+    """Bounds of the columns that leave those options which the relaxation is least against; None where nothing fits."""
+    import numpy as np
+    from scipy.optimize import linprog
+
+    with hushed():
+        relaxed = linprog(
+            costs, A_ub=rows, b_ub=most, A_eq=one_each, b_eq=np.ones(one_each.shape[0]),
+            bounds=list(zip(np.zeros(len(allowed)), allowed, strict=True)), method="highs",
+        )  # fmt: skip
+    if relaxed.status != 0:
+        return None
+    raises = relaxed.lower.marginals[:-1]
+    count = min(len(raises), one_each.shape[0] + _CORE)
+    return np.array([*(raises <= np.partition(raises, count - 1)[count - 1]), np.inf])
 
 
 def _undominated(groups: Sequence[Sequence[Weighed]]) -> list[list[int]]:
