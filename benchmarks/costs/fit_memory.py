@@ -228,8 +228,9 @@ def measured(case: str, schemes: list[str], name: str, runtime: Any, folder: Pat
 
 def arena_of(model: Any, outside: set[str], name: str, layer: str = "", mode: str = "float") -> tuple[int, Any]:
     """Bytes of the activations, and the activations."""
-    from sdk.costs.activations import activations, outside_steps
+    from sdk.costs.activations import activations
     from sdk.costs.arenas import arenas
+    from sdk.costs.outside import outside_steps
     from sdk.lowering import Operators
 
     rules = Operators(**{rule: tuple(each) if isinstance(each, list) else each for rule, each in RULES[name].items()})

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from sdk.costs.activations import Activations, activations, outside_steps
+from sdk.costs.activations import Activations, activations
 from sdk.costs.arenas import arenas, worst
 from sdk.costs.caching import UPDATE, cached, held_for
 from sdk.costs.heap import resident
 from sdk.costs.nodes import TILE
+from sdk.costs.outside import outside_steps
 from sdk.costs.remembered import remembered
 from sdk.costs.scratch import scratch, whole
 from sdk.lowering import Copies, MemoryTable, Prices

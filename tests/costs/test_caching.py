@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from sdk.costs.activations import attended, outside_steps
+from sdk.costs.activations import attended
 from sdk.costs.arenas import arenas, live
 from sdk.costs.caching import UPDATE, cached, held_for, room
 from sdk.costs.memory import MemoryModel
+from sdk.costs.outside import outside_steps
 from sdk.lowering import Copies, MemoryTable, Prices, Speaking
 from sdk.models import Model
 from sdk.models.load import load_model

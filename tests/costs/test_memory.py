@@ -15,10 +15,11 @@ from torch import nn
 
 import sdk
 from sdk.costs import Costs, MemoryModel
-from sdk.costs.activations import activations, outside_steps
+from sdk.costs.activations import activations
 from sdk.costs.arenas import arenas, blocks, live
 from sdk.costs.heap import MAPPED, PAD, resident
 from sdk.costs.memory import kernel_kind, padded
+from sdk.costs.outside import outside_steps
 from sdk.costs.placing import Block, arena, buckets, grown
 from sdk.costs.scratch import Asked, scratch, whole
 from sdk.errors import BadInput, BudgetError
