@@ -45,8 +45,10 @@ def COMMAND(out: Path | None, junit: Path | None, as_json: bool, **words: Any) -
     from sdk.check.junit import junit_text
     from sdk.cli.output import print_json, toolchains_on_stderr
     from sdk.cli.progress import reporter
-    from sdk.files import write_whole
+    from sdk.files import check_place, write_whole
 
+    for path in filter(None, (out, junit)):
+        check_place(path)
     with toolchains_on_stderr():
         result = check_bundle(CheckRequest(bundle=Path(words.pop("bundle")), **words), reporter(as_json))
     if out is not None:
