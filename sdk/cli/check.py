@@ -45,25 +45,28 @@ def COMMAND(out: Path | None, junit: Path | None, as_json: bool, **words: Any) -
     from sdk.check.junit import junit_text
     from sdk.cli.output import print_json, toolchains_on_stderr
     from sdk.cli.progress import reporter
+    from sdk.errors import BadInput
     from sdk.files import check_place, write_whole
 
     for path in filter(None, (out, junit)):
         check_place(path)
     with toolchains_on_stderr():
         result = check_bundle(CheckRequest(bundle=Path(words.pop("bundle")), **words), reporter(as_json))
-    if out is not None:
-        write_result(result, out)
-    if junit is not None:
-        write_whole(junit, junit_text(result))
-    message = failure_of(result)
+    code, message = result.exit_code, failure_of(result)
+    try:
+        if out is not None:
+            write_result(result, out)
+        if junit is not None:
+            write_whole(junit, junit_text(result))
+    except BadInput as error:  # such as a disk that is full: what was measured is shown all the same
+        code, message = error.exit_code, "; ".join(filter(None, (message, str(error))))
     if as_json:
-        failure = {"error": message, "exit_code": result.exit_code} if result.exit_code else {}
-        print_json({**result_data(result), **failure})
+        print_json({**result_data(result), **({"error": message, "exit_code": code} if code else {})})
     else:
         _show(result)
-    if result.exit_code:
+    if code:
         click.echo(f"error: {message}", err=True)
-    return result.exit_code
+    return code
 
 
 def failure_of(result: CheckResult) -> str:

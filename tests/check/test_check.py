@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from sdk.check import CheckRequest, check_bundle, protocols, read_result
-from sdk.check.runners import local
+from sdk.check.runners import local, null
 from sdk.cli.main import run
 from sdk.errors import DeviceLost
 from sdk.progress import SilentReporter
@@ -82,6 +84,23 @@ def test_this_machine_runs_the_artifact(
     suite = ElementTree.parse(junit).getroot()
     assert [case.get("name") for case in suite] == ["outputs", "max_memory"] and suite.get("failures") == "0"
     assert "says nothing of the device" in capsys.readouterr().out
+
+
+def test_a_disk_that_fills_meanwhile_keeps_no_result_back(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert run(["check", str(bundle), "--on", "null", "--max-latency", "4ms", "--out", str(tmp_path / "x.json"), "--json"]) == 2
+    found = data(capsys)
+    assert found["latency"]["runs"] == 150, "what was measured is shown"
+    assert "max_latency: 5.0" in found["error"] and found["error"].endswith("(no space left on device): name another place")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(null.NullSession, "environment", full)
+    assert run(["check", str(bundle), "--on", "null", "--json"]) == 2
+    assert data(capsys)["error"].startswith("the disk is full: free some space")
 
 
 def test_an_artifact_that_hangs_is_ended_by_the_deadline(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
