@@ -42,16 +42,22 @@ def COMMAND(out: Path | None, junit: Path | None, as_json: bool, **words: Any) -
     """
     from sdk.check import check_bundle, result_data, write_result
     from sdk.check.checking import CheckRequest
-    from sdk.check.junit import junit_text
+    from sdk.check.junit import junit_error, junit_text
     from sdk.cli.output import print_json, toolchains_on_stderr
     from sdk.cli.progress import reporter
-    from sdk.errors import BadInput
+    from sdk.errors import BadInput, SdkError
     from sdk.files import check_place, write_whole
 
     for path in filter(None, (out, junit)):
         check_place(path)
-    with toolchains_on_stderr():
-        result = check_bundle(CheckRequest(bundle=Path(words.pop("bundle")), **words), reporter(as_json))
+    name = words.pop("bundle")
+    try:
+        with toolchains_on_stderr():
+            result = check_bundle(CheckRequest(bundle=Path(name), **words), reporter(as_json))
+    except SdkError as error:
+        if junit is not None:  # else the file of an earlier run would be taken for this one's
+            write_whole(junit, junit_error(name, words["on"], error))
+        raise
     code, message = result.exit_code, failure_of(result)
     try:
         if out is not None:

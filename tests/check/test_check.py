@@ -103,6 +103,16 @@ def test_a_disk_that_fills_meanwhile_keeps_no_result_back(
     assert data(capsys)["error"].startswith("the disk is full: free some space")
 
 
+@pytest.mark.parametrize(("on", "kind"), [("null:lost", "DeviceLost"), ("null:killed", "RunnerFailed"), ("phone", "BadInput")])
+def test_a_check_without_a_result_is_an_error_of_junit(bundle: Path, tmp_path: Path, on: str, kind: str) -> None:
+    junit = tmp_path / "check.xml"
+    junit.write_text("<testsuite/>")  # of an earlier run
+    assert run(["check", str(bundle), "--on", on, "--junit", str(junit)]) > 0
+    suite = ElementTree.parse(junit).getroot()
+    found = suite[0][0]
+    assert (suite.get("errors"), found.tag, found.get("type")) == ("1", "error", kind) and found.get("message")
+
+
 def test_an_artifact_that_hangs_is_ended_by_the_deadline(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "START", 0.5)
     request = CheckRequest(bundle, on="local", deadline=0.01)
