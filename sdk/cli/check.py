@@ -120,13 +120,18 @@ def _show_profile(profile: ProfileEntry) -> None:
     rows = [(o.name, _place(o), f"{o.ns:,.0f}", f"{100 * o.share:.1f} %") for o in slowest]
     print_table(("slowest", "where", "ns", "share"), rows, "", "ns share")
     left = profile.fallbacks
-    named = "; ".join(f"{each.name} (node {each.node})" for each in left)
+    named = "; ".join(f"{each.name} (node {each.node})" for each in left if not each.graph)
+    inner = ", ".join(sorted({each.name for each in left if each.graph}))
+    named += f"; in what loops execute: {inner}" if inner else ""
     parts = f"{profile.parts} part{'s' if profile.parts != 1 else ''}"
     click.echo(f"\nXNNPACK executes {parts} of the graph; " + (f"LiteRT's own kernels: {named}" if left else "nothing fell back"))
 
 
 def _place(operator: OperatorEntry) -> str:
-    return f"node {operator.node}, fell back" if operator.part is None else f"part {operator.part}, operator {operator.node}"
+    looped = f", {operator.count} times" if operator.graph else ""
+    if operator.part is None:
+        return f"node {operator.node}{f' of graph {operator.graph}' if operator.graph else ''}, fell back{looped}"
+    return f"part {operator.part}, operator {operator.node}{looped}"
 
 
 def _rows(result: CheckResult) -> list[tuple[str, str, str, str]]:
