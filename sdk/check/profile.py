@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sdk.check.transcript import reason
 from sdk.errors import DeviceUnfit, RunnerFailed
 
 FIRST = "snugfit-profile 2"
@@ -88,7 +89,7 @@ def parse_profile(text: str, ended: str) -> ProfileEntry:
         failed = [line.partition(" ")[2] for line in lines if line.startswith("error ")]
         if failed:
             raise DeviceUnfit(f"the runner on the device cannot profile this: {failed[0]}")
-        raise RunnerFailed(f"the runner made no whole profile ({ended})")
+        raise RunnerFailed(f"the runner made no whole profile ({ended}): {reason(ended, 'check a faster artifact')}")
     words = dict(line.split(" ", 1) for line in lines if line.startswith(("runtime ", "runs ")))
     try:
         rows = [_row(line) for line in lines if line.startswith("op ")]
