@@ -31,6 +31,23 @@ def left_over(node: Any, values: dict[str, Any]) -> None:
     _replace(node, call(aten.mul.Tensor, (call(aten.sign.default, (x,)), rest)))
 
 
+def quotient(node: Any, values: dict[str, Any]) -> None:
+    """A quotient of whole numbers without its fraction: coremltools multiplies by the reciprocal, and 3 / 3 is 0 in float16."""
+    import torch
+
+    if node.kwargs.get("rounding_mode") != "trunc" or values[node.name].is_floating_point():
+        return
+    aten, call, (x, y) = torch.ops.aten, node.graph.call_function, node.args
+    size, sign = call(aten.abs.default, (x,)), call(aten.sign.default, (x,))
+    if isinstance(y, int | float):
+        found, flip = call(aten.floor_divide.default, (size, abs(y))), y < 0
+    else:
+        found, flip = call(aten.floor_divide.default, (size, call(aten.abs.default, (y,)))), False
+        sign = call(aten.mul.Tensor, (sign, call(aten.sign.default, (y,))))
+    made = call(aten.mul.Tensor, (sign, found))
+    _replace(node, call(aten.neg.default, (made,)) if flip else made)
+
+
 def angle(node: Any, values: dict[str, Any]) -> None:
     """`atan2`: that of the smaller by the larger side, put into its eighth of the circle.
 

@@ -199,14 +199,16 @@ def _foldable(node: Any, values: dict[Any, Any]) -> bool:
 
 
 def _tame_extremes(module: Any) -> None:
-    """Bring mask values such as -inf and float32's lowest into float16's range."""
+    """Bring mask values such as -inf and float32's lowest into float16's range, also where a mask is multiplied by them: no mask
+    times infinity is not a number."""
     import torch
 
     aten = torch.ops.aten
     fills = {aten.masked_fill.Scalar, aten.full.default, aten.where.ScalarOther, aten.where.ScalarSelf, aten.full_like.default,
              aten.scalar_tensor.default, aten.where.Scalar}
+    sums = {getattr(getattr(aten, name), kind) for name in ("mul", "add", "sub", "rsub") for kind in ("Tensor", "Scalar")}
     for node in module.graph.nodes:
-        if node.target in fills:
+        if node.target in fills | sums:
             node.args = tuple(_tamed(a) if isinstance(a, float) else a for a in node.args)
     for _, buffer in module.named_buffers():
         if buffer.is_floating_point() and bool((buffer.abs() > 1e30).any()):

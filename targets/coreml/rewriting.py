@@ -45,6 +45,8 @@ def _rules() -> dict[Any, Rule]:
         aten.trunc.default: elementary.truncated,
         aten.fmod.Scalar: elementary.left_over,
         aten.fmod.Tensor: elementary.left_over,
+        aten.div.Tensor_mode: elementary.quotient,
+        aten.div.Scalar_mode: elementary.quotient,
         aten.atan2.default: elementary.angle,
         aten.cdist.default: elementary.distances,
     }

@@ -31,6 +31,9 @@ class Computed(nn.Module):
     lambda x: torch.cdist(x.tile(1, 100, 50), x.tile(1, 20, 50) + 0.5)[:, ::99, ::9],  # as a product of matrices
     lambda x: (x * 1.5).trunc() + torch.fmod(x, 0.75) + torch.fmod(x, -x.abs() - 0.375),
     lambda x: x.clamp_min(0) + x.clamp_max(1),  # floats bounded by whole numbers
+    lambda x: torch.div((x * 9).round().int(), 3, rounding_mode="trunc").float(),
+    lambda x: torch.div((x * 9).round().int(), (x - 3).round().int(), rounding_mode="trunc").float(),
+    lambda x: (x + (1 - (x > 0).float()) * torch.finfo(torch.float32).min).softmax(-1),  # a mask as numbers
 ])  # fmt: skip
 def test_a_package_computes_as_torch(compute: Callable[[torch.Tensor], torch.Tensor], tmp_path: Path) -> None:
     net, x = Computed(compute).eval(), BORDERS.repeat(1, 5, 1)
