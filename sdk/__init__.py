@@ -27,7 +27,7 @@ def package(
     max_size: int | str | None = None,
     max_loss: float | None = None,
     max_memory: int | str | None = None,
-    max_latency: float | str | None = None,
+    max_latency: float | None = None,
     uniform: str | None = None,
     plan: str | Path | Plan | None = None,
     recovered: str | Path | None = None,
@@ -47,9 +47,9 @@ def package(
 
     `model` is a module, an exported program or a reference (`file.py:factory`, `net.pt2`, a Hugging Face directory);
     `accelerator` cpu, gpu, npu or auto, as the device's profile allows; `max_size` bytes or "6MB"; `max_memory` the same of
-    predicted peak memory; `max_latency` ms or "8ms" of predicted latency; `calibration` an iterable of input tuples;
-    `metric(run) -> float`, higher is better, is called with the float model, the quantized model and the artifact; `loss` a
-    name or `loss(reference, outputs) -> tensor`, which a plan is chosen by; `inputs` are example inputs, by default the first
+    predicted peak memory; `max_latency` ms of predicted latency; `calibration` an iterable of input tuples; `metric(run) ->
+    float`, higher is better, is called with the float model, the quantized model and the artifact; `loss` a name or
+    `loss(reference, outputs) -> tensor`, which a plan is chosen by; `inputs` are example inputs, by default the first
     calibration sample; `plan` a plan or its file, `recovered` what `recover` wrote for it; `out` is by default
     `dist/<model>-<device>-<target>`; `context`: tokens that a language model's bundle holds; `effort`: `quick`, `standard` or
     `thorough`, how many plans are tried in torch before one is lowered; `objective`: `quality`, `smallest`, `fastest` or
@@ -77,7 +77,7 @@ def plan(
     max_size: int | str | None = None,
     max_loss: float | None = None,
     max_memory: int | str | None = None,
-    max_latency: float | str | None = None,
+    max_latency: float | None = None,
     uniform: str | None = None,
     calibration: Iterable[Any] | str | None = None,
     loss: str | Callable[..., Any] = "auto",
@@ -208,7 +208,7 @@ def _request(model: Any, **words: Any) -> Request:
     from sdk.errors import BadInput
     from sdk.pipeline import Request
     from sdk.pipeline.refining import TRIALS
-    from sdk.units import parse_size, parse_time
+    from sdk.units import parse_size
 
     effort = words.get("effort", "quick")
     if effort not in TRIALS:
@@ -218,8 +218,6 @@ def _request(model: Any, **words: Any) -> Request:
         if size is not None:
             whole = isinstance(size, int) and not isinstance(size, bool) and size > 0
             words[name] = size if whole else parse_size(size)  # an int of Python's can only mean bytes
-    if isinstance(words.get("max_latency"), str):
-        words["max_latency"] = parse_time(words["max_latency"])
     for name in ("max_loss", "max_latency"):
         number = words.get(name)
         if number is not None and (isinstance(number, bool) or not isinstance(number, int | float)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from sdk.devices.reading import read_model
 from sdk.errors import BadInput
-from sdk.units import parse_size, parse_time
+from sdk.units import parse_size
 
 FILE = "sdk.yaml"
 
@@ -92,10 +93,11 @@ def _allowance(sign: str, amount: Callable[[str], float], example: str) -> Befor
 
 def _milliseconds(text: object) -> float:
     """`30ms` or `0.5s` as milliseconds."""
-    try:
-        return parse_time(str(text))
-    except BadInput as error:
-        raise ValueError(str(error)) from None
+    match = re.fullmatch(r"([0-9.]+) ?(ms|s)", str(text).strip())
+    number = float(match[1]) * (1000 if match[2] == "s" else 1) if match else -1.0
+    if not 0 < number < math.inf:
+        raise ValueError("write a time such as 30ms")
+    return number
 
 
 def _size_or_zero(text: str) -> float:

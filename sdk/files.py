@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from pathlib import Path
 
 from sdk.errors import BadInput
-
-
-def check_place(path: Path) -> None:
-    """Raise BadInput where `write_whole` could not write `path`; asked before any long work. Leaves nothing."""
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        tempfile.TemporaryFile(dir=path.parent, prefix=f".{path.name}.").close()
-    except OSError as error:
-        raise _refused(path, error) from None
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -35,8 +24,4 @@ def write_whole(path: Path, content: str | bytes) -> None:
             os.unlink(name)
             raise
     except OSError as error:
-        raise _refused(path, error) from None
-
-
-def _refused(path: Path, error: OSError) -> BadInput:
-    return BadInput(f"{path}: cannot be written ({(error.strerror or str(error)).lower()}): name another place")
+        raise BadInput(f"{path}: cannot be written ({(error.strerror or str(error)).lower()}): name another place") from None

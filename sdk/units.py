@@ -1,10 +1,10 @@
-"""How people write a number of bytes or a time, and how bytes are shown to them."""
+"""How people write a number of bytes, and how it is shown to them."""
 
 from __future__ import annotations
 
 import re
 from decimal import Decimal
-from math import inf, isfinite
+from math import isfinite
 
 from sdk.errors import BadInput
 
@@ -15,8 +15,6 @@ _UNITS = {
 }  # fmt: skip
 _SPELLINGS = {unit.lower(): unit for unit in _UNITS} | {"k": "kB", "m": "MB", "g": "GB", "t": "TB"}
 _SIZE = re.compile(r"(?P<number>\d+(?:_\d+)*(?:\.\d+)?)[ ]?(?P<unit>[A-Za-z]*)", re.ASCII)
-_TIMES = {"s": 1e3, "ms": 1.0, "us": 1e-3, "µs": 1e-3}
-_TIME = re.compile(r"(?P<number>\d+(?:_\d+)*(?:\.\d+)?)[ ]?(?P<unit>[A-Za-zµ]*)")
 _LEAST_BARE = 1024
 _MOST = 2**63 - 1
 
@@ -71,25 +69,6 @@ def _checked(size: int, text: object, *, bare: bool) -> int:
     if size > _MOST:
         raise BadInput(f"size {text!r} is more than any file can hold: write one such as 12MB")
     return size
-
-
-def parse_time(text: str) -> float:
-    """Return the milliseconds that `text` means: `8ms`, `8 ms`, `0.008s`, `800us`.
-
-    Raises BadInput, saying what to write, for what has no unit or one that is none of these, is zero or no number.
-    """
-    shown = repr(text.strip()[:40])
-    match = _TIME.fullmatch(text.strip())
-    if match is None:
-        raise BadInput(f"time {shown} cannot be read: write one such as 8ms or 0.5s")
-    if not match["unit"]:
-        raise BadInput(f"time {shown} has no unit: write {match['number']}ms or {match['number']}s")
-    if match["unit"] not in _TIMES:
-        raise BadInput(f"time {shown} has an unknown unit {match['unit'][:12]!r}: use s, ms or us")
-    value = float(match["number"]) * _TIMES[match["unit"]]
-    if not 0 < value < inf:
-        raise BadInput(f"time {shown} is not a finite one above zero: write one such as 8ms")
-    return value
 
 
 def format_size(size: int) -> str:

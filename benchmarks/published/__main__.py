@@ -1,6 +1,6 @@
 """Latency without a probe: `python -m benchmarks.published FILE.csv`, for any file with the columns of published rows.
 
-Every model is left out in turn, and every device, and predicted from the rest. `--page` also writes the repository's results.
+Every model is left out in turn, and every device, and predicted from the rest.
 """
 
 from __future__ import annotations
@@ -20,30 +20,19 @@ from benchmarks.results_file import intro, save, table, write_page  # fmt: skip
 from benchmarks.results_file import read as read_results
 
 NAME = "published"
-COLUMNS = {
-    "left_out": "left out", "way": "predicted by", "rows": "rows", "median_error": "median error",
-    "median_factor": "median factor", "within_50": "within 50 %", "coverage": "inside the 90 % interval",
-}  # fmt: skip
 
 
 def main() -> None:
     warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--page", action="store_true", help="write docs/benchmarks/published.md, and the results that it shows")
-    given = parser.parse_args()
-    try:
-        rows = read(given.file)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    rows = read(parser.parse_args().file)
     start = Transfer(rows, steps=80).weights
     results = []
     for what, key in (("model", lambda row: row.model), ("device", lambda row: row.device)):
         results += left_out(rows, what, key, start)
-    print(table(results, COLUMNS))
-    if given.page:
-        save(NAME, results, rows_used=len(rows), models=len({row.model for row in rows}))
-        page()
+    save(NAME, results, rows_used=len(rows), models=len({row.model for row in rows}))
+    page()
 
 
 def left_out(rows: Sequence[Row], what: str, key: Callable[[Row], str], start: Any) -> list[dict[str, Any]]:
@@ -103,10 +92,14 @@ BASELINES = {"MACs roofline": roofline, "mean of the device": mean, "the model e
 def page() -> None:
     """Write docs/benchmarks/published.md."""
     document = read_results(NAME)
+    columns = {
+        "left_out": "left out", "way": "predicted by", "rows": "rows", "median_error": "median error",
+        "median_factor": "median factor", "within_50": "within 50 %", "coverage": "inside the 90 % interval",
+    }  # fmt: skip
     write_page(
-        NAME, "Latency of devices and models that nobody probed", intro("benchmarks.published FILE.csv --page", document),
+        NAME, "Latency of devices and models that nobody probed", intro("benchmarks.published", document),
         f"{document.get('rows_used')} published rows of {document.get('models')} architectures that can be built here.",
-        table(document["rows"], COLUMNS),
+        table(document["rows"], columns),
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def describe_artifact(path: Path) -> Artifact:
     paths. CheckFailed when there is nothing, or something in it is neither a file nor a directory.
     """
     if path.is_symlink() or not path.exists():
-        raise CheckFailed(f"there is no {path.name}")
+        raise CheckFailed(f"{path.name}: there is no such artifact")
     if path.is_file():
         return Artifact(path=path.name, bytes=path.stat().st_size, sha256=sha256_file(path))
     files = {name: File(bytes=each.stat().st_size, sha256=sha256_file(each)) for name, each in contents(path).items()}

@@ -33,13 +33,12 @@ class Budget:
 class Grounds:
     """What verdicts rest on: the `accepted` origin of a number, `other` (why this is another device), the limit of outputs.
 
-    Accepted is `device`, or `host` for a bundle that was made for `host`. `tails` are the p90 of the repeats, in ms.
+    Accepted is `device`, or `host` for a bundle that was made for `host`.
     """
 
     accepted: Origin = "device"
     other: str = ""
     outputs: float = RELATIVE_ERROR
-    tails: tuple[float, ...] = ()
 
 
 def output_limit(floor: float | None) -> float:
@@ -125,7 +124,7 @@ def _outputs(error: Measured, limit: float) -> BudgetEntry:
 
 
 def _judged(budget: Budget, measured: Measured, found: Latency, grounds: Grounds) -> BudgetEntry:
-    verdict, why = _verdict(budget, measured, found, grounds)
+    verdict, why = _verdict(budget, measured, found, grounds.accepted)
     if grounds.other and measured.origin == grounds.accepted:
         verdict, why = "unjudged", grounds.other
     return BudgetEntry(
@@ -133,22 +132,14 @@ def _judged(budget: Budget, measured: Measured, found: Latency, grounds: Grounds
     )
 
 
-def _verdict(budget: Budget, measured: Measured, found: Latency, grounds: Grounds) -> tuple[Verdict, str]:
+def _verdict(budget: Budget, measured: Measured, found: Latency, accepted: Origin) -> tuple[Verdict, str]:
     if measured.value is None:
         return "unjudged", "the device does not say"
-    if measured.origin != grounds.accepted:
+    if measured.origin != accepted:
         return "unjudged", f"measured on {_place(measured.origin)}, which says nothing of the device"
     if budget.unit == "ms" and found.stability == "unstable":
-        return _unstable(budget.limit, grounds.tails)
+        return "failed", f"the repeats lie {100 * (found.spread or 0):.0f} % apart: unstable, so no number stands for the device"
     return ("passed", "") if measured.value <= budget.limit else ("failed", "")
-
-
-def _unstable(limit: float, tails: Sequence[float]) -> tuple[Verdict, str]:
-    """Repeats that disagree pass where every one keeps the limit: then the p90 over all of their samples does as well."""
-    apart = f"unstable: the p90 of the repeats is {min(tails):.3g} to {max(tails):.3g} ms"
-    if min(tails) <= limit < max(tails):
-        return "failed", f"{apart}, on both sides of the limit"
-    return ("passed" if max(tails) <= limit else "failed"), apart
 
 
 def _place(origin: Origin) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from xml.sax.saxutils import quoteattr
 
 from sdk.check.result import BudgetEntry, CheckResult
-from sdk.errors import SdkError
 
 
 def junit_text(result: CheckResult) -> str:
@@ -18,14 +17,6 @@ def junit_text(result: CheckResult) -> str:
         '<?xml version="1.0" encoding="utf-8"?>\n'
         f'<testsuite name={name} tests="{len(result.budgets)}" failures="{failures}" skipped="{skipped}">\n{cases}</testsuite>\n'
     )
-
-
-def junit_error(bundle: str, on: str, error: SdkError) -> str:
-    """Return the XML of a check that came to no result: one test case, which is an error, with its kind and sentence."""
-    case = f"  <testcase classname={quoteattr(bundle)} name=\"check\">"
-    said = f"<error type={quoteattr(type(error).__name__)} message={quoteattr(str(error))}/>"
-    head = f'<testsuite name={quoteattr(f"sdk check {bundle} on {on}")} tests="1" errors="1">'
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{head}\n{case}{said}</testcase>\n</testsuite>\n'
 
 
 def _case(budget: BudgetEntry, result: CheckResult) -> str:

@@ -42,37 +42,26 @@ def COMMAND(out: Path | None, junit: Path | None, as_json: bool, **words: Any) -
     """
     from sdk.check import check_bundle, result_data, write_result
     from sdk.check.checking import CheckRequest
-    from sdk.check.junit import junit_error, junit_text
+    from sdk.check.junit import junit_text
     from sdk.cli.output import print_json, toolchains_on_stderr
     from sdk.cli.progress import reporter
-    from sdk.errors import BadInput, SdkError
-    from sdk.files import check_place, write_whole
+    from sdk.files import write_whole
 
-    for path in filter(None, (out, junit)):
-        check_place(path)
-    name = words.pop("bundle")
-    try:
-        with toolchains_on_stderr():
-            result = check_bundle(CheckRequest(bundle=Path(name), **words), reporter(as_json))
-    except SdkError as error:
-        if junit is not None:  # else the file of an earlier run would be taken for this one's
-            write_whole(junit, junit_error(name, words["on"], error))
-        raise
-    code, message = result.exit_code, failure_of(result)
-    try:
-        if out is not None:
-            write_result(result, out)
-        if junit is not None:
-            write_whole(junit, junit_text(result))
-    except BadInput as error:  # such as a disk that is full: what was measured is shown all the same
-        code, message = error.exit_code, "; ".join(filter(None, (message, str(error))))
+    with toolchains_on_stderr():
+        result = check_bundle(CheckRequest(bundle=Path(words.pop("bundle")), **words), reporter(as_json))
+    if out is not None:
+        write_result(result, out)
+    if junit is not None:
+        write_whole(junit, junit_text(result))
+    message = failure_of(result)
     if as_json:
-        print_json({**result_data(result), **({"error": message, "exit_code": code} if code else {})})
+        failure = {"error": message, "exit_code": result.exit_code} if result.exit_code else {}
+        print_json({**result_data(result), **failure})
     else:
         _show(result)
-    if code:
+    if result.exit_code:
         click.echo(f"error: {message}", err=True)
-    return code
+    return result.exit_code
 
 
 def failure_of(result: CheckResult) -> str:
@@ -120,18 +109,13 @@ def _show_profile(profile: ProfileEntry) -> None:
     rows = [(o.name, _place(o), f"{o.ns:,.0f}", f"{100 * o.share:.1f} %") for o in slowest]
     print_table(("slowest", "where", "ns", "share"), rows, "", "ns share")
     left = profile.fallbacks
-    named = "; ".join(f"{each.name} (node {each.node})" for each in left if not each.graph)
-    inner = ", ".join(sorted({each.name for each in left if each.graph}))
-    named += f"; in what loops execute: {inner}" if inner else ""
+    named = "; ".join(f"{each.name} (node {each.node})" for each in left)
     parts = f"{profile.parts} part{'s' if profile.parts != 1 else ''}"
     click.echo(f"\nXNNPACK executes {parts} of the graph; " + (f"LiteRT's own kernels: {named}" if left else "nothing fell back"))
 
 
 def _place(operator: OperatorEntry) -> str:
-    looped = f", {operator.count} times" if operator.graph else ""
-    if operator.part is None:
-        return f"node {operator.node}{f' of graph {operator.graph}' if operator.graph else ''}, fell back{looped}"
-    return f"part {operator.part}, operator {operator.node}{looped}"
+    return f"node {operator.node}, fell back" if operator.part is None else f"part {operator.part}, operator {operator.node}"
 
 
 def _rows(result: CheckResult) -> list[tuple[str, str, str, str]]:

@@ -90,14 +90,13 @@ def probe(
     from sdk.cli.progress import reporter
     from sdk.devices.writing import profile_text
     from sdk.errors import BadInput
-    from sdk.files import check_place, write_whole
+    from sdk.files import write_whole
     from sdk.probing import ProbeRequest, probe_device
 
     if no_kernels and targets:
         raise BadInput("--no-kernels and --target contradict each other: give one")
     if out.suffix not in (".yaml", ".yml"):
         raise BadInput(f"--out {out}: --device takes files that end in .yaml: name one")
-    check_place(out)
     wanted = () if no_kernels else targets or _measurable(on, program)
     with toolchains_on_stderr():
         profile = probe_device(ProbeRequest(on, wanted, ssh_config, program), reporter(as_json))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
@@ -49,8 +48,6 @@ def explain(error: BaseException) -> Failure | None:
         return Failure(_one_line(error.format_message()).rstrip(".") + where, 2)
     if isinstance(error, click.ClickException):
         return Failure(_one_line(error.format_message()), 2)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Failure("the disk is full: free some space, or name another place for temporary files with TMPDIR", 2)
     if isinstance(error, MemoryError):
         return Failure("not enough memory: package a smaller model or use a machine with more", 1)
     if isinstance(error, Exception):

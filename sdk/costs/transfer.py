@@ -36,15 +36,10 @@ def peak_of(device: DeviceProfile, threads: int = THREADS) -> Peak | None:
     """Return what the fastest `threads` cores compute at most; None where the profile does not say enough."""
     cores: list[Peak] = []
     for cluster in device.soc.clusters:
-        if core_known(cluster.core) and cluster.mhz is not None:
+        if cluster.core in _cores() and cluster.mhz is not None:
             cores += [core_peak(cluster.core, cluster.mhz.value, 1)] * cluster.count.value
     cores.sort(key=lambda core: -core.fp32)
     return _sum(cores[:threads]) if cores else None
-
-
-def core_known(core: str) -> bool:
-    """Whether it is known what a core of this kind computes."""
-    return core in _cores()
 
 
 def core_peak(core: str, mhz: int, threads: int) -> Peak:

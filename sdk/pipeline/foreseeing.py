@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sdk.costs import Budget, Costs, LatencyModel, MemoryModel, Prediction
-from sdk.costs.transfer import core_known, core_peak, peak_of, transferred
+from sdk.costs.transfer import core_peak, peak_of, transferred
 from sdk.devices import DeviceProfile, Kernels
 from sdk.errors import BadInput, BudgetError
 from sdk.lowering import Prices, Target, accelerator_of
@@ -44,17 +44,6 @@ def kernels_of(device: DeviceProfile, target: Target) -> Kernels | None:
     if reference is None or peak is None:
         return None
     return transferred(reference.kernels, core_peak(reference.core, reference.mhz, reference.threads), peak)
-
-
-def unknown_cores(device: DeviceProfile, target: Target) -> str:
-    """Say what the profile lacks for a prediction from the target's kernels; an empty text where that is not the reason."""
-    made_for = accelerator_of(target)
-    if (made_for is not None and made_for.kind != "cpu") or target.kernels() is None or peak_of(device) is not None:
-        return ""
-    unclocked = next((each.core for each in device.soc.clusters if core_known(each.core) and each.mhz is None), None)
-    if unclocked is not None:
-        return f"the profile of {device.name} has no clock of its {unclocked}: add soc.clusters[].mhz"
-    return f"of the cores of {device.name} it is not known what they compute"
 
 
 def rows_of(costs: Costs, choices: Sequence[Choices]) -> tuple[Row, ...]:

@@ -13,7 +13,7 @@ from sdk.lowering import Prices, Target, accelerator_of
 from sdk.models import Layer, LayerInventory, Model
 from sdk.pipeline.accelerating import AUTO, accelerator_notes, resolve_target
 from sdk.pipeline.choosing import Chooser
-from sdk.pipeline.foreseeing import costs_of, kernels_of, rows_of, unknown_cores
+from sdk.pipeline.foreseeing import costs_of, kernels_of, rows_of
 from sdk.pipeline.fronts import Axis, Trade, front_of
 from sdk.pipeline.imported import grid_notes
 from sdk.pipeline.kept import prices
@@ -273,7 +273,7 @@ def _refuse_hopeless(request: Request, device: DeviceProfile, target: Target, mi
     if request.max_memory is not None and target.memory() is None:
         raise nothing_predicts("max_memory")
     if request.max_latency is not None and kernels_of(device, target) is None:
-        raise nothing_predicts("max_latency", unknown_cores(device, target))
+        raise nothing_predicts("max_latency")
 
 
 def floor_for_language(request: Request, model: Model, target: Target, min_os: float | None) -> float | None:

@@ -45,12 +45,12 @@ def solve_rows(problem: Problem, limits: Limits, objective: Objective, near: boo
     return found
 
 
-def nothing_predicts(budget: Budget, why: str = "") -> BadInput:
-    """The refusal of a limit on what no model of device and target predicts; `why`, where more is known of it."""
+def nothing_predicts(budget: Budget) -> BadInput:
+    """The refusal of a limit on what no model of device and target predicts."""
     mends = "leave it out or choose another target"
     if budget == "max_latency":
         mends = "leave it out, choose another target, or use `sdk devices probe` (LiteRT and ExecuTorch on the CPU)"
-    return BadInput(f"{budget}: nothing predicts it for this target{f' ({why})' if why else ''}: {mends}")
+    return BadInput(f"{budget}: nothing predicts it for this target: {mends}")
 
 
 def _packed(problem: Problem, limits: Limits, minimise: Cost, near: bool = False) -> Solution | None:

@@ -69,8 +69,7 @@ class RowsOffer:
                 f"{raised(each.name, each.alone or 0)}{_loses(each)}" for each in hopeless
             )  # fmt: skip
             besides = {name: value for each in hopeless for name, value in each.besides}
-            own = [f"{each.name} to that" if besides else each.name for each in hopeless]
-            names = [*own, *(f"{name} to {raised(name, value)}" for name, value in besides.items())]
+            names = [*(each.name for each in hopeless), *(f"{name} to {raised(name, value)}" for name, value in besides.items())]
             return f"{said}; raise {' and '.join(names)}, or choose another target or model"
         named = " and ".join(f"{each.name} {shown(each.name, each.value)}" for each in self.limits)
         ways = [f"{n} to at least {raised(n, each.given)}{_costs(each)}" for n, each in by_name.items() if each.given is not None]

@@ -15,6 +15,7 @@ from typing import Any
 
 from sdk.models import Model
 from targets.tflite.images import IMAGE, as_channels, as_images, as_last
+from targets.tflite.integers import plain_integers
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ def lift(model: Model, bare: bool = False) -> Lifted:
     module.graph.set_codegen(torch.fx.graph.CodeGen())
     lifted = Lifted(module)
     names = {w for layer in model.inventory.layers for w in layer.weights}
+    plain_integers(module)
     _crop_transposed(module)
     _broadcast(module)
     as_images(module)

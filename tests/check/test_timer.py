@@ -27,19 +27,6 @@ def test_a_program_that_did_not_end_is_an_error(text: str) -> None:
         parse_timings(text, 1, "exit code 1")
 
 
-@pytest.mark.parametrize(
-    ("ended", "words"),
-    [
-        ("exit code -14; INFO: 137 threads", "deadline on the device; close what else runs there, or name one --target"),
-        ("exit code 142", "reached its deadline"), ("exit code 137", "it was killed"), ("exit code -9; x", "it was killed"),
-        ("exit code 1; -9", "the artifact or the runtime broke it"),
-    ],
-)  # fmt: skip
-def test_how_it_ended_says_why(ended: str, words: str) -> None:
-    with pytest.raises(RunnerFailed, match=words):
-        parse_timings("runtime x\n", 1, ended)
-
-
 def test_a_loop_over_transcripts_is_read_too() -> None:
     one = "snugfit-run 1\nruntime C 1\nload_ns 1\nfirst_ns 1\nsample_ns 5 7 9\nend\n"
     found = parse_loop(f"artifact 0\n{one}artifact 1\nsnugfit-run 1\nerror no\nartifact 0\n{one}", 2)

@@ -170,21 +170,6 @@ def test_without_a_probe_the_refusal_says_what_to_do() -> None:
         small("host", max_latency=1.0)
 
 
-@pytest.mark.parametrize(
-    ("core", "words"),
-    [("Cortex-A78", "no clock of its Cortex-A78: add soc.clusters"), ("Oryon", "of the cores of own it is not known what")],
-)
-def test_a_profile_without_clocks_is_told_so(tmp_path: Path, core: str, words: str) -> None:
-    cluster = f"{{core: {core}, count: {{value: 4, source: example.org/x}}}}"
-    (tmp_path / "own.yaml").write_text(
-        "{schema: 1, name: own, title: Own, vendor: own, os: {name: android}, targets: [tflite], "
-        f"soc: {{name: {{value: X1, source: example.org/x}}, clusters: [{cluster}]}}, "
-        "accelerators: [{kind: cpu, targets: {tflite: {value: [fp32], source: example.org/x}}}]}\n"
-    )
-    with pytest.raises(BadInput, match=words):
-        sdk.plan(torch.nn.Linear(4, 4), device=str(tmp_path / "own.yaml"), max_latency=1.0, inputs=(torch.zeros(1, 4),))
-
-
 def test_transfer_goes_by_the_cores() -> None:
     pixel = peak_of(find_device("pixel8"))
     assert pixel is not None

@@ -1,11 +1,11 @@
-"""Sizes and times: their units, and what to write where two readings exist."""
+"""Sizes: decimal and binary units, whole bytes, and what to write where two readings exist."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sdk.errors import BadInput
-from sdk.units import format_size, parse_size, parse_time
+from sdk.units import format_size, parse_size
 
 
 @pytest.mark.parametrize(
@@ -124,22 +124,3 @@ def test_any_text_is_a_size_or_a_refusal(text):
         assert parse_size(text) > 0
     except BadInput as error:
         assert "\n" not in str(error)
-
-
-@pytest.mark.parametrize(
-    ("text", "ms"), [("8ms", 8.0), (" 8 ms", 8.0), ("0.008s", 8.0), ("800us", 0.8), ("800µs", 0.8), ("1_000ms", 1000.0)]
-)
-def test_times_in_their_units(text: str, ms: float) -> None:
-    assert parse_time(text) == pytest.approx(ms)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("8", "has no unit: write 8ms or 8s"), ("0ms", "above zero"), ("-3ms", "cannot be read"), ("nan", "cannot be read"),
-        ("8 min", "unknown unit 'min': use s, ms or us"), ("8MS", "unknown unit"), ("9" * 400 + "s", "finite"),
-    ],
-)  # fmt: skip
-def test_what_is_no_time(text: str, words: str) -> None:
-    with pytest.raises(BadInput, match=words):
-        parse_time(text)

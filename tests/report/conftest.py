@@ -92,8 +92,6 @@ def check(bundle: Bundle, origin: str = "device", runs: int = 1200) -> CheckResu
         "peak_memory": {"value": 12_345_678, "origin": origin},
         "relative_error": {"value": 1e-6, "origin": origin},
         "repeats": [{"load_ns": 31_500_000, "first_ns": 9_250_000, "samples_ns": samples, "p90_ms": 5.5, "origin": origin}],
-        "profile": parse_profile(
-            f"{FIRST}\nruntime LiteRT\nruns 1\nop XNNPACK 0 0 3000 Softmax\nop LiteRT 0 1 900 CUMSUM\nend", ""
-        ),
+        "profile": parse_profile(f"{FIRST}\nruntime LiteRT\nruns 1\nop XNNPACK 0 3000 Softmax\nop LiteRT 1 900 CUMSUM\nend", ""),
         "budgets": [{"name": "latency", "limit": 15.0, "unit": "ms", "measured": ms(0.9), "verdict": "passed", "asked": "flag"}],
     })  # fmt: skip

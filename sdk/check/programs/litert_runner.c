@@ -281,7 +281,7 @@ static int operators_of(void *profiler, Event **kept) {
   return found;
 }
 
-// Profile one run after the other, since the profiler's room is limited, and print backend, graph, number and us of each operator.
+// Profile one run after the other, since the profiler's room is limited, and print backend, number and us of each operator.
 static void profile(Model *model) {
   void *profiler = NULL;
   CALL(LiteRtCompiledModelGetProfiler, (void *, void **), model->compiled, &profiler);
@@ -308,8 +308,7 @@ static void profile(Model *model) {
   }
   printf("runs %d\n", profiled);
   for (int k = 0; k < each; k++) {
-    unsigned long long node = first[k].metadata[0], graph = first[k].metadata[1];
-    printf("op %s %llu %llu ", first[k].type & DELEGATED ? "XNNPACK" : "LiteRT", graph, node);
+    printf("op %s %llu ", first[k].type & DELEGATED ? "XNNPACK" : "LiteRT", (unsigned long long)first[k].metadata[0]);
     for (int i = 0; i < profiled; i++) printf("%s%llu", i ? "," : "", (unsigned long long)taken[k * profiled + i]);
     printf(" %s\n", first[k].tag);
   }
@@ -335,7 +334,7 @@ int main(int count, char **words) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   int profiles = 0;
   for (int i = 2; i < count; i += 2) profiles |= !strcmp(words[i], "--profile");
-  puts(profiles ? "snugfit-profile 2" : "snugfit-run 1");
+  puts(profiles ? "snugfit-profile 1" : "snugfit-run 1");
   if (count < 2) refuse("no model was named", "");
   parse(count, words);
   alarm((unsigned)deadline + 1);

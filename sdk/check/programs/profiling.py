@@ -38,7 +38,7 @@ class TensorType(ctypes.Structure):
 
 
 class Event(ctypes.Structure):
-    """ProfiledEventData: `metadata` is the number of the operator, in its graph or its delegate's part, and that of its graph."""
+    """ProfiledEventData: `metadata[0]` is the number of the operator, of its graph or of its delegate's part."""
 
     _fields_ = [
         ("tag", c_char_p), ("type", c_int), ("start_us", c_uint64), ("elapsed_us", c_uint64), ("memory", c_int64 * 6),
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--input", action="append", default=[])
     given = parser.parse_args(arguments)
     signal.alarm(int(given.deadline) + 1)
-    print("snugfit-profile 2")
+    print("snugfit-profile 1")
     spec = find_spec("ai_edge_litert")
     folder = os.path.dirname(spec.origin or "") if spec is not None else ""
     if not folder:
@@ -65,8 +65,8 @@ def main(arguments: list[str]) -> None:
     api = Api(os.path.join(folder, "libLiteRt.so"))
     model = Model(api, given.model, [measure.read_input(text) for text in given.input])
     print("runs", given.profile)
-    for backend, graph, node, taken, tag in operators(model.profile(given.profile), given.profile):
-        print("op", backend, graph, node, ",".join(map(str, taken)), tag)
+    for backend, node, taken, tag in operators(model.profile(given.profile), given.profile):
+        print("op", backend, node, ",".join(map(str, taken)), tag)
     print("end", flush=True)
 
 
@@ -167,11 +167,8 @@ class Model:
         self.api("UnlockTensorBuffer", buffer)
 
 
-def operators(events: list[Event], runs: int) -> list[tuple[str, int, int, list[int], str]]:
-    """Return backend, graph, number, µs of each run, and name of every operator, in the order in which they run.
-
-    The steps of a loop follow it, once for every time that its graph was executed.
-    """
+def operators(events: list[Event], runs: int) -> list[tuple[str, int, list[int], str]]:
+    """Return backend, number, µs of each run, and name of every operator, in the order in which they run."""
     found = [(backend, event) for event in events if (backend := backend_of(event.type)) is not None]
     each = len(found) // runs
     if not each or len(found) != runs * each:
@@ -180,7 +177,7 @@ def operators(events: list[Event], runs: int) -> list[tuple[str, int, int, list[
     for place in range(each):
         backend, first = found[place]
         taken = [event.elapsed_us for _, event in found[place::each]]
-        rows.append((backend, first.metadata[1], first.metadata[0], taken, first.tag.decode(errors="replace")))
+        rows.append((backend, first.metadata[0], taken, first.tag.decode(errors="replace")))
     return rows
 
 

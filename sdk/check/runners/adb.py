@@ -27,10 +27,9 @@ class AdbRunner:
                 f"--on adb brings a program for tflite bundles only: for {job.target}, name one of your own with --runner "
                 "(docs/check.md states what it has to do)"
             )
-        own = users_program(Path(job.program)) if job.program else None
         link = AdbLink(find_phone(address))
         facts = read_facts(link)
-        program = own or device_program(facts.device.abi)
+        program = users_program(Path(job.program)) if job.program else device_program(facts.device.abi)
         with hold(link, facts, job, program, deadline) as session:
             yield session
 

@@ -64,7 +64,7 @@ class NullSession:
 
     def profile(self) -> ProfileEntry:
         """Return one operator of each backend, the same every time."""
-        return parse_profile(f"{FIRST}\nruntime null\nruns 1\nop XNNPACK 0 0 3000 None\nop LiteRT 0 1 2000 NONE\nend", "")
+        return parse_profile(f"{FIRST}\nruntime null\nruns 1\nop XNNPACK 0 3000 None\nop LiteRT 1 2000 NONE\nend", "")
 
     def ask(self, script: str) -> str:
         """Say nothing."""

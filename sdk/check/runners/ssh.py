@@ -76,10 +76,6 @@ class SshRunner:
             raise BadInput("--on ssh: name the host: --on ssh:pi, or ssh:user@host")
         if job.ssh_config is not None and not job.ssh_config.is_file():
             raise BadInput(f"--ssh-config {job.ssh_config}: there is no such file")
-        own = users_program(job.program) if job.program else None
-        if own is None and job.target not in TARGETS:
-            known = " and ".join(TARGETS)
-            raise BadInput(f"--on ssh runs bundles of {known}, not of {job.target}: bring a program with --runner")
         if shutil.which("ssh") is None:
             raise Missing("ssh is not installed: install the OpenSSH client")
         link = SshLink(address, job.ssh_config)
@@ -87,12 +83,14 @@ class SshRunner:
         programs = files("sdk.check.programs")
         with ExitStack() as stack:
             scripts = {name: stack.enter_context(as_file(programs / name)) for name in SCRIPTS}
-            program = own or _python(link, facts.python, job.target, scripts)
+            program = users_program(job.program) if job.program else _python(link, facts.python, job.target, scripts)
             with hold(link, facts, job, program, deadline) as session:
                 yield session
 
 
 def _python(link: SshLink, python: str, target: str, scripts: dict[str, Path]) -> Program:
+    if target not in TARGETS:
+        raise BadInput(f"--on ssh runs bundles of {' and '.join(TARGETS)}, not of {target}: bring a program with --runner")
     if not python:
         raise DeviceUnfit(f"{link.id} has no python3: install it there, or bring a program with --runner")
     measure, timing, profiling = (f"{quote(python)} {name} {target}" for name in SCRIPTS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 
-from sdk.check.transcript import parse_transcript, reason
+from sdk.check.transcript import parse_transcript
 from sdk.errors import RunnerFailed, SdkError
 
 START = 60.0
@@ -89,8 +89,8 @@ def parse_timings(text: str, count: int, ended: str) -> Timings:
     lines = [line.split(maxsplit=1) for line in text.splitlines()]
     words: Mapping[str, str] = {line[0]: line[1] for line in lines if len(line) == 2}
     if ["end"] not in lines or "runtime" not in words:
-        why = words["error"][:200] if "error" in words else reason(ended, "close what else runs there, or name one --target")
-        raise RunnerFailed(f"the program that times artifacts did not end well ({ended}): {why}")
+        said = words.get("error", words.get("runtime", "it said nothing"))
+        raise RunnerFailed(f"the program that times artifacts did not end well ({ended}): {said[:200]}")
     for word, *rest in lines:
         if word == "time_ns":
             place, median, p90 = map(int, rest[0].split())
