@@ -197,6 +197,8 @@ def normalise(program: Any, source: str, functional: bool = False) -> tuple[Any,
         raise BadInput(f"model {source!r} cannot be brought into functional form: {first}") from error
     graph_module = program.module(check_guards=False)
     stateless.drop_writes(graph_module, source)
+    if not functional:
+        stateless.refuse_sizes(graph_module, source)
     tensors = row_major(graph_module, _flatten_signature(graph_module, flat, source))
     rewrite.to_float(graph_module)
     for rule in rewrite.RULES:

@@ -1,4 +1,4 @@
-"""What an inference graph may not do besides computing its outputs: keep state, draw random numbers, choose its path."""
+"""What an inference graph may not do besides computing its outputs: keep state, draw random numbers, choose its path or its sizes."""
 
 from __future__ import annotations
 
@@ -56,6 +56,21 @@ def drop_writes(module: Any, source: str) -> None:
     kept = next((node.target for node in module.graph.nodes if node.op == "get_attr" and node.target in written), None)
     if kept is not None:
         raise BadInput(STATE.format(source=source, place="buffer", name=kept))
+
+
+def refuse_sizes(module: Any, source: str) -> None:
+    """Raise BadInput where data decide how many elements a tensor has, as of what a mask selects: files have fixed shapes."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    for node in module.graph.nodes:
+        made = [each for each in pytree.tree_leaves(node.meta.get("val")) if isinstance(each, torch.Tensor)]
+        if any(not isinstance(size, int) for each in made for size in each.shape):
+            name = getattr(node.target, "__name__", str(node.target)).partition(".")[0]
+            raise BadInput(
+                f"model {source!r}: how many elements {node.name} ({name}) has is up to the data, and a file has fixed shapes: keep "
+                "all and mark them with torch.where, take a fixed number with topk, or give this part to the app"
+            )
 
 
 def refuse_choices(module: Any, source: str) -> None:

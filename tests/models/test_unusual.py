@@ -174,6 +174,8 @@ def test_writes_that_nobody_reads_are_forgotten() -> None:
         (Function(lambda x: x + torch.randn_like(x)), r"draws random numbers \(randn_like\)"),
         (Function(lambda x: torch.cond(x.sum() > 0, torch.sin, torch.cos, (x,))), r"chooses its path by its data \(cond\)"),
         (Function(lambda x: x + 1 if x.sum() > 0 else x), "write that with torch.where"),
+        (Function(lambda x: x[x > 0].sum()), r"how many elements \w+ \(index\) has is up to the data"),
+        (Function(lambda x: x[:, x.argmax(1).nonzero().squeeze(1)]), r"how many elements \w+ \(nonzero\) has is up to the data"),
     ],
 )
 def test_what_no_bundle_can_do_is_refused_with_its_mend(module: nn.Module, said: str) -> None:
