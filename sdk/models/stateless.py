@@ -1,4 +1,4 @@
-"""What an inference graph may not do besides computing its outputs: keep state, draw random numbers, choose its path or its sizes."""
+"""What an inference graph may not do besides computing its outputs: keep state, draw random numbers, choose its path or sizes."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def refuse_sizes(module: Any, source: str) -> None:
         if any(not isinstance(size, int) for each in made for size in each.shape):
             name = getattr(node.target, "__name__", str(node.target)).partition(".")[0]
             raise BadInput(
-                f"model {source!r}: how many elements {node.name} ({name}) has is up to the data, and a file has fixed shapes: keep "
-                "all and mark them with torch.where, take a fixed number with topk, or give this part to the app"
+                f"model {source!r}: how many elements {node.name} ({name}) has is up to the data, and a file has fixed shapes: "
+                "keep all and mark them with torch.where, take a fixed number with topk, or give this part to the app"
             )
 
 

@@ -10,17 +10,22 @@ from sdk.models.cells import Rule, replace_calls
 MOST = 8
 """The largest exponent that is written as products."""
 
+COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+
 
 def plain_integers(module: Any) -> None:
     """Write the sign, the magnitude, small powers and the place of the largest or least of whole numbers as bounds, products and
-    comparisons, in place; a diagonal too, which the converter counts with an operator that no runtime has."""
+    comparisons, in place; a diagonal too, which the converter counts with an operator that no runtime has. Comparisons and bounds
+    of 8 and 16 bits are of 32: the converter takes none but the equality of bytes, which ends the process that runs it."""
     import torch
 
     aten = torch.ops.aten
     rules: dict[Any, Rule] = {aten.sign.default: _sign, aten.abs.default: _magnitude, aten.pow.Tensor_Scalar: _power,
                               aten.argmax.default: _place, aten.argmin.default: _place,
                               aten.eye.default: _diagonal, aten.eye.m: _diagonal}
-    replace_calls(module, rules)
+    compared = {getattr(getattr(aten, name), kind) for name in COMPARISONS for kind in ("Tensor", "Scalar")}
+    bounds = (aten.maximum.default, aten.minimum.default, aten.amax.default, aten.amin.default)
+    replace_calls(module, rules | dict.fromkeys((*compared, *bounds), _widened))
 
 
 def _whole(node: Any) -> bool:
@@ -81,3 +86,19 @@ def _diagonal(node: Any, given: dict[str, Any]) -> tuple[Any, ...]:
     rows, columns = (call_before(node, aten.arange.default, size, dtype=torch.int32, device=made.device) for size in made.shape)
     same = call_before(node, aten.eq.Tensor, call_before(node, aten.unsqueeze.default, rows, 1), columns)
     return (call_before(node, aten._to_copy.default, same, dtype=made.dtype),)
+
+
+def _widened(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:
+    """The same call of numbers of 32 bits; its result has its own type."""
+    import torch
+
+    narrow, made = (torch.uint8, torch.int8, torch.int16), node.meta["val"]
+    if not any(each.meta["val"].dtype in narrow for each in node.all_input_nodes):
+        return None
+    wide = {each: call_before(node, torch.ops.aten._to_copy.default, each, dtype=torch.int32) for each in node.all_input_nodes
+            if each.meta["val"].dtype in narrow}
+    found = call_before(node, node.target, *(wide.get(value, value) if isinstance(value, torch.fx.Node) else value
+                                             for value in given.values()))
+    if made.dtype in narrow:
+        found = call_before(node, torch.ops.aten._to_copy.default, found, dtype=made.dtype)
+    return (found,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,11 +17,11 @@ from targets.tflite import TARGET
 
 
 class Computed(nn.Module):
-    def __init__(self, compute: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def __init__(self, compute: Callable[[torch.Tensor], Any]) -> None:
         super().__init__()
         self.compute = compute
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> Any:
         return self.compute(x)
 
 
@@ -33,6 +34,17 @@ def test_whole_numbers_are_computed_with_as_in_torch(
     path = tmp_path / "net.tflite"
     TARGET.lower(quantize(load_model(Computed(compute), (x,)), {}), path, None, lambda _: None)
     assert torch.equal(torch.from_numpy(TARGET.open(path).run([x.numpy()])[0]), compute(x))
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int8])
+def test_narrow_numbers_are_compared(kind: torch.dtype, tmp_path: Path) -> None:
+    def compute(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (x > 3).float(), (x[:, 1:] == x[:, :-1]).float(), x.amax(1), torch.minimum(x[:, 1:], x[:, :-1])
+
+    x, path = torch.tensor([[0, 1, 100, 7, 7]], dtype=kind), tmp_path / "net.tflite"
+    TARGET.lower(quantize(load_model(Computed(compute), (x,)), {}), path, None, lambda _: None)
+    for got, want in zip(TARGET.open(path).run([x.numpy()]), compute(x), strict=True):
+        assert torch.equal(torch.from_numpy(got), want)
 
 
 class Looped(nn.Module):
