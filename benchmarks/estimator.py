@@ -70,13 +70,14 @@ def layer_rows(subject: Subject, problem: Any) -> Iterator[dict[str, Any]]:
 def plan_rows(subject: Subject) -> Iterator[dict[str, Any]]:
     """A row per size: the predicted loss, what the plan loses on calibration inputs that did not round it, and on all
     unseen inputs, with its standard error."""
-    from sdk.pipeline.together import loss_together
+    from sdk.pipeline.together import losses_together
     from sdk.progress import SilentReporter
 
     for size in sizes(subject):
         plan = planned_within(subject, size).plan
-        crossed = loss_together(plan, subject.bench, SilentReporter())
-        assert crossed is not None
+        apart = losses_together(plan, subject.bench, SilentReporter())
+        assert apart is not None
+        crossed = fmean(apart)
         losses = subject.losses(quantized_as(subject, plan), subject.case.held_out)
         predicted, measured = plan.predicted.loss, fmean(losses)
         yield {

@@ -95,12 +95,15 @@ def _show(bundle: Bundle, inventory: LayerInventory) -> None:
 
 
 def _figures(bundle: Bundle) -> list[tuple[object, ...]]:
+    from sdk.bundles import Bounded
+
     predicted, measured = bundle.manifest.predicted, bundle.manifest.measured
     rows: list[tuple[object, ...]] = []
     for name in ("artifact_bytes", "loss", "relative_error"):
         said, found = getattr(predicted, name), getattr(measured, name)
         shown = f"{name} ({bundle.manifest.loss})" if name == "loss" else name
-        rows.append((shown, _number(said.value), _number(found.value), found.origin))
+        bounds = f" ({_number(said.low)} to {_number(said.high)})" if name == "loss" and isinstance(said, Bounded) else ""
+        rows.append((shown, _number(said.value) + bounds, _number(found.value), found.origin))
     metric = bundle.manifest.metric
     if metric is not None:
         for which, value in (("float", metric.float_), ("quantized", metric.quantized), ("artifact", metric.artifact)):

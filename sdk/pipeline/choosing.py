@@ -51,6 +51,9 @@ RIGHT = 0.001
 DEFAULT_LOSS = 0.02
 """Loss budget where neither the user nor the profile gives one: 0.02 nats, or 0.02 of the stated loss."""
 
+UNASKED = 1.5
+"""Times a default loss that a file may lose before another one is made; where none loses less, it ships with a note."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chooser:

@@ -38,7 +38,7 @@ from sdk.errors import BudgetError
 from sdk.lowering import Realised, variant_of
 from sdk.pipeline.accelerating import accelerator_entry
 from sdk.pipeline.aiming import Aim, Kept
-from sdk.pipeline.choosing import limits_of
+from sdk.pipeline.choosing import UNASKED, limits_of
 from sdk.pipeline.finished import recall, remember
 from sdk.pipeline.kept import toolchain_versions
 from sdk.pipeline.lowered import Lowered, lower, remark, verify
@@ -46,8 +46,9 @@ from sdk.pipeline.metrics import measure_metric
 from sdk.pipeline.placing import operators
 from sdk.pipeline.planning import Planned, plan_request
 from sdk.pipeline.request import Request
+from sdk.pipeline.together import judged
 from sdk.pipeline.workbench import Workbench
-from sdk.planning import Expected, Infeasible, Limits, Plan, corrected, front, plan_text, significant, summed
+from sdk.planning import Expected, Infeasible, Limits, Plan, Predicted, corrected, front, plan_text, significant, summed
 from sdk.progress import Chapter, Reporter
 from sdk.quantize import reference_module
 from sdk.recovery import describe_recovery
@@ -56,8 +57,8 @@ from sdk.verify import Parity, moved_choice
 SURPRISE, WORTH_TELLING = 3.0, 5e-3
 """Times the predicted loss, and loss, above which the user is told that the prediction did not hold."""
 
-UNASKED = 1.5
-"""Times a default loss that a file may lose before another one is made; where none loses less, it ships with a note."""
+FEW = 8.0
+"""Samples of equal loss that a mean has to be as steady as for nobody to be told which samples carry it."""
 
 CHOOSING = 8
 """Samples that choices of the float and the quantized model are compared on."""
@@ -77,7 +78,7 @@ def package_request(request: Request, report: Reporter, workbench: Workbench | N
     if request.out is not None:
         check_writable(request.out)
     report = Chapter(report)
-    planned = plan_request(request, report, workbench)
+    planned = plan_request(request, report, workbench, shipped=True)
     out = request.out or Path("dist") / "-".join(
         [planned.model.name, planned.device.name, planned.target.name, *variant_of(planned.target)[:1]]
     )
@@ -123,16 +124,23 @@ def _lower_within(
             said = f"the first file was {over:,} bytes over max_size: planned again with that kept free"
         else:
             realised, parity = verify(lowered)
-            further = aim.lost(parity.loss, planned.problem.response.loss(summed(plan)))
-            files.add((lowered, realised, parity), size, parity.loss, aim.limit)
-            refusal = _too_lossy(aim.limit, parity.loss, plan.predicted.loss)
+            lost = _lost(request, plan, parity)
+            further = aim.lost(lost, planned.problem.response.loss(summed(plan)))
+            files.add((lowered, realised, parity), size, lost, aim.limit)
+            refusal = _too_lossy(aim.limit, parity.loss, plan)
             interaction = parity.loss / max(summed(plan), 1e-12)
-            said = f"the file lost {parity.loss:.3g} where {plan.predicted.loss:.3g} was predicted: planned again"
-        if not further or request.plan is not None or request.uniform is not None:
+            said = (
+                f"the file lost {parity.loss:.3g} where {plan.predicted.loss:.3g} was predicted: planned again"
+                if lost == parity.loss else
+                f"samples that the file was not rounded by lost {lost:.3g}, more than {aim.limit:g}: planned again"
+            )
+        if not further or not _chosen(request):
             break
         report.note(said)
         try:
-            plan = corrected(planned.chooser.choose(report, spare, aim.share), interaction)
+            plan = planned.chooser.choose(report, spare, aim.share)
+            apart = plan if planned.plan.predicted.held_out is None else judged(plan, planned.workbench, report)
+            plan = corrected(plan, interaction) if apart.predicted.held_out is None else apart
         except Infeasible:
             if over > 0 and files.closest is None:
                 raise
@@ -142,8 +150,20 @@ def _lower_within(
         raise refusal
     if best[0] is not lowered:  # another one lies in its place
         best = lower(folder, best[0].plan, planned, report), best[1], best[2]
-    _tell_of_loss(request, limits.max_loss, best[0], best[2].loss, report)
+    _tell_of_loss(request, limits.max_loss, best[0], best[2], report)
     return best
+
+
+def _lost(request: Request, plan: Plan, parity: Parity) -> float:
+    """What limits hold a file to: what it loses on the samples that it was rounded by, or those that did not round it lose where
+    that is more. Of a plan that was given the former: there is no other one to take."""
+    apart = _chosen(request) and plan.predicted.held_out is not None
+    return max(parity.loss, plan.predicted.loss) if apart else parity.loss
+
+
+def _chosen(request: Request) -> bool:
+    """Whether the plan is the SDK's."""
+    return request.plan is None and request.uniform is None
 
 
 def _most(request: Request, limits: Limits) -> float:
@@ -153,21 +173,31 @@ def _most(request: Request, limits: Limits) -> float:
     return math.inf if limits.max_loss is None else UNASKED * limits.max_loss
 
 
-def _tell_of_loss(request: Request, most: float | None, lowered: Lowered, measured: float, report: Reporter) -> None:
+def _tell_of_loss(request: Request, most: float | None, lowered: Lowered, parity: Parity, report: Reporter) -> None:
     """A loss that nobody limited is no reason to fail, but the user has to hear of it where it is a surprise, and why."""
-    predicted = lowered.plan.predicted.loss
-    chosen = request.max_loss is None and request.plan is None and request.uniform is None
-    if chosen and most is not None and measured > most:
-        why = _chosen_otherwise(lowered) if measured > UNASKED * predicted else None
+    plan, lost = lowered.plan, _lost(request, lowered.plan, parity)
+    alone = lowered.planned.problem.response.loss(summed(plan))
+    predicted = plan.predicted.loss if plan.predicted.held_out is None else alone
+    if request.max_loss is None and _chosen(request) and most is not None and lost > most:
+        why = _chosen_otherwise(lowered) if lost > UNASKED * predicted else None
         report.note(
-            f"the file loses {measured:.3g}, more than the default budget of {most:g}: give --max-loss to have it kept"
+            f"the file loses {lost:.3g}, more than the default budget of {most:g}: give --max-loss to have it kept"
             + ("" if why is None else f" ({why})")
         )
-    elif measured > max(SURPRISE * predicted, WORTH_TELLING):
+    elif lost > max(SURPRISE * predicted, WORTH_TELLING):
         why = _chosen_otherwise(lowered) or (
             "at so few bits its layers make each other worse; give it more bytes, or --max-loss to have a loss kept"
         )
-        report.note(f"the file loses {measured:.3g} where {predicted:.3g} was predicted: {why}")
+        report.note(f"the file loses {lost:.3g} where {predicted:.3g} was predicted: {why}")
+    found, limit = plan.predicted.held_out, plan.budgets.max_loss
+    if found is not None and limit is not None and lost <= limit < plan.predicted.loss:
+        report.note(f"samples that did not round it lose {plan.predicted.loss:.3g}, more than the plan's limit of {limit:g}")
+    if found is not None and found.carrying < FEW and found.high > WORTH_TELLING:
+        report.note(
+            f"few of the {found.samples} samples that judged it carry the loss of {plan.predicted.loss:.3g}, as if "
+            f"{found.carrying:.2g} carried all: other inputs may lose {found.low:.2g} to {found.high:.2g}, or more where the "
+            "samples lack what is hard; more samples say more"
+        )
 
 
 def _chosen_otherwise(lowered: Lowered) -> str | None:
@@ -185,11 +215,11 @@ def _chosen_otherwise(lowered: Lowered) -> str | None:
     )
 
 
-def _too_lossy(most: float, measured: float, predicted: float) -> BudgetError:
-    return BudgetError(
-        f"max_loss {most:g}: the finished file loses {measured:.4g} where {predicted:.4g} was predicted: "
-        "raise it, choose more bits or another target"
-    )
+def _too_lossy(most: float, measured: float, plan: Plan) -> BudgetError:
+    mend, said = "raise it, choose more bits or another target", plan.predicted
+    if measured <= most and said.held_out is not None:
+        return BudgetError(f"max_loss {most:g}: samples that the file was not rounded by lose {said.loss:.4g}: {mend}")
+    return BudgetError(f"max_loss {most:g}: the finished file loses {measured:.4g} where {said.loss:.4g} was predicted: {mend}")
 
 
 def _manifest(
@@ -244,11 +274,18 @@ def _predicted(plan: Plan) -> Figures:
     found = plan.predicted
     return Figures(
         artifact_bytes=Figure(value=found.artifact_bytes, origin="predicted"),
-        loss=Figure(value=found.loss, origin="predicted"),
+        loss=_loss_of(found),
         relative_error=Figure(value=None, origin="predicted"),
         peak_memory=_bounded(found.peak_memory),
         latency=_bounded(found.latency),
     )
+
+
+def _loss_of(found: Predicted) -> Figure:
+    apart = found.held_out
+    if apart is None:
+        return Figure(value=found.loss, origin="predicted")
+    return Bounded(value=found.loss, origin="predicted", low=apart.low, high=apart.high)
 
 
 def _language(planned: Planned, parity: Parity, folder: Path) -> LanguageEntry | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 
 from sdk.costs import Costs
 from sdk.devices import DeviceProfile, Kernels, family, find_device
@@ -12,15 +13,15 @@ from sdk.errors import BadInput
 from sdk.lowering import Prices, Target, accelerator_of
 from sdk.models import Layer, LayerInventory, Model
 from sdk.pipeline.accelerating import AUTO, accelerator_notes, resolve_target
-from sdk.pipeline.choosing import Chooser
+from sdk.pipeline.choosing import UNASKED, Chooser
 from sdk.pipeline.foreseeing import costs_of, kernels_of, rows_of
 from sdk.pipeline.fronts import Axis, Trade, front_of
 from sdk.pipeline.imported import grid_notes
 from sdk.pipeline.kept import prices
 from sdk.pipeline.narrowing import Kept, Refused, narrowed, without_unpriced
-from sdk.pipeline.refining import TRIALS, refine
+from sdk.pipeline.refining import SHIPPED, TRIALS, Refined, refine
 from sdk.pipeline.request import Request
-from sdk.pipeline.together import loss_together
+from sdk.pipeline.together import judged, losses_together
 from sdk.pipeline.unrolling import unrolled_notes
 from sdk.pipeline.workbench import Workbench
 from sdk.planning import (
@@ -294,10 +295,11 @@ def newest_os(target: Target) -> float | None:
     return max((row.min_os for row in target.capabilities() if row.min_os is not None), default=None)
 
 
-def plan_request(request: Request, report: Reporter, workbench: Workbench | None = None) -> Planned:
+def plan_request(request: Request, report: Reporter, workbench: Workbench | None = None, *, shipped: bool = False) -> Planned:
     """Plan `request`; `workbench` shares a loaded and scored model between targets.
 
-    Raises BadInput, Missing, and BudgetError with the counter-offer.
+    A plan that is to be `shipped` is measured by cross-validation whatever the effort, and made again where it does not keep
+    its max_loss. Raises BadInput, Missing, and BudgetError with the counter-offer.
     """
     device, target, min_os = start(request, report)
     report = Chapter(report)
@@ -310,11 +312,25 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
     kernels = kernels_of(device, target)
     problem, costs = problem_and_costs(bench, target, restriction_of(device, target), min_os, report, kernels, request)
     chooser = Chooser(request, bench, problem, costs, device, target, min_os)
-    given = request.plan is not None or request.uniform is not None
-    found = refine(
-        0 if given else TRIALS[request.effort], lambda share: chooser.choose(report, share=share),
-        lambda plan: loss_together(plan, bench, report),
-    )  # fmt: skip
+    found = _refined(chooser, report, shipped)
     for text in grid_notes(found.plan, bench.own_grids):
         report.note(text)
     return Planned(found.plan, chooser, tuple(report.notes), found.share)
+
+
+def _refined(chooser: Chooser, report: Reporter, shipped: bool) -> Refined:
+    """The plan of the request, by what it loses on samples that did not round it as far as effort and use ask for that."""
+    request, bench = chooser.request, chooser.workbench
+    given = request.plan is not None or request.uniform is not None
+    asked = 0 if given else TRIALS[request.effort]
+    trials = asked or (0 if not shipped or request.recovered is not None else 1 if given else SHIPPED)
+
+    def lost(plan: Plan) -> float | None:
+        losses = losses_together(plan, bench, report)
+        return None if losses is None else fmean(losses)
+
+    found = refine(
+        trials, lambda share: chooser.choose(report, share=share), lost, smaller=asked > 0,
+        slack=1.0 if request.max_loss is not None else UNASKED,
+    )  # fmt: skip
+    return replace(found, plan=judged(found.plan, bench, report)) if trials else found

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from sdk.planning import Infeasible, Plan, corrected, significant, summed
 
 TRIALS: dict[str, int] = {"quick": 0, "standard": 3, "thorough": 10}
-"""Effort → plans that are quantized in torch and evaluated at most."""
+"""Effort → plans that are quantized in torch and evaluated at most, before a plan is shown."""
+
+SHIPPED = 3
+"""Plans that are tried before a file is made whatever the effort, until one keeps its max_loss."""
 
 AIM = 0.85
 """Share of max_loss that the next plan is made for, by what the last one lost."""
@@ -45,8 +48,13 @@ class _Trial:
         return self.refined.plan.predicted.artifact_bytes
 
 
-def refine(trials: int, choose: Callable[[float], Plan], measure: Callable[[Plan], float | None]) -> Refined:
+def refine(
+    trials: int, choose: Callable[[float], Plan], measure: Callable[[Plan], float | None], smaller: bool = True,
+    slack: float = 1.0,
+) -> Refined:
     """Return the best of at most `trials` plans by what their layers were measured to lose together.
+
+    Not `smaller`: the first that keeps its max_loss, `slack` times which it may lose.
 
     `choose` gives the plan whose summed loss is limited to a share of max_loss, Infeasible where there is none; `measure`
     what a plan loses, None where that cannot be measured. A plan without a max_loss stays as it is, with what it was measured to
@@ -56,7 +64,7 @@ def refine(trials: int, choose: Callable[[float], Plan], measure: Callable[[Plan
     try:
         plan = choose(1.0)
     except Infeasible:
-        anyway = _anyway(trials, choose, measure)
+        anyway = _anyway(trials if smaller else 0, choose, measure)
         if anyway is None:
             raise
         found = [anyway]
@@ -69,7 +77,8 @@ def refine(trials: int, choose: Callable[[float], Plan], measure: Callable[[Plan
     limit = plan.budgets.max_loss
     if limit is None:
         return found[0].refined
-    while len(found) < trials and (plan.objective == "smallest" or found[-1].lost > limit):
+    limit *= slack
+    while len(found) < trials and ((smaller and plan.objective == "smallest") or found[-1].lost > limit):
         share = _next(found, limit)
         if share is None:
             break

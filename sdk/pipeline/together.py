@@ -7,14 +7,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from sdk.cache import code_digest, key_of, versions
 from sdk.lowering import Quantized, Range
-from sdk.models.samples import parts_of
+from sdk.models.samples import Samples, parts_of
 from sdk.pipeline.kept import QUANTIZING
 from sdk.pipeline.workbench import FOLDS, Workbench
-from sdk.planning import Plan, summed
+from sdk.planning import Plan, measured_apart, summed
 from sdk.progress import Reporter
 from sdk.quantize import quantize, reference, walkable
 from sdk.rounding import Statistics
@@ -27,10 +28,14 @@ FAR = 1.5
 LITTLE = 5e-4
 """Loss below which that is not worth the time."""
 
+WORK = 20_000_000_000
+"""Multiply-accumulates of the float model's layers for which a plan is judged on more of the samples than it was scored on: of a
+classifier that is sure of itself one sample in fifty carries most of the loss."""
+
 WINDOWS = 2
 """Windows of a language model that the loss is measured on: other models are judged by all samples, as few of them mislead."""
 
-_FILE = "loss.json"
+_FILE = "losses.json"
 
 
 def quantized_by(plan: Plan, bench: Workbench, report: Reporter) -> Quantized:
@@ -53,8 +58,8 @@ def quantized_by(plan: Plan, bench: Workbench, report: Reporter) -> Quantized:
         return together if not _loss(together, bench, inputs) >= lost else alone
 
 
-def loss_together(plan: Plan, bench: Workbench, report: Reporter) -> float | None:
-    """Return what the layers of `plan` lose together in torch on samples that did not round them; kept in the cache.
+def losses_together(plan: Plan, bench: Workbench, report: Reporter) -> list[float] | None:
+    """Return what the layers of `plan` lose together in torch on samples that did not round them, one by one; from the cache.
 
     Cross-validation: each of FOLDS parts of the samples judges the model that the others rounded. None without so many
     samples of data, for language models, and where the model is too big to be tried.
@@ -67,33 +72,46 @@ def loss_together(plan: Plan, bench: Workbench, report: Reporter) -> float | Non
     )
     return bench.kept.cache.fetch(
         "together", key, make=lambda: _apart(plan, bench, report), save=_save,
-        load=lambda entry: float(json.loads((entry / _FILE).read_text("utf-8"))),
+        load=lambda entry: list(map(float, json.loads((entry / _FILE).read_text("utf-8")))),
     )
 
 
-def _save(loss: float, entry: Path) -> None:
-    (entry / _FILE).write_text(json.dumps(loss), encoding="utf-8")
+def judged(plan: Plan, bench: Workbench, report: Reporter) -> Plan:
+    """Return the plan with what it loses on samples that did not round it (see `losses_together`), where that can be measured."""
+    losses = losses_together(plan, bench, report)
+    return plan if losses is None else measured_apart(plan, losses)
 
 
-def _apart(plan: Plan, bench: Workbench, report: Reporter) -> float:
-    """Mean loss of the samples, each on the model that the other parts rounded; rounded as `quantized_by` does."""
+def _save(losses: list[float], entry: Path) -> None:
+    (entry / _FILE).write_text(json.dumps(losses), encoding="utf-8")
+
+
+def _apart(plan: Plan, bench: Workbench, report: Reporter) -> list[float]:
+    """Losses of the samples, each on the model that the other parts rounded; rounded as `quantized_by` does."""
     with report.stage("try plan", 2 * FOLDS) as stage:
         alone = _by_folds(plan, bench, False, stage)
-        if alone <= max(LITTLE, FAR * summed(plan)):
+        if fmean(alone) <= max(LITTLE, FAR * summed(plan)):
             return alone
-        return min(alone, _by_folds(plan, bench, True, stage))
+        return min(alone, _by_folds(plan, bench, True, stage), key=fmean)
 
 
-def _by_folds(plan: Plan, bench: Workbench, in_order: bool, stage: Reporter) -> float:
-    schemes, ranges, lost = _schemes(plan), _ranges(plan, bench), 0.0
-    folds, moments = parts_of(bench.samples.inputs, FOLDS), bench.moments_by(FOLDS)
+def _by_folds(plan: Plan, bench: Workbench, in_order: bool, stage: Reporter) -> list[float]:
+    schemes, ranges, losses, judged = _schemes(plan), _ranges(plan, bench), list[float](), _judged(bench)
+    folds, moments = parts_of(judged.inputs, FOLDS), bench.moments_by(FOLDS)
     for index, fold in enumerate(folds):
         rest = [*folds[:index], *folds[index + 1 :]]
         known = Statistics(bench.statistics.importance, (*moments[:index], *moments[index + 1 :]))
-        samples = replace(bench.samples, inputs=tuple(sample for part in rest for sample in part)) if in_order else None
-        lost += len(fold) * _loss(quantize(bench.model, schemes, ranges, known, samples), bench, fold)
+        samples = replace(judged, inputs=tuple(sample for part in rest for sample in part)) if in_order else None
+        losses += _losses(quantize(bench.model, schemes, ranges, known, samples), bench, fold)
         stage.step()
-    return lost / len(bench.samples)
+    return losses
+
+
+def _judged(bench: Workbench) -> Samples:
+    """As many of the samples that rounding learns from as WORK allows, at least as many as plans are scored on."""
+    once = sum(layer.macs for layer in bench.model.inventory.layers)
+    count = max(len(bench.samples), min(len(bench.taken), WORK // max(1, once)))
+    return bench.taken.spread(count - count % FOLDS, FOLDS) if count > len(bench.samples) else bench.samples
 
 
 def _schemes(plan: Plan) -> dict[str, Scheme]:
@@ -106,10 +124,15 @@ def _ranges(plan: Plan, bench: Workbench) -> Mapping[str, Range]:
 
 
 def _loss(quantized: Quantized, bench: Workbench, inputs: Sequence[tuple[Any, ...]]) -> float:
-    """Loss against the float model in torch; infinite where the outputs are not finite."""
+    """Mean loss against the float model in torch; infinite where outputs are not finite."""
+    return fmean(_losses(quantized, bench, inputs))
+
+
+def _losses(quantized: Quantized, bench: Workbench, inputs: Sequence[tuple[Any, ...]]) -> list[float]:
+    """Loss of each input against the float model in torch; infinite where the outputs are not finite."""
     import torch
 
     module, run = bench.model.module(), reference(quantized)
     with torch.no_grad():
-        lost = sum(measure(bench.loss, tuple(module(*sample)), run(*sample)) for sample in inputs) / len(inputs)
-    return lost if math.isfinite(lost) else math.inf
+        found = [measure(bench.loss, tuple(module(*sample)), run(*sample)) for sample in inputs]
+    return [loss if math.isfinite(loss) else math.inf for loss in found]

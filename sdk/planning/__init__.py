@@ -21,6 +21,7 @@ from sdk.planning.plan import (
     Predicted,
     corrected,
     make_plan,
+    measured_apart,
     significant,
     summed,
 )
@@ -37,7 +38,8 @@ __all__ = [
     "Explanation", "Facts", "FrontPoint", "HeaderChange", "Infeasible", "Join", "LayerChange", "Limits", "Line", "Loss",
     "Missed", "ModelId", "Objective", "Option", "Plan", "PlanDiff", "Predicted", "Problem", "Refusal", "Restriction", "Row",
     "RowsOffer", "Solution", "Tie", "Uniform", "Verdict", "all_objectives", "allowed", "considered", "corrected",
-    "counter_offer", "diff", "explain", "first_of", "front", "knee", "limits_in", "make_plan", "marginal_price", "need",
+    "counter_offer", "diff", "explain", "first_of", "front", "knee", "limits_in", "make_plan", "marginal_price",
+    "measured_apart", "need",
     "nothing_predicts", "objective_named", "objective_of", "parse_plan", "plan_text", "read_plan", "revalidate",
     "significant", "solution_of", "solve", "summed", "times_together", "uniform", "write_plan",
 ]  # fmt: skip

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from statistics import fmean
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -21,6 +23,7 @@ from pydantic import (
 )
 
 from sdk.errors import BadInput
+from sdk.planning.interval import carrying, interval
 from sdk.planning.limits import Limits, Solution
 from sdk.planning.options import Problem
 from sdk.planning.reasons import reason
@@ -95,20 +98,39 @@ class Expected(_Part):
     high: Number
 
 
+class HeldOut(_Part):
+    """How well a loss is known that was measured by cross-validation on `samples`, each on a model that it did not round.
+
+    `low` and `high` bound it (`sdk.planning.interval`); `carrying`: how many samples of equal loss it would be as unsteady with.
+    """
+
+    samples: Bytes
+    carrying: Number
+    low: Number
+    high: Number
+
+
 class Predicted(_Part):
     """Bytes of the finished file (`base_bytes` of them are in no layer) and its loss.
 
     `interaction`: what the layers lose together in torch on calibration samples / the sum of what each loses alone; the loss
-    is that sum times it, or the sum where it was not measured (None). `peak_memory` (bytes) and `latency` (ms) are None
-    where no model predicts them for the target or device.
+    is that sum times it, or the sum where it was not measured (None); `held_out` is set where the plan itself was measured.
+    `peak_memory` (bytes) and `latency` (ms) are None where no model predicts them for the target or device.
     """
 
     artifact_bytes: Bytes
     base_bytes: Bytes
     loss: Number
     interaction: Number | None = None
+    held_out: HeldOut | None = None
     peak_memory: Expected | None = None
     latency: Expected | None = None
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what was not measured: such a plan is the same text as ever."""
+        written: dict[str, Any] = write(self)
+        return {name: value for name, value in written.items() if name != "held_out" or value is not None}
 
 
 class Line(_Part):
@@ -210,8 +232,22 @@ def corrected(plan: Plan, interaction: float | None) -> Plan:
     if interaction is None:
         return plan
     loss = _shown(interaction * summed(plan), plan.budgets.max_loss)
-    predicted = plan.predicted.model_copy(update={"loss": loss, "interaction": interaction})
+    predicted = plan.predicted.model_copy(update={"loss": loss, "interaction": interaction, "held_out": None})
     return plan.model_copy(update={"predicted": predicted})
+
+
+def measured_apart(plan: Plan, losses: Sequence[float]) -> Plan:
+    """Return the plan with what its layers lose together on samples that did not round them: the mean of `losses`."""
+    lost, alone = fmean(losses), summed(plan)
+    if not math.isfinite(lost) or alone <= 0:
+        return plan
+    low, high = interval(losses)
+    found = HeldOut(
+        samples=len(losses), carrying=float(f"{carrying(losses):.2g}"), low=float(f"{low:.3g}"),
+        high=float(f"{min(high, sys.float_info.max):.3g}"),
+    )
+    made = corrected(plan, float(f"{lost / alone:.3g}"))
+    return made.model_copy(update={"predicted": made.predicted.model_copy(update={"held_out": found})})
 
 
 def summed(plan: Plan) -> float:

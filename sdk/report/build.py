@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sdk.bundles import Bundle, Manifest, sound_bundle
+from sdk.bundles import Bounded, Bundle, Manifest, sound_bundle
 from sdk.bundles import Figure as Stated
 from sdk.check import CheckResult, read_result
 from sdk.devices import find_device
@@ -73,7 +73,8 @@ def device_title(name: str) -> str:
 
 def _figure(name: str, predicted: Stated, measured: Stated, unit: str, limit: float | int | None) -> Figure:
     ratio = measured.value / predicted.value if predicted.value and measured.value is not None else None
-    return Figure(name, _number(predicted, unit), _number(measured, unit), ratio, limit)
+    bounds = (predicted.low, predicted.high) if name == "loss" and isinstance(predicted, Bounded) else (None, None)
+    return Figure(name, _number(predicted, unit), _number(measured, unit), ratio, limit, *bounds)
 
 
 def _number(stated: Stated, unit: str) -> Number:

@@ -22,13 +22,18 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure as predicted and as measured; `ratio` is measured / predicted, `limit` the budget, both None where absent."""
+    """One figure as predicted and as measured; `ratio` is measured / predicted, `limit` the budget, both None where absent.
+
+    `low` and `high` bound a predicted loss that samples lost which did not round the file; else None.
+    """
 
     name: str
     predicted: Number
     measured: Number
     ratio: float | None
     limit: float | int | None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

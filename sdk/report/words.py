@@ -40,7 +40,9 @@ def headline(
     else:
         fits = "Fits" if "size" not in bad else "Does not fit"
         start = f"{fits} {device}: {measured} of {format_size(int(size.limit))}"
-    parts = [start, f"loss {_loss(quality.measured)}"]
+    both = (quality.measured,) if quality.high is None else (quality.measured, quality.predicted)
+    lost = max(both, key=lambda each: each.value or 0)
+    parts = [start, f"loss {_loss(lost)}"]
     if metric is not None and metric.artifact.value is not None:
         parts.append(f"{metric.name} {shown(metric.artifact.value)}" + _beside(metric))
     return "; ".join(parts), "bad" if bad else "good"
@@ -72,7 +74,13 @@ def _size(float_bytes: int, size: Figure) -> Statement:
 
 def _quality(quality: Figure, loss: str) -> Statement:
     value = quality.measured.value
-    text = f"Its answers lose {_loss(quality.measured)}"
+    text, predicted = f"Its answers lose {_loss(quality.measured)}", quality.predicted.value
+    if quality.high is not None and predicted is not None:
+        text += (
+            f" on the samples that rounded it and {shown(predicted)} ({shown(quality.low)} to {shown(quality.high)}) on samples "
+            "that did not"
+        )
+        value = None if value is None else max(value, predicted)
     meaning = f" ({MEANING[loss]})" if loss in MEANING else ""
     if quality.limit is None or value is None:
         return Statement("loss", "open", f"{text}; no limit was set{meaning}.", quality.measured.origin)

@@ -168,7 +168,7 @@ class Worker:
 
         request, bench = cell.request(Path(task.out) / cell.name), self._workbench(cell)
         try:
-            planned = make_plan(request, Chapter(Reporter()), bench)
+            planned = make_plan(request, Chapter(Reporter()), bench, shipped=True)
         except BudgetError as error:
             self._remember(cell, Survey(error=_line(str(error)), counter_offer=_offer(error)))
             raise

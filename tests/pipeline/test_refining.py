@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sdk
-from sdk.pipeline.refining import TRIALS, refine
+from sdk.pipeline.refining import SHIPPED, TRIALS, refine
 from sdk.planning import Calibration, Choices, Facts, Infeasible, Limits, Option, Plan, Problem, make_plan, solve, summed
 
 WIDTHS = {"int2": 2, "int3": 3, "int4": 4, "int5": 5, "int6": 6, "int8": 8, "fp32": 32}
@@ -59,6 +59,24 @@ def test_layers_that_make_each_other_worse_get_more_until_the_limit_holds() -> N
 def test_quick_measures_nothing_and_changes_nothing() -> None:
     refined, count = run(0.02, lambda plan: 0.3 * summed(plan), TRIALS["quick"])
     assert count == 0 and refined.plan == chooser(0.02)(1.0) and refined.share == 1.0
+
+
+def test_before_a_file_is_made_no_smaller_one_is_sought_but_the_limit_is_kept() -> None:
+    measured = list[Plan]()
+
+    def lose(ratio: float, slack: float = 1.0) -> Plan:
+        def measure(plan: Plan) -> float:
+            measured.append(plan)
+            return ratio * summed(plan)
+
+        measured.clear()
+        return refine(SHIPPED, chooser(0.02), measure, smaller=False, slack=slack).plan
+
+    first = chooser(0.02)(1.0)
+    assert lose(0.3).schemes == first.schemes and len(measured) == 1
+    kept = lose(5.0)
+    assert kept.predicted.loss <= 0.02 and kept.schemes != first.schemes and 1 < len(measured) <= SHIPPED
+    assert lose(1.4, slack=1.5).schemes == first.schemes and len(measured) == 1
 
 
 def test_what_cannot_be_measured_stays() -> None:
