@@ -38,6 +38,7 @@ def test_the_rounding_that_loses_less_is_taken(
         return made[-1]
 
     monkeypatch.setattr(together, "quantize", quantize)
+    monkeypatch.setattr(together, "_apart", lambda plan, *_: [summed(plan)] * 8)
     monkeypatch.setattr(together, "_loss", lambda found, *_: alone if found is made[0] else in_order)
     taken: list[Quantized] = []
     lower = packaging.lower
@@ -70,9 +71,9 @@ def test_a_loss_that_was_not_foreseen_is_told(monkeypatch: pytest.MonkeyPatch, t
 @pytest.fixture
 def overfitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """Samples that did not round a plan lose as many times what its layers do, one in eight of them half of it."""
-    monkeypatch.setenv("SDK_CACHE", str(tmp_path / "cache"))
-
     def make(times: float, more: float = 0.0) -> None:
+        monkeypatch.setenv("SDK_CACHE", str(tmp_path / f"cache {times} {more}"))
+
         def apart(plan: Plan, *_: Any) -> list[float]:
             mean = times * summed(plan) + more
             return [*[mean * 4 / 7] * 7, mean * 4]
@@ -124,7 +125,7 @@ def test_no_sample_judges_what_it_rounded(monkeypatch: pytest.MonkeyPatch, tmp_p
 
     monkeypatch.setattr(together, "quantize", round_by)
     monkeypatch.setattr(together, "_losses", judge)
-    request = Request(model=net, device="iphone15pro", target="coreml", max_size=900, calibration=samples, loss="mse")
+    request = Request(model=net, device="iphone15pro", target="coreml", max_size=2900, calibration=samples, loss="mse")
     planned = plan_request(request, SilentReporter(), shipped=True)
     found = planned.plan.predicted.held_out
     assert found is not None and found.samples == 100 and seen[:4] == [75] * 4
