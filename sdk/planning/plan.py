@@ -239,15 +239,16 @@ def corrected(plan: Plan, interaction: float | None) -> Plan:
 def measured_apart(plan: Plan, losses: Sequence[float]) -> Plan:
     """Return the plan with what its layers lose together on samples that did not round them: the mean of `losses`."""
     lost, alone = fmean(losses), summed(plan)
-    if not math.isfinite(lost) or alone <= 0:
+    if not math.isfinite(lost):
         return plan
     low, high = interval(losses)
     found = HeldOut(
         samples=len(losses), carrying=float(f"{carrying(losses):.2g}"), low=float(f"{low:.3g}"),
         high=float(f"{min(high, sys.float_info.max):.3g}"),
     )
-    made = corrected(plan, float(f"{lost / alone:.3g}"))
-    return made.model_copy(update={"predicted": made.predicted.model_copy(update={"held_out": found})})
+    made = corrected(plan, float(f"{lost / alone:.3g}")) if alone > 0 else plan
+    loss = made.predicted.loss if alone > 0 else _shown(lost, plan.budgets.max_loss)
+    return made.model_copy(update={"predicted": made.predicted.model_copy(update={"loss": loss, "held_out": found})})
 
 
 def summed(plan: Plan) -> float:

@@ -93,7 +93,7 @@ def test_a_limit_is_kept_on_samples_that_did_not_round_the_file(overfitted: Call
     assert found.predicted.loss.high > 1.5 * found.predicted.loss.value  # one sample carries half of it
     with pytest.raises(BudgetError, match=r"max_loss 0\.001: samples that the file was not rounded by lose"):
         overfitted(1.0, more=1.0)
-        sdk.package("model.py:net", max_loss=1e-3, **{**WORDS, "out": "other"})
+        sdk.package("model.py:net", max_size="8KB", max_loss=1e-3, **{**WORDS, "out": "other"})
     assert not Path("other").exists()
 
 
