@@ -14,6 +14,8 @@ from benchmarks.cases import CASES
 
 LEAST_SIDE, LARGEST_SIDE = 300, 640
 LEAST_CUT = 120
+ALIKE = 6
+"""Bits of the 64 of two pictures' fingerprints that may differ where they are one picture, cut or scaled."""
 SHARE, HELD, CROPS = 8, 64, 3
 """Of how many photographs one is held out and one judged on; crops to choose by; crops of each that is judged."""
 SNIPPETS = "hutto_ICWSM_2014.tar.gz"
@@ -51,13 +53,28 @@ def photographs(folder: Path, count: int) -> tuple[list[tuple[Any, ...]], list[t
 
 
 def _photographs(folder: Path) -> Iterator[Any]:
+    """Photographs that are large enough, each once: what one trains on and another judges must not be the same picture."""
+    data = CASES["photo-classifier"].data
+    seen = [_fingerprint(data._open(file)) for file in sorted(data._folder("foolbox").glob("imagenet_*.jpg"))]
     for file in _files(folder, ".jpg", ".jpeg"):
-        picture = CASES["photo-classifier"].data._open(file)
+        picture = data._open(file)
         side = min(picture.size)
-        if side >= LEAST_SIDE:
-            if side > LARGEST_SIDE:
-                picture.thumbnail(tuple(extent * LARGEST_SIDE // side for extent in picture.size))
+        if side < LEAST_SIDE:
+            continue
+        if side > LARGEST_SIDE:
+            picture.thumbnail(tuple(extent * LARGEST_SIDE // side for extent in picture.size))
+        mark = _fingerprint(picture)
+        if all((mark ^ other).bit_count() > ALIKE for other in seen):
+            seen.append(mark)
             yield picture
+
+
+def _fingerprint(picture: Any) -> int:
+    """Which of 64 neighbours in a row is brighter (difference hash)."""
+    import numpy as np
+
+    grey = np.asarray(picture.convert("L").resize((9, 8)), dtype=np.int16)
+    return int("".join("01"[int(each)] for each in (grey[:, 1:] > grey[:, :-1]).ravel()), 2)
 
 
 def _cut_outs(folder: Path) -> Iterator[Any]:
