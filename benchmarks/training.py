@@ -146,7 +146,7 @@ def documents(folder: Path, count: int) -> list[str]:
 def prose(folder: Path) -> list[str]:
     """Return the paragraphs of Debian's anarchism and the sayings of the fortune files under `folder`.
 
-    Not those of every HTML file: there are four times as many paragraphs in OpenCV's reference, which is no prose.
+    Not those of every HTML file: there are almost four times as many paragraphs in OpenCV's reference, which is no prose.
     """
     found = []
     for file in (each for each in _files(folder, ".html") if "anarchism" in each.parts):
