@@ -5,10 +5,13 @@ Needs llama-cpp-python (`pip install llama-cpp-python`, which builds from source
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
+THREADS = os.cpu_count() or 1
+"""All cores, as everything that it is compared with: its Python package takes half of them by itself."""
 FORMATS = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q8_0")
 """The quantizations that are compared, as llama.cpp calls them."""
 
@@ -53,4 +56,4 @@ def speed(path: Path, prompt: str, count: int) -> float:
 def _opened(path: Path) -> Any:
     import llama_cpp
 
-    return llama_cpp.Llama(str(path), n_ctx=512, logits_all=True, verbose=False)
+    return llama_cpp.Llama(str(path), n_ctx=512, n_threads=THREADS, n_threads_batch=THREADS, logits_all=True, verbose=False)

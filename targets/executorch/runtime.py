@@ -65,12 +65,19 @@ class PteExecutable:
                 raise BadInput(f"input {place} has row numbers from {least:,} to {most:,}; the model's table has {rows:,} rows")
         tensors = [torch.from_numpy(np.array(value, order="C")) for value in inputs]
         try:
-            outputs = self.method.execute(tensors)
+            outputs = self.execute(tensors)
         except RuntimeError as error:
             shapes = [tuple(t.shape) for t in tensors]
-            told = _told(lambda: self.method.execute(tensors)) or str(error)
+            told = _told(lambda: self.execute(tensors)) or str(error)
             raise CheckFailed(f"ExecuTorch failed on inputs of shapes {shapes}: {told}") from error
         return [np.array(value.numpy() if isinstance(value, torch.Tensor) else value) for value in outputs]
+
+    def execute(self, tensors: Sequence[Any]) -> Any:
+        """Return the runtime's own outputs, which the next call overwrites.
+
+        Copies of large ones would be torch's, whose threads then wait busily for more work on the cores that the runtime's need.
+        """
+        return self.method._method.call(tensors, clone_outputs=False)
 
 
 @dataclass(slots=True)
@@ -89,7 +96,7 @@ class TokenPte(PteExecutable):
 
         given = [torch.tensor([list(tokens)], dtype=torch.int64), torch.tensor([position], dtype=torch.int64)]
         try:
-            return self.method.execute(given)[0][0, -1].numpy().copy()  # a view would hold the whole window's logits
+            return self.execute(given)[0][0, -1].numpy().copy()
         except RuntimeError as error:
             raise CheckFailed(f"ExecuTorch failed on {len(tokens)} tokens at position {position}: {error}") from error
 

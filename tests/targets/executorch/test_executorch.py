@@ -297,6 +297,16 @@ def test_static_without_a_range_is_refused(classifier, tmp_path):
         TARGET.lower(quantized, tmp_path / "model.pte", None, lambda _: None)
 
 
+def test_what_a_call_returned_stays_when_the_next_one_overwrites_its_memory(classifier, tmp_path):
+    path = tmp_path / "model.pte"
+    _lower(classifier, dict.fromkeys(("stem", "deep", "point", "head"), "fp32"), path)
+    opened = TARGET.open(path)
+    first = opened.run([classifier.example[0].numpy()])[0]
+    kept = first.copy()
+    second = opened.run([2 * classifier.example[0].numpy()])[0]
+    assert np.array_equal(first, kept) and not np.allclose(first, second)
+
+
 def test_price_is_the_file(encoder, tmp_path):
     options = {"table": ["int8_channel", "int2_g32"], "up": ["int4_channel_dynamic"], "down": ["int4_g64_dynamic", "fp32"]}
     choices = {name: [scheme_named(s) for s in schemes] for name, schemes in options.items()}
