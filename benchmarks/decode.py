@@ -60,10 +60,14 @@ def one(what: str, model: str = "", bundle: str = "", file: str = "") -> dict[st
     """Write once."""
     warnings.filterwarnings("ignore")
     if bundle:
+        import os
+
         import sdk
         from sdk.generate import generate
+        from sdk.lowering.discovery import find_target
 
         opened = sdk.open_bundle(bundle)
+        os.environ.update(getattr(find_target(opened.manifest.target), "alone", {}))
         return {"what": what, "bytes": opened.manifest.artifact.bytes, "speed": generate(opened, PROMPT, TOKENS).decode_speed}
     if file:
         from benchmarks import llama

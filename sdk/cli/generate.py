@@ -39,8 +39,11 @@ def COMMAND(bundle: str, prompt: str, max_tokens: int, plain: bool, as_json: boo
     from sdk.bundles import open_bundle
     from sdk.cli.output import print_facts, print_json, toolchains_on_stderr
     from sdk.generate import generate
+    from sdk.lowering.discovery import find_target
 
     opened = open_bundle(bundle)
+    alone = getattr(find_target(opened.manifest.target), "alone", {})
+    os.environ.update({name: value for name, value in alone.items() if name not in os.environ})
     out = _own_stdout()
 
     def show(text: str) -> None:

@@ -59,7 +59,8 @@ class Target(Protocol):
     opens is then a `TokenExecutable`. Where there are such attributes, `generates_from` is the least OS version whose runtime
     holds them, `cache_width` the bytes of one cached number (else 4), and `unrolls` the kinds of recurrent layers whose steps
     are written out one by one. A function `stored_once(embedding, head)` says of two schemes whether a weight that is tied is
-    stored once in them, and `stores_apart` whether it may be stored twice in others.
+    stored once in them, and `stores_apart` whether it may be stored twice in others. `alone`: variables of the environment for a
+    process that executes and does nothing else, to be set before anything heavy is imported.
     """
 
     name: str

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sdk.errors import Missing
@@ -28,6 +29,8 @@ class ExecutorchTarget:
     lossless = "fp32"
     generates = "model.pte"
     stores_apart = True
+    alone: Mapping[str, str] = MappingProxyType({"OMP_NUM_THREADS": "1"})
+    """Attention multiplies with torch's library in each of the runtime's threads, which would begin threads of their own for it."""
 
     def __init__(self) -> None:
         self._prices: dict[str, tuple[int, Mapping[str, int]]] = {}

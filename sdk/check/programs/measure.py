@@ -278,6 +278,7 @@ def load_litert(interpreter: Any, path: str) -> Run:
 
 def executorch() -> tuple[Callable[[str], Run], str]:
     """Return the loader of `.pte` files and the runtime's name."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the runtime has threads of its own, and torch would begin more in each
     try:
         from executorch.kernels import quantized  # noqa: F401  (registers the quantized operators)
         from executorch.runtime import Runtime
