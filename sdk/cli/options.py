@@ -75,7 +75,9 @@ _REQUEST = (
     click.option("--max-size", type=Size(), help="Most bytes of the finished file, such as 4MB: best quality within it."),
     click.option("--max-loss", type=Positive(zero=True), help="Most loss against the float model: smallest file within it."),
     click.option("--max-memory", type=Size(), help="Most bytes of predicted peak memory, such as 60MB."),
-    click.option("--max-latency", type=Milliseconds(), help="Most ms of predicted latency, such as 8ms."),
+    click.option(
+        "--max-latency", type=Milliseconds(), help="Most ms of predicted latency, such as 8ms; of a language model: per token.",
+    ),
     click.option("--uniform", metavar="PRESET",
                  help="One recipe for all layers: fp32, fp16, q8, q4, q4f16, q2; or exact, which changes no weight."),
     click.option(

@@ -85,8 +85,11 @@ def _first_descriptor_on_second() -> Iterator[None]:
         os.close(kept)
 
 
-def foreseen_facts(memory: Any, latency: Any) -> list[tuple[str, str]]:
-    """Return what is predicted of peak memory (bytes) and latency (ms) with its bounds; what is not predicted is left out."""
+def foreseen_facts(memory: Any, latency: Any, writes: bool) -> list[tuple[str, str]]:
+    """Return what is predicted of peak memory (bytes) and latency (ms) with its bounds; what is not predicted is left out.
+
+    `writes`: whether it is a language model, whose latency is that of one token.
+    """
     from sdk.units import format_size
 
     found = []
@@ -94,7 +97,8 @@ def foreseen_facts(memory: Any, latency: Any) -> list[tuple[str, str]]:
         value, low, high = (format_size(round(each)) for each in (memory.value, memory.low, memory.high))
         found.append(("memory", f"{value} at the peak, predicted; {low} to {high}"))
     if latency is not None:
-        found.append(("latency", f"{latency.value:.3g} ms, predicted; {latency.low:.3g} to {latency.high:.3g} ms"))
+        token = f" a token ({1e3 / latency.value:.3g} tokens/s) behind a full context" if writes else ""
+        found.append(("latency", f"{latency.value:.3g} ms{token}, predicted; {latency.low:.3g} to {latency.high:.3g} ms"))
     return found
 
 

@@ -87,7 +87,7 @@ def _show(bundle: Bundle, inventory: LayerInventory) -> None:
         ("bundle", bundle.path),
         ("artifact", f"{artifact.path}, {format_size(artifact.bytes)} ({artifact.bytes:,} bytes)"),
         ("sha256", artifact.sha256),
-        *foreseen_facts(manifest.predicted.peak_memory, manifest.predicted.latency),
+        *foreseen_facts(manifest.predicted.peak_memory, manifest.predicted.latency, manifest.language is not None),
         ("for", f"{manifest.device}, {manifest.target}" + (f", OS {manifest.min_os:g}" if manifest.min_os else "")),
         *accelerator_facts(manifest.accelerator),
         ("executed by", manifest.runtime),

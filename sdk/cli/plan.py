@@ -129,7 +129,7 @@ def _show(planned: Planned) -> None:
         ("file", f"{format_size(size)} ({size:,} bytes), predicted; float weights alone: {format_size(sum(before.values()))}"),
         ("loss", f"{plan.predicted.loss:.4g} {plan.loss}, {_found(plan)} {plan.calibration.samples} samples"
                  f" of {plan.calibration.origin}"),
-        *foreseen_facts(plan.predicted.peak_memory, plan.predicted.latency),
+        *foreseen_facts(plan.predicted.peak_memory, plan.predicted.latency, planned.model.language is not None),
         ("objective", plan.objective),
     ])
 

@@ -51,7 +51,7 @@ class Costs:
         if self.memory is not None:
             found += [Sum("max_memory", *moment, self.memory.shared) for moment in self.memory.moments(choices)]
         if self.latency is not None:
-            found.append(Sum("max_latency", "one inference", *self.latency.amounts(choices)))
+            found.append(Sum("max_latency", self.latency.what, *self.latency.amounts(choices)))
         return tuple(found)
 
     def predict(self, schemes: Mapping[str, str]) -> dict[Budget, Prediction]:

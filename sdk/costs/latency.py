@@ -13,8 +13,10 @@ from dataclasses import replace
 from functools import cache
 
 from sdk.costs.activations import activations
+from sdk.costs.decoding import token_steps
 from sdk.costs.work import CALLERS, PADDED, PASSED, ROW, Step, steps_of
 from sdk.devices import Kernel, Kernels
+from sdk.lowering import Speaking
 from sdk.models import Model
 from sdk.schemes import scheme_named
 
@@ -44,7 +46,7 @@ class KernelTimes:
         """Return the ns of one step in a scheme (empty: an operator); `streamed`: ns per byte that weights are read in."""
         if (step, scheme) not in self._taken:  # a search predicts hundreds of plans of the same steps
             row = self._rows.get((step.kind, scheme)) or self._row(step, scheme)
-            read = step.weights * packed_bytes(scheme) if scheme else 0.0
+            read = step.weights * (packed_bytes(scheme) if scheme else 4.0)
             kernel = sum(map(float.__mul__, row.ns, step.features(row.tile))) if row is not None else 0.0
             self._taken[step, scheme] = (kernel, read) if row is not None and step.calls else (0.0, 0.0)
         taken, read = self._taken[step, scheme]
@@ -124,18 +126,24 @@ def packed_bytes(scheme: str) -> float:
 
 
 class LatencyModel:
-    """The latency of one model on a probed device, for any plan: `schemes` maps every layer to the name of its scheme."""
+    """The latency of one model on a probed device, for any plan: `schemes` maps every layer to the name of its scheme.
 
-    def __init__(self, model: Model, kernels: Kernels) -> None:
+    `spoken`: how the runtime executes language models; theirs is the latency of one token behind a full context.
+    """
+
+    def __init__(self, model: Model, kernels: Kernels, spoken: Speaking | None = None) -> None:
         self.times = KernelTimes(kernels)
-        self.steps = steps_of(model)
+        self.what = "one inference" if spoken is None else "one token"
+        self.steps = steps_of(model) if spoken is None else token_steps(model, spoken)
         self.found = activations(model)
         self._converted: dict[frozenset[str], float] = {}
         self._weights = {layer.name: layer.parameters for layer in model.inventory.layers if layer.kind != "embedding"}
+        self._cache = sum(4.0 * step.weights for step in self.steps if step.layer is None)
 
     def median(self, schemes: Mapping[str, str]) -> float:
         """Return the median latency in ms."""
-        streamed = self.times.streamed(sum(n * packed_bytes(schemes[name]) for name, n in self._weights.items()))
+        packed = sum(n * packed_bytes(schemes[name]) for name, n in self._weights.items())
+        streamed = self.times.streamed(packed + self._cache)
         each = [schemes[step.layer] if step.layer else "" for step in self.steps]
         run = placed(self.steps, each, self.times.outside)
         steps = sum(self.times.step(step, scheme, streamed) for step, scheme in zip(run, each, strict=True))
@@ -162,12 +170,12 @@ class LatencyModel:
         prediction.
         """
         least = sum(n * min(map(packed_bytes, choices[name])) for name, n in self._weights.items())
-        streamed, scale = self.times.streamed(least), self.times.kernels.tail / 1e6
+        streamed, scale = self.times.streamed(least + self._cache), self.times.kernels.tail / 1e6
         amounts = {name: dict.fromkeys(schemes, 0.0) for name, schemes in choices.items()}
         base = 0.0
         for step in self.steps:
             if step.layer is None:
-                base += scale * self.times.step(step, "")
+                base += scale * self.times.step(step, "", streamed)
                 continue
             for scheme in amounts[step.layer]:
                 amounts[step.layer][scheme] += scale * self.times.step(step, scheme, streamed)

@@ -20,14 +20,15 @@ FIELDS: dict[Budget, str] = {"max_memory": "peak_memory", "max_latency": "latenc
 def costs_of(model: Model, target: Target, priced: Prices, kernels: Kernels | None, ties: Sequence[Tie] = ()) -> Costs:
     """Return the cost models of a model on a target, with the device's `kernels` where a probe measured them.
 
-    A language model has none of latency, and of memory where its runtime was measured with one.
+    A language model has some where its runtime was measured with one.
     """
     table = target.memory()
-    if model.language is not None:
-        shared = {(tie.first, tie.later): tie.saved for tie in ties}
-        return Costs(MemoryModel(model, table, priced, shared) if table is not None and table.language is not None else None)
-    memory = MemoryModel(model, table, priced) if table is not None else None
-    return Costs(memory, LatencyModel(model, kernels) if kernels is not None else None)
+    spoken = table.language if table is not None and model.language is not None else None
+    if model.language is not None and spoken is None:
+        return Costs()
+    shared = {(tie.first, tie.later): tie.saved for tie in ties} if model.language is not None else {}
+    memory = MemoryModel(model, table, priced, shared) if table is not None else None
+    return Costs(memory, LatencyModel(model, kernels, spoken) if kernels is not None else None)
 
 
 def kernels_of(device: DeviceProfile, target: Target) -> Kernels | None:

@@ -30,7 +30,7 @@ class ExecutorchTarget:
     generates = "model.pte"
     stores_apart = True
     alone: Mapping[str, str] = MappingProxyType({"OMP_NUM_THREADS": "1"})
-    """Attention multiplies with torch's library in each of the runtime's threads, which would begin threads of their own for it."""
+    """Attention multiplies with torch's library in each of the runtime's threads, each of which would begin more for it."""
 
     def __init__(self) -> None:
         self._prices: dict[str, tuple[int, Mapping[str, int]]] = {}
