@@ -66,7 +66,8 @@ def open_bundle(path: str | Path) -> Bundle:
     path = Path(path)
     manifest = path / MANIFEST
     if not path.is_dir():
-        raise BadInput(f"{path}: there is no such bundle: name the directory that `sdk package` wrote")
+        what = "is a file and no bundle" if path.is_file() else "there is no such bundle"
+        raise BadInput(f"{path}: {what}: name the directory that `sdk package` wrote")
     if manifest.is_symlink() or not manifest.is_file():
         raise BadInput(f"{path}: is not a bundle: it has no {MANIFEST}")
     return Bundle(path, parse(manifest.read_bytes(), str(manifest)))
