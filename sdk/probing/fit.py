@@ -19,7 +19,7 @@ from sdk.probing.artifacts import Probe
 LAYERS = frozenset({"pointwise", "pointwise1d", "conv1d", "conv2d", "depthwise", "depthwise_large", "linear", ROW,
                     "conv_transpose1d", "conv_transpose2d", "lstm", "gru"})  # fmt: skip
 USED: dict[str, tuple[str, ...]] = {
-    "embedding": ("outputs", "calls"), "matmul": ("macs", "outputs", "calls"),
+    "embedding": ("outputs", "calls"), "matmul": ("macs", "outputs", "inputs", "calls"),
     "scaled_dot_product_attention": ("macs", "outputs", "calls"), "mean": ("inputs", "calls"),
     "adaptive_avg_pool2d": ("inputs", "calls"), "lstm": ("macs", "outputs", "weights", "calls"),
     "gru": ("macs", "outputs", "weights", "calls"), "depthwise": ("macs", "outputs", "calls"),

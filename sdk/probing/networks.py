@@ -67,8 +67,8 @@ STRIDED = (
 """Channels in and out, side, layers of stride 2 that pad both sides alike, kernel, whether they are depthwise."""
 ALTERNATING = ((32, 112, 2, 3), (96, 56, 3, 3), (144, 28, 6, 5), (240, 14, 8, 5), (512, 14, 4, 3), (672, 7, 8, 3), (64, 14, 8, 3))
 """Channels, side, pairs of a pointwise and a depthwise layer, kernel."""
-STREAMED = ((512, 2), (1024, 2), (1024, 5), (1536, 4), (2048, 4))
-"""Width and layers of chains of one row each, which read 2, 8, 21, 38 and 67 MB of weights."""
+STREAMED = ((512, 2), (1024, 2), (1024, 5), (1536, 4), (2048, 4), (2560, 8))
+"""Width and layers of chains of one row each, which read 2, 8, 21, 38, 67 and 210 MB of weights."""
 
 
 def _layers() -> list[Network]:

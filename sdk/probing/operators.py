@@ -24,17 +24,29 @@ def operator_networks() -> list[Network]:
             found.append(Network(f"{name} {given}", lambda step=step, given=given: _chain(step, given), layers=False))  # type: ignore[misc]
             if place == 1 and name in SINGLE:
                 break
+    for name in MANY:
+        found.append(Network(f"many {name}", lambda step=_steps()[name][0]: _chain(step, ROW, LONG), layers=False))  # type: ignore[misc]
+    for sizes in FEW:
+        found.append(Network(f"few {sizes}", lambda sizes=sizes: _few(*sizes), layers=False))  # type: ignore[misc]
     for size in (LARGE, *SIZES):
         found.append(Network(f"passed {size}", lambda size=size: _passed(_rows(size)), layers=False))  # type: ignore[misc]
     found += [Network(f"border {size}", lambda size=size: _border(size), border=True) for size in SIZES]  # type: ignore[misc]
     return found
 
 
+MANY = ("add", "mul", "silu", "softmax", "pow", "cat")
+"""Operators that a language model runs by the hundred on one token: a long chain tells a call from what the inference costs."""
+FEW = ((3, 3, 512, 64), (2, 4, 2048, 64), (8, 1, 256, 128))
+"""Heads of keys, rows of each, keys, channels: attention of one token, which mostly reads."""
+ROW = (1, 1, 640)
+"""Elements of a token."""
+LONG = 48
+"""Operators in a long chain."""
 SINGLE = ("upsample",)
 """Operators of which two sizes are enough."""
 
 
-def _chain(step: Callable[..., Any], shape: tuple[int, ...]) -> Made:
+def _chain(step: Callable[..., Any], shape: tuple[int, ...], count: int = COUNT) -> Made:
     import torch
 
     class Chain(torch.nn.Module):  # type: ignore[misc, unused-ignore]
@@ -44,7 +56,7 @@ def _chain(step: Callable[..., Any], shape: tuple[int, ...]) -> Made:
             self.shift = torch.nn.Parameter(torch.zeros(shape[-1]))
 
         def forward(self, x: Any, y: Any) -> Any:
-            for _ in range(COUNT):
+            for _ in range(count):
                 x, y = step(x, y, self)
             return x
 
@@ -56,6 +68,19 @@ def _passed(shape: tuple[int, ...]) -> Made:
     import torch
 
     return torch.nn.Sequential(torch.nn.ReLU()), (torch.rand(shape),)
+
+
+def _few(heads: int, rows: int, keys: int, size: int) -> Made:
+    """Products of a few rows with keys and values of their own, as a language model has them in every layer."""
+    import torch
+
+    class Chain(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+        def forward(self, x: Any, *held: Any) -> Any:
+            for each in held:
+                x = x @ each.transpose(-1, -2) @ each
+            return x
+
+    return Chain(), (torch.rand(1, heads, rows, size), *(torch.rand(1, heads, keys, size) / keys for _ in range(COUNT)))
 
 
 def _border(size: tuple[int, ...]) -> Made:
