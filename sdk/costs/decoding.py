@@ -19,8 +19,8 @@ MOVED = ("transpose", "permute")
 def token_steps(model: Model, spoken: Speaking) -> tuple[Step, ...]:
     """Return the steps of writing the last token that the context holds, for a model with `language`.
 
-    Where the caller holds the cache, attention reads all of it whatever is in it, as two products of matrices, whose `weights`
-    are its keys and values; else one kernel reads what was written.
+    The caller holds the cache: attention reads all of it whatever is in it, as two products of matrices, whose `weights` are its
+    keys and values.
     """
     assert model.language is not None
     language = model.language
@@ -28,9 +28,9 @@ def token_steps(model: Model, spoken: Speaking) -> tuple[Step, ...]:
     found: list[Step] = []
     for step in steps_of(model):
         if step.kind == ATTENTION:
-            found += _over_cache(step, language, tokens, held=bool(spoken.prefill))
+            found += _over_cache(step, language, tokens)
         elif step.kind == PASSED:
-            size = language.vocabulary + (tokens if spoken.prefill else 0)
+            size = language.vocabulary + tokens
             found.append(replace(step, inputs=size, outputs=size))
         elif step.kind not in MOVED:
             found.append(_of_one(step, language.window))
@@ -47,12 +47,9 @@ def _of_one(step: Step, window: int) -> Step:
     return replace(step, kind=kind, positions=scaled(step.positions), inputs=scaled(step.inputs), outputs=scaled(step.outputs))
 
 
-def _over_cache(step: Step, language: Language, tokens: int, held: bool) -> Iterator[Step]:
+def _over_cache(step: Step, language: Language, tokens: int) -> Iterator[Step]:
     heads, size, shared = step.groups, step.depth, language.kv_heads
     read = shared * tokens * size
-    if not held:
-        yield replace(step, positions=2, channels=tokens, inputs=2 * read, outputs=heads * tokens)
-        return
     for _ in "kv":
         yield Step(UPDATE, None, 0, 1, 0, 1, 0, shared * size, shared * size, 0)
     scores = heads * tokens

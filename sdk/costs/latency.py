@@ -38,19 +38,26 @@ class KernelTimes:
 
     def __init__(self, kernels: Kernels) -> None:
         self.kernels = kernels
-        self._taken: dict[tuple[Step, str], tuple[float, float]] = {}
+        self._taken: dict[tuple[Step, str], tuple[float, float, float]] = {}
         self._rows: dict[tuple[str, str], Kernel] = {(row.kind, row.scheme): row for row in kernels.rows}
         self.outside = {kind for kind, row in self._rows.items() if row.outside}
 
     def step(self, step: Step, scheme: str, streamed: float = 0.0) -> float:
-        """Return the ns of one step in a scheme (empty: an operator); `streamed`: ns per byte that weights are read in."""
+        """Return the ns of one step in a scheme (empty: an operator); `streamed`: ns per byte that weights are read in.
+
+        Reading hides behind computing, or the reverse, but neither behind what a call costs.
+        """
         if (step, scheme) not in self._taken:  # a search predicts hundreds of plans of the same steps
             row = self._rows.get((step.kind, scheme)) or self._row(step, scheme)
             read = step.weights * (packed_bytes(scheme) if scheme else 4.0)
             kernel = sum(map(float.__mul__, row.ns, step.features(row.tile))) if row is not None else 0.0
-            self._taken[step, scheme] = (kernel, read) if row is not None and step.calls else (0.0, 0.0)
-        taken, read = self._taken[step, scheme]
-        return max(taken, streamed * read)
+            known = row is not None and bool(step.calls)
+            apart = row.ns[4] * step.calls if row is not None else 0.0
+            if step.layer is None:  # what it reads is packed first
+                apart = kernel
+            self._taken[step, scheme] = (kernel, apart, read) if known else (0.0, 0.0, 0.0)
+        taken, apart, read = self._taken[step, scheme]
+        return max(taken, apart + streamed * read)
 
     def convert(self, elements: int) -> float:
         """Return the ns of converting so many elements."""

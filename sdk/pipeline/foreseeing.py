@@ -20,7 +20,7 @@ FIELDS: dict[Budget, str] = {"max_memory": "peak_memory", "max_latency": "latenc
 def costs_of(model: Model, target: Target, priced: Prices, kernels: Kernels | None, ties: Sequence[Tie] = ()) -> Costs:
     """Return the cost models of a model on a target, with the device's `kernels` where a probe measured them.
 
-    A language model has some where its runtime was measured with one.
+    A language model has a memory where its runtime was measured with one, and a latency where a probe measures its kernels.
     """
     table = target.memory()
     spoken = table.language if table is not None and model.language is not None else None
@@ -28,7 +28,17 @@ def costs_of(model: Model, target: Target, priced: Prices, kernels: Kernels | No
         return Costs()
     shared = {(tie.first, tie.later): tie.saved for tie in ties} if model.language is not None else {}
     memory = MemoryModel(model, table, priced, shared) if table is not None else None
-    return Costs(memory, LatencyModel(model, kernels, spoken) if kernels is not None else None)
+    predicted = kernels is not None and (spoken is None or speaks_in_measured_kernels(target))
+    return Costs(memory, LatencyModel(model, kernels, spoken) if predicted and kernels is not None else None)
+
+
+def speaks_in_measured_kernels(target: Target) -> bool:
+    """Say whether a language model on the target consists of kernels that a probe measures.
+
+    It does where the app holds the cache: attention is then two products. A runtime with a cache of its own has a kernel for it.
+    """
+    table = target.memory()
+    return table is not None and table.language is not None and table.language.prefill > 0
 
 
 def kernels_of(device: DeviceProfile, target: Target) -> Kernels | None:

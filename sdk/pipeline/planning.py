@@ -14,7 +14,7 @@ from sdk.lowering import Prices, Target, accelerator_of
 from sdk.models import Layer, LayerInventory, Model
 from sdk.pipeline.accelerating import AUTO, accelerator_notes, resolve_target
 from sdk.pipeline.choosing import UNASKED, Chooser
-from sdk.pipeline.foreseeing import costs_of, kernels_of, rows_of
+from sdk.pipeline.foreseeing import costs_of, kernels_of, rows_of, speaks_in_measured_kernels
 from sdk.pipeline.fronts import Axis, Trade, front_of
 from sdk.pipeline.imported import grid_notes
 from sdk.pipeline.kept import prices
@@ -304,6 +304,11 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
     device, target, min_os = start(request, report)
     report = Chapter(report)
     bench = workbench if workbench is not None and workbench.serves(request) else Workbench(request, report)
+    if request.max_latency is not None and bench.model.language is not None and not speaks_in_measured_kernels(target):
+        raise BadInput(
+            f"max_latency: of language models on {target.name} none is predicted (no probe measures their attention): "
+            "leave it out; `sdk generate` tells tokens per second"
+        )
     for text in (*bench.notes, *accelerator_notes(request, device, target), *unrolled_notes(bench.model, target)):
         report.note(text)
     stated, min_os = min_os, floor_for_language(request, bench.model, target, min_os)

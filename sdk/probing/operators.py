@@ -24,8 +24,9 @@ def operator_networks() -> list[Network]:
             found.append(Network(f"{name} {given}", lambda step=step, given=given: _chain(step, given), layers=False))  # type: ignore[misc]
             if place == 1 and name in SINGLE:
                 break
+    steps = _steps()
     for name in MANY:
-        found.append(Network(f"many {name}", lambda step=_steps()[name][0]: _chain(step, ROW, LONG), layers=False))  # type: ignore[misc]
+        found.append(Network(f"many {name}", lambda name=name: _chain(steps[name][0], ROW, LONG), layers=False))  # type: ignore[misc]
     for sizes in FEW:
         found.append(Network(f"few {sizes}", lambda sizes=sizes: _few(*sizes), layers=False))  # type: ignore[misc]
     for size in (LARGE, *SIZES):

@@ -13,19 +13,16 @@ from sdk.cli.main import run
 from sdk.costs import LatencyModel
 from sdk.costs.caching import UPDATE
 from sdk.costs.decoding import token_steps
-from sdk.costs.work import PASSED, ROW
+from sdk.costs.work import ROW
 from sdk.devices import Kernel, find_device
 from sdk.devices.writing import profile_text
-from sdk.errors import BudgetError
+from sdk.errors import BadInput, BudgetError
 from sdk.models import Model
 from sdk.models.load import load_model
 from tests.costs.test_caching import HEADS as QUERIES
 from tests.costs.test_caching import KEYS, LAYERS, SIZE, SPOKEN, WIDTH
 from tests.costs.test_latency import kernels
 from tests.language.conftest import make_config, save_model
-
-OWN = replace(SPOKEN, prefill=0)
-"""A runtime that holds the cache itself."""
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +59,15 @@ def test_attention_reads_the_whole_cache(model: Model) -> None:
     assert {step.weights for step in longer} == {KEYS * 2048 * SIZE}
 
 
-def test_a_runtime_with_its_own_cache_attends_in_one_kernel(model: Model) -> None:
-    steps = token_steps(model, OWN)
-    kinds = [step.kind for step in steps]
-    assert UPDATE not in kinds and "matmul" not in kinds and kinds.count("scaled_dot_product_attention") == LAYERS
-    assert next(step for step in steps if step.kind == PASSED).outputs == model.language.vocabulary  # type: ignore[union-attr]
+@pytest.mark.parametrize("target", ["executorch"])
+def test_a_limit_is_refused_where_no_probe_measures_attention(folder: Path, target: str) -> None:
+    with pytest.raises(BadInput, match="max_latency: of language models on executorch none is predicted"):
+        sdk.plan(str(folder), device="pixel8", target=target, context=128, max_latency=8)
 
 
 def test_a_longer_context_and_wider_weights_take_longer(model: Model) -> None:
     row = [Kernel(kind=ROW, scheme=name, ns=(ns, 0, 0, 0, 100)) for name, ns in (("fp32", 0.04), ("int8_channel", 0.01))]
-    known = kernels(rows=(*kernels().rows, *row, Kernel(kind="matmul", ns=(0.1, 0, 0, 0, 10))), stream=((1, 0.01),))
+    known = kernels(rows=(*kernels().rows, *row, Kernel(kind="matmul", ns=(0.1, 0, 0, 0, 10))), stream=((1, 0.001),))
     wide, narrow = ({layer.name: name for layer in model.inventory.layers} for name in ("fp32", "int8_channel"))
     near, far = LatencyModel(model, known, SPOKEN), LatencyModel(_longer(model, 2048), known, SPOKEN)
     assert near.median(narrow) < near.median(wide)
