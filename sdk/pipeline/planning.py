@@ -21,6 +21,7 @@ from sdk.pipeline.kept import prices
 from sdk.pipeline.narrowing import Kept, Refused, narrowed, without_unpriced
 from sdk.pipeline.refining import SHIPPED, TRIALS, Refined, refine
 from sdk.pipeline.request import Request
+from sdk.pipeline.sources import AS_THEY_CAME
 from sdk.pipeline.together import judged, losses_together
 from sdk.pipeline.unrolling import unrolled_notes
 from sdk.pipeline.workbench import Workbench
@@ -328,7 +329,8 @@ def _refined(chooser: Chooser, report: Reporter, shipped: bool) -> Refined:
     request, bench = chooser.request, chooser.workbench
     given = request.plan is not None or request.uniform is not None
     asked = 0 if given else TRIALS[request.effort]
-    trials = asked or (0 if not shipped or request.recovered is not None else 1 if given else SHIPPED)
+    fitted = request.recovered is not None or request.uniform in AS_THEY_CAME  # nothing is rounded here
+    trials = asked or (0 if not shipped or fitted else 1 if given else SHIPPED)
 
     def lost(plan: Plan) -> float | None:
         losses = losses_together(plan, bench, report)
