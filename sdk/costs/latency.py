@@ -49,13 +49,11 @@ class KernelTimes:
         """
         if (step, scheme) not in self._taken:  # a search predicts hundreds of plans of the same steps
             row = self._rows.get((step.kind, scheme)) or self._row(step, scheme)
-            read = step.weights * (packed_bytes(scheme) if scheme else 4.0)
+            read = step.weights * packed_bytes(scheme)
             kernel = sum(map(float.__mul__, row.ns, step.features(row.tile))) if row is not None else 0.0
-            known = row is not None and bool(step.calls)
-            apart = row.ns[4] * step.calls if row is not None else 0.0
-            if step.layer is None:  # what it reads is packed first
-                apart = kernel
-            self._taken[step, scheme] = (kernel, apart, read) if known else (0.0, 0.0, 0.0)
+            # an operator packs what it reads
+            apart = row.ns[4] * step.calls if row is not None and step.layer is not None else kernel
+            self._taken[step, scheme] = (kernel, apart, read) if row is not None and step.calls else (0.0, 0.0, 0.0)
         taken, apart, read = self._taken[step, scheme]
         return max(taken, apart + streamed * read)
 
@@ -127,7 +125,12 @@ def borders(steps: Sequence[Step], schemes: Sequence[str], outside: Collection[t
 
 
 def packed_bytes(scheme: str) -> float:
-    """Bytes that a kernel reads per weight: integers as they are where activations are integers too, else floats."""
+    """Bytes that a kernel reads per weight: integers as they are where activations are integers too, else floats.
+
+    Floats too for an operator (no scheme), whose weights are what it reads of a cache.
+    """
+    if not scheme:
+        return 4.0
     named = scheme_named(scheme)
     return 4.0 if named.format != "int" or named.activations == "float" else named.bits / 8
 
@@ -145,7 +148,7 @@ class LatencyModel:
         self.found = activations(model)
         self._converted: dict[frozenset[str], float] = {}
         self._weights = {layer.name: layer.parameters for layer in model.inventory.layers if layer.kind != "embedding"}
-        self._cache = sum(4.0 * step.weights for step in self.steps if step.layer is None)
+        self._cache = packed_bytes("") * sum(step.weights for step in self.steps if step.layer is None)
 
     def median(self, schemes: Mapping[str, str]) -> float:
         """Return the median latency in ms."""

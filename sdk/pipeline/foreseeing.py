@@ -28,8 +28,9 @@ def costs_of(model: Model, target: Target, priced: Prices, kernels: Kernels | No
         return Costs()
     shared = {(tie.first, tie.later): tie.saved for tie in ties} if model.language is not None else {}
     memory = MemoryModel(model, table, priced, shared) if table is not None else None
-    predicted = kernels is not None and (spoken is None or speaks_in_measured_kernels(target))
-    return Costs(memory, LatencyModel(model, kernels, spoken) if predicted and kernels is not None else None)
+    if kernels is None or (spoken is not None and not speaks_in_measured_kernels(target)):
+        return Costs(memory)
+    return Costs(memory, LatencyModel(model, kernels, spoken))
 
 
 def speaks_in_measured_kernels(target: Target) -> bool:

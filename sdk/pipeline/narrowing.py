@@ -21,7 +21,7 @@ def narrowed(request: Request, bench: Workbench, target: Target, kept: Kept, ref
 
     A layer whose scheme is not among those `kept` keeps all, so that whoever takes the plan says why.
     """
-    if request.plan is None and request.uniform is None:
+    if not request.given:
         return kept, refused
     wanted = _wanted(request, bench, target, kept)
     said = "the plan decides this layer" if request.plan is not None else f"uniform {request.uniform} decides this layer"

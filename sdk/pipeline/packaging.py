@@ -134,7 +134,7 @@ def _lower_within(
                 if lost == parity.loss else
                 f"samples that the file was not rounded by lost {lost:.3g}, more than {aim.limit:g}: planned again"
             )
-        if not further or not _chosen(request):
+        if not further or request.given:
             break
         report.note(said)
         try:
@@ -157,13 +157,8 @@ def _lower_within(
 def _lost(request: Request, plan: Plan, parity: Parity) -> float:
     """What limits hold a file to: what it loses on the samples that it was rounded by, or those that did not round it lose where
     that is more. Of a plan that was given the former: there is no other one to take."""
-    apart = _chosen(request) and plan.predicted.held_out is not None
+    apart = not request.given and plan.predicted.held_out is not None
     return max(parity.loss, plan.predicted.loss) if apart else parity.loss
-
-
-def _chosen(request: Request) -> bool:
-    """Whether the plan is the SDK's."""
-    return request.plan is None and request.uniform is None
 
 
 def _most(request: Request, limits: Limits) -> float:
@@ -178,7 +173,7 @@ def _tell_of_loss(request: Request, most: float | None, lowered: Lowered, parity
     plan, lost = lowered.plan, _lost(request, lowered.plan, parity)
     alone = lowered.planned.problem.response.loss(summed(plan))
     predicted = plan.predicted.loss if plan.predicted.held_out is None else alone
-    if request.max_loss is None and _chosen(request) and most is not None and lost > most:
+    if request.max_loss is None and not request.given and most is not None and lost > most:
         why = _chosen_otherwise(lowered) if lost > UNASKED * predicted else None
         report.note(
             f"the file loses {lost:.3g}, more than the default budget of {most:g}: give --max-loss to have it kept"

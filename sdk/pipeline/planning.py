@@ -327,10 +327,9 @@ def plan_request(request: Request, report: Reporter, workbench: Workbench | None
 def _refined(chooser: Chooser, report: Reporter, shipped: bool) -> Refined:
     """The plan of the request, by what it loses on samples that did not round it as far as effort and use ask for that."""
     request, bench = chooser.request, chooser.workbench
-    given = request.plan is not None or request.uniform is not None
-    asked = 0 if given else TRIALS[request.effort]
+    asked = 0 if request.given else TRIALS[request.effort]
     fitted = request.recovered is not None or request.uniform in AS_THEY_CAME  # nothing is rounded here
-    trials = asked or (0 if not shipped or fitted else 1 if given else SHIPPED)
+    trials = asked or (0 if not shipped or fitted else 1 if request.given else SHIPPED)
 
     def lost(plan: Plan) -> float | None:
         losses = losses_together(plan, bench, report)

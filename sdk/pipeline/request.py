@@ -56,3 +56,8 @@ class Request:
     objective: str | None = None
     command: str = ""
     project_sha256: str | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether a plan or a preset decides every layer, and not the SDK."""
+        return self.plan is not None or self.uniform is not None

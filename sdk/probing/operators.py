@@ -17,14 +17,13 @@ LARGE = (1, 32, 112, 112)
 
 def operator_networks() -> list[Network]:
     """Return the chains of every operator in every size, and those where layers in 8 bits meet floats."""
-    found = []
-    for name, (step, shape) in _steps().items():
+    found, steps = [], _steps()
+    for name, (step, shape) in steps.items():
         for place, size in enumerate(SIZES):
             given = shape(size)
             found.append(Network(f"{name} {given}", lambda step=step, given=given: _chain(step, given), layers=False))  # type: ignore[misc]
             if place == 1 and name in SINGLE:
                 break
-    steps = _steps()
     for name in MANY:
         found.append(Network(f"many {name}", lambda name=name: _chain(steps[name][0], ROW, LONG), layers=False))  # type: ignore[misc]
     for sizes in FEW:

@@ -206,9 +206,9 @@ def _tame_extremes(module: Any) -> None:
     aten = torch.ops.aten
     fills = {aten.masked_fill.Scalar, aten.full.default, aten.where.ScalarOther, aten.where.ScalarSelf, aten.full_like.default,
              aten.scalar_tensor.default, aten.where.Scalar}
-    sums = {getattr(getattr(aten, name), kind) for name in ("mul", "add", "sub", "rsub") for kind in ("Tensor", "Scalar")}
+    fills |= {getattr(getattr(aten, name), kind) for name in ("mul", "add", "sub", "rsub") for kind in ("Tensor", "Scalar")}
     for node in module.graph.nodes:
-        if node.target in fills | sums:
+        if node.target in fills:
             node.args = tuple(_tamed(a) if isinstance(a, float) else a for a in node.args)
     for _, buffer in module.named_buffers():
         if buffer.is_floating_point() and bool((buffer.abs() > 1e30).any()):
