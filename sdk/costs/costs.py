@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from sdk.costs.latency import LatencyModel
@@ -36,6 +37,24 @@ class Sum:
     shared: Shared = field(default_factory=dict, repr=False)
 
 
+class Predictions(Mapping[Budget, Prediction]):
+    """What is predicted of a plan, by budget, each when first asked for: a search asks for the memory alone of hundreds."""
+
+    def __init__(self, models: Mapping[Budget, Callable[[], Prediction]]) -> None:
+        self._models, self._known = models, dict[Budget, Prediction]()
+
+    def __getitem__(self, budget: Budget) -> Prediction:
+        if budget not in self._known:
+            self._known[budget] = self._models[budget]()
+        return self._known[budget]
+
+    def __iter__(self) -> Iterator[Budget]:
+        return iter(self._models)
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+
 class Costs:
     """The cost models of one model on one target; a budget without a model is not predicted."""
 
@@ -54,14 +73,22 @@ class Costs:
             found.append(Sum("max_latency", self.latency.what, *self.latency.amounts(choices)))
         return tuple(found)
 
-    def predict(self, schemes: Mapping[str, str]) -> dict[Budget, Prediction]:
+    def predict(self, schemes: Mapping[str, str]) -> Predictions:
         """Return the prediction of every budget that has a model, for a plan (layer → scheme)."""
-        found: dict[Budget, Prediction] = {}
+        found: dict[Budget, Callable[[], Prediction]] = {}
         if self.memory is not None:
-            peak, (low, high) = self.memory.parts(schemes).peak, self.memory.table.error
-            found["max_memory"] = Prediction(peak, round(peak * (1 + low)), round(peak * (1 + high)), self.memory.table.origin)
+            found["max_memory"] = partial(_memory, self.memory, schemes)
         if self.latency is not None:
-            taken, kernels = self.latency.p90(schemes), self.latency.times.kernels
-            low, high = (taken * (1 + error) for error in kernels.error)
-            found["max_latency"] = Prediction(taken, low, high, kernels.origin)
-        return found
+            found["max_latency"] = partial(_latency, self.latency, schemes)
+        return Predictions(found)
+
+
+def _memory(model: MemoryModel, schemes: Mapping[str, str]) -> Prediction:
+    peak, (low, high) = model.parts(schemes).peak, model.table.error
+    return Prediction(peak, round(peak * (1 + low)), round(peak * (1 + high)), model.table.origin)
+
+
+def _latency(model: LatencyModel, schemes: Mapping[str, str]) -> Prediction:
+    taken, kernels = model.p90(schemes), model.times.kernels
+    low, high = (taken * (1 + error) for error in kernels.error)
+    return Prediction(taken, low, high, kernels.origin)

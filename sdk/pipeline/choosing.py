@@ -133,7 +133,7 @@ class Chooser:
     def _is_best(self, found: Solution, limits: Limits, objective: str, run: Remembering, judge: Judge) -> bool:
         """Whether no plan can be better than one of sums: these are what is predicted, or limits on them cost it nothing."""
         minimise = objective_named(objective).minimise
-        needed = judge.predict(found) if limits.rows or minimise in FIELDS else {}
+        needed = judge.predict(found)
         names = [name for name in needed if name in limits.rows or name == minimise]
         if all(abs((need(self.problem.rows, name, found.schemes) or 0.0) / needed[name] - 1) <= RIGHT for name in names):
             return True

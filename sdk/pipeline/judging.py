@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from sdk.costs import Costs
+from sdk.costs import Costs, Prediction
 from sdk.planning import Budget, Limits, Solution, objective_named
 
 ALIKE = 1.0025
 """Factor within which memory or latency of two plans are as good: predictions are further off, and the loss decides."""
+
+
+class Needs(Mapping[Budget, float]):
+    """What a plan needs, by budget, as it is predicted."""
+
+    def __init__(self, predicted: Mapping[Any, Prediction]) -> None:
+        self._predicted = predicted
+
+    def __getitem__(self, budget: Budget) -> float:
+        return self._predicted[budget].value
+
+    def __iter__(self) -> Iterator[Budget]:
+        return iter(self._predicted)
+
+    def __len__(self) -> int:
+        return len(self._predicted)
 
 
 class Judge:
@@ -16,23 +34,23 @@ class Judge:
 
     def __init__(self, costs: Costs) -> None:
         self._costs = costs
-        self._known: dict[tuple[str, ...], dict[Budget, float]] = {}
+        self._known: dict[tuple[str, ...], Needs] = {}
 
     @staticmethod
     def key(solution: Solution) -> tuple[str, ...]:
         """The schemes of a plan's layers, in their order."""
         return tuple(option.scheme for option in solution.chosen.values())
 
-    def predict(self, solution: Solution) -> dict[Budget, float]:
+    def predict(self, solution: Solution) -> Needs:
         """Return what a plan needs: bytes of memory, ms of latency."""
         key = self.key(solution)
         if key not in self._known:
-            self._known[key] = {name: each.value for name, each in self._costs.predict(solution.schemes).items()}
+            self._known[key] = Needs(self._costs.predict(solution.schemes))
         return self._known[key]
 
     def keeps(self, solution: Solution, limits: Limits) -> bool:
         """Whether a plan is within all limits, as it is predicted."""
-        found = self.predict(solution) if limits.rows else {}
+        found = self.predict(solution)
         return within_sums(solution, limits) and all(found[name] <= limit for name, limit in limits.rows.items())
 
     def value(self, solution: Solution, objective: str) -> tuple[float, float]:

@@ -94,7 +94,8 @@ def _widened(
 
 def _limited(judge: Judge, found: Solution, limits: Limits) -> dict[Budget, float]:
     """What is predicted of a plan, of what is limited."""
-    return {name: value for name, value in judge.predict(found).items() if name in limits.rows}
+    needs = judge.predict(found)
+    return {name: needs[name] for name in needs if name in limits.rows}
 
 
 def _as_predicted(

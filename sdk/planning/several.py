@@ -15,7 +15,7 @@ _COARSE = 10
 """Times what lies between the bounds that the units of a first solution may be made for."""
 _ATTEMPTS = 25
 _NOISE = 1e-12
-_CORE = 64
+_CORE = 24
 """Options beyond one a group that the first solution may use: those that raise the relaxation's cost least."""
 _NEAR = 0.02
 """Share of what lies between its bounds by which a solution may be off that is only near the optimum."""
