@@ -11,12 +11,12 @@ from typing import Any
 
 from sdk.errors import BadInput
 from sdk.models.by_shape import recurrent_by_shape
+from sdk.models.complexes import is_complex
 from sdk.models.layers import take_inventory
 from sdk.models.model import Model, TensorSpec
 from sdk.models.normalise import export_flat, fault, normalise
 from sdk.models.outputs import output_names
 from sdk.models.references import Loaded, load_reference
-from sdk.models.spectra import is_complex
 from sdk.models.spill import Spill, put
 from sdk.models.turn import changes
 from sdk.models.unfit import Unfit, refused

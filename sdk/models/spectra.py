@@ -8,19 +8,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sdk.models.calls import arguments, call_before, metadata_of
+from sdk.models.calls import arguments, metadata_of
+from sdk.models.complexes import Pair, Pairs, is_complex, is_written, operator_name
 
 LARGEST = 4096
 """Elements of a transform that is written as a matrix, which has twice their square."""
-ALIKE = frozenset({
-    "view", "reshape", "unsafe_view", "permute", "transpose", "unsqueeze", "squeeze", "slice", "select", "expand", "clone",
-    "contiguous", "flatten", "unflatten", "detach", "alias", "flip", "neg", "sum", "mean", "narrow", "index_select", "roll",
-})  # fmt: skip
-"""Operators that do the same to the real and to the imaginary parts."""
 TRANSFORMS = frozenset(f"fft_{kind}{axes}" for kind in ("fft", "rfft", "ifft", "irfft") for axes in ("", "2", "n"))
-Pair = tuple[Any, Any]
-"""Nodes or numbers of the real and of the imaginary part; None for an imaginary part of zero."""
-
 
 def real_spectra(module: Any) -> None:
     """Write what is complex in a graph as pairs of real tensors, or leave all of it where one operator is not known."""
@@ -36,28 +29,19 @@ def real_spectra(module: Any) -> None:
             module.graph.erase_node(node)
 
 
-def is_complex(node: Any) -> bool:
-    """Whether a node makes complex numbers."""
-    value = node.meta.get("val")
-    return bool(getattr(value, "is_complex", bool)())
-
-
-def _name(node: Any) -> str:
-    return str(getattr(node.target, "_opname", "")).removeprefix("_")
-
-
 def _is_known(node: Any) -> bool:
     if node.op != "call_function":
         return bool(node.op == "get_attr")
-    name, given = _name(node), arguments(node)
-    if name in ("add", "sub", "rsub"):
-        return bool(given.get("alpha", 1) == 1)
+    name = operator_name(node)
+    if name == "getitem":
+        return True  # of an operator that is known
+    given = arguments(node)
     if name in ("stft", "istft"):
         return bool(given["n_fft"] <= LARGEST and not given.get("align_to_window"))
     if name in TRANSFORMS:
         sizes = [size for _, size in axes_of(given)]
         return max(sizes) <= LARGEST
-    return name in ALIKE or hasattr(_Written, f"_{name}")
+    return is_written(node)
 
 
 def axes_of(given: dict[str, Any]) -> list[tuple[int, int]]:
@@ -71,38 +55,30 @@ def axes_of(given: dict[str, Any]) -> list[tuple[int, int]]:
     return [(axis, int(size or shape[axis])) for axis, size in zip(axes, sizes or [None] * len(axes), strict=True)]
 
 
-class _Written:
-    """Writes one node after the other in front of itself; `pairs`: complex node → its parts."""
+class _Written(Pairs):
+    """Writes one node after the other in front of itself: transforms here, the rest as `Pairs` does."""
 
     def __init__(self, module: Any) -> None:
-        import torch
-
-        self.module, self.pairs, self.aten = module, dict[Any, Pair](), torch.ops.aten
-        self.node: Any = None
+        super().__init__()
+        self.module = module
 
     def write(self, node: Any) -> None:
         """Write a node as real operators, and give its real results to its users."""
         self.node = node
-        name, given = _name(node), arguments(node) if node.op == "call_function" else {}
+        name = operator_name(node)
         if node.op == "get_attr":
             found: Any = self._constant(node)
         elif name in TRANSFORMS:
-            found = self._transform(name.removeprefix("fft_"), given)
-        elif name in ALIKE:
-            found = tuple(self._call(node.target, part, *node.args[1:], **node.kwargs) for part in self._pair(node.args[0]))
+            found = self._transform(name.removeprefix("fft_"), arguments(node))
+        elif name in ("stft", "istft"):
+            found = getattr(self, f"_{name}")(*arguments(node).values())
         else:
-            found = getattr(self, f"_{name}")(*given.values())
+            found = self.written()
         if isinstance(found, tuple):
             real, imaginary = found
             self.pairs[node] = real, imaginary if imaginary is not None else self._call(self.aten.mul.Tensor, real, 0.0)
         else:
             node.replace_all_uses_with(found)
-
-    def _call(self, target: Any, *args: Any, **kwargs: Any) -> Any:
-        """Put a call in front of the node that is written."""
-        made = call_before(self.node, target, *args, **kwargs)
-        made.meta["nn_module_stack"] = self.node.meta.get("nn_module_stack")
-        return made
 
     def _basis(self, name: str, value: Any) -> Any:
         """Return a constant in a layer of the node's own, under the module that it was traced in."""
@@ -122,101 +98,6 @@ class _Written:
 
         value = attribute(self.module, node.target)
         return tuple(self._stored(f"{node.target}_{part}", getattr(value, part).float()) for part in ("real", "imag"))
-
-    def _pair(self, value: Any) -> Pair:
-        if isinstance(value, complex):
-            return value.real, value.imag
-        return self.pairs.get(value, (value, None)) if hasattr(value, "op") else (value, None)
-
-    def _sum(self, one: Any, two: Any) -> Any:
-        """The sum of two nodes or numbers, None for zero."""
-        if one is None or two is None:
-            return two if one is None else one
-        return self._call(self.aten.add.Tensor, *((one, two) if hasattr(one, "op") else (two, one)))
-
-    def _times(self, one: Any, two: Any) -> Any:
-        if one is None or two is None:
-            return None
-        return self._call(self.aten.mul.Tensor, *((one, two) if hasattr(one, "op") else (two, one)))
-
-    def _minus(self, value: Any) -> Any:
-        return None if value is None else self._call(self.aten.neg.default, value) if hasattr(value, "op") else -value
-
-    def _mul(self, one: Any, two: Any) -> Pair:
-        (a, b), (c, d) = self._pair(one), self._pair(two)
-        return self._sum(self._times(a, c), self._minus(self._times(b, d))), self._sum(self._times(a, d), self._times(b, c))
-
-    def _div(self, one: Any, two: Any) -> Pair:
-        (a, b), (c, d) = self._pair(one), self._pair(two)
-        if d is not None:
-            size = self._sum(self._times(c, c), self._times(d, d))
-            parts = self._sum(self._times(a, c), self._times(b, d)), self._sum(self._times(b, c), self._minus(self._times(a, d)))
-            return self._over(parts[0], size), self._over(parts[1], size)
-        return self._over(a, c), self._over(b, c)
-
-    def _over(self, one: Any, two: Any) -> Any:
-        return None if one is None else self._call(self.aten.div.Tensor, one, two)
-
-    def _add(self, one: Any, two: Any, alpha: Any) -> Pair:
-        (a, b), (c, d) = self._pair(one), self._pair(two)
-        return self._sum(a, c), self._sum(b, d)
-
-    def _sub(self, one: Any, two: Any, alpha: Any) -> Pair:
-        (a, b), (c, d) = self._pair(one), self._pair(two)
-        return self._sum(a, self._minus(c)), self._sum(b, self._minus(d))
-
-    def _rsub(self, one: Any, two: Any, alpha: Any) -> Pair:
-        return self._sub(two, one, alpha)
-
-    def _cat(self, tensors: Any, dim: int) -> Pair:
-        return self._joined(self.aten.cat.default, tensors, dim)
-
-    def _stack(self, tensors: Any, dim: int) -> Pair:
-        return self._joined(self.aten.stack.default, tensors, dim)
-
-    def _joined(self, target: Any, tensors: Any, dim: int) -> Pair:
-        pairs = [self._pair(each) for each in tensors]
-        imaginary = [self._times(real, 0.0) if part is None else part for real, part in pairs]
-        return self._call(target, [real for real, _ in pairs], dim), self._call(target, imaginary, dim)
-
-    def _real(self, value: Any) -> Any:
-        return self._pair(value)[0]
-
-    def _imag(self, value: Any) -> Any:
-        return self._pair(value)[1]
-
-    def _conj(self, value: Any) -> Pair:
-        real, imaginary = self._pair(value)
-        return real, self._minus(imaginary)
-
-    _conj_physical = _conj
-
-    def _resolve_conj(self, value: Any) -> Pair:
-        return self._pair(value)
-
-    def _view_as_real(self, value: Any) -> Any:
-        return self._call(self.aten.stack.default, list(self._pair(value)), -1)
-
-    def _view_as_complex(self, value: Any) -> Pair:
-        return self._call(self.aten.select.int, value, -1, 0), self._call(self.aten.select.int, value, -1, 1)
-
-    def _complex(self, real: Any, imaginary: Any) -> Pair:
-        return real, imaginary
-
-    def _polar(self, size: Any, angle: Any) -> Pair:
-        cosine, sine = self._call(self.aten.cos.default, angle), self._call(self.aten.sin.default, angle)
-        return self._times(size, cosine), self._times(size, sine)
-
-    def _angle(self, value: Any) -> Any:
-        real, imaginary = self._pair(value)
-        return self._call(self.aten.atan2.default, imaginary, real)
-
-    def _abs(self, value: Any) -> Any:
-        """The root of the power, which users that square it read without the root."""
-        power = self._sum(*(self._times(part, part) for part in self._pair(value)))
-        for user in [user for user in self.node.users if _name(user) == "pow" and user.args[1] == 2]:
-            user.replace_all_uses_with(power)
-        return self._call(self.aten.sqrt.default, power)
 
     def _transform(self, kind: str, given: dict[str, Any]) -> Any:
         """One transform for each axis: the last one first where the input is real, last where the result is."""

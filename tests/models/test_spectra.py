@@ -42,6 +42,19 @@ def _frames(x: Any, **words: Any) -> Any:
     return torch.stft(x.flatten(1), 16, 4, return_complex=True, **words).abs() ** 2
 
 
+def _assigned(x: Any) -> Any:
+    """The spectral convolution of a Fourier neural operator: low frequencies are mixed and put among zeros."""
+    spectrum, mixed = fft.rfft(x), torch.zeros(2, 5, 7, dtype=torch.cfloat)
+    mixed[..., :4] = torch.einsum("bif,iof->bof", spectrum[..., :4], torch.polar(torch.ones(16, 5, 4), torch.arange(4.0)))
+    mixed[:, 0] = 1j
+    return fft.irfft(mixed, n=12)
+
+
+def _halves(x: Any) -> Any:
+    low, high = fft.fft(x).chunk(2, -1)
+    return torch.view_as_real(torch.cat([high, low], -1))
+
+
 CASES: dict[str, Callable[[Any], Any]] = {
     "one axis": lambda x: fft.rfft(x).abs(),
     "padded": lambda x: fft.rfft(x, n=20).imag,
@@ -60,6 +73,18 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "frames of a window": lambda x: _frames(x, win_length=10, window=torch.hann_window(10), normalized=True),
     "frames without centre": lambda x: _frames(x, center=False, onesided=False),
     "signal of a masked spectrum": _masked,
+    "a size and a phase": lambda x: fft.irfft(x[..., :7].exp() * torch.exp(1j * x[..., 5:])),
+    "low frequencies among zeros": _assigned,
+    "covariances": lambda x: torch.view_as_real(fft.rfft(x) @ fft.rfft(x).mH),
+    "three factors": lambda x: torch.einsum("bcf,bdf,bef->bcde", fft.rfft(x), fft.rfft(x + 1).conj(), fft.rfft(x) * 1j).imag,
+    "padded spectrum": lambda x: fft.irfft(torch.nn.functional.pad(fft.rfft(x)[..., :4], (1, 2))),
+    "powers": lambda x: (fft.rfft(x) ** 3 + fft.rfft(x).square() + (fft.rfft(x) + 9).reciprocal()).real,
+    "phases": lambda x: torch.view_as_real(torch.sgn(fft.rfft(x).masked_fill(x[..., :7] > 0, 0))),
+    "chosen": lambda x: torch.where(x[..., :7] > 0, fft.rfft(x), torch.full_like(fft.rfft(x), 2 + 1j)).imag,
+    "from real numbers": lambda x: (x[..., :7].to(torch.cfloat) * fft.rfft(x).repeat(1, 1, 1)).imag,
+    "the middle first": lambda x: fft.ifftshift(fft.fftshift(fft.fft(x)), dim=-1).imag,
+    "frames of a spectrum": lambda x: fft.rfft(x).unfold(1, 3, 1).sum(-1)[:, :, torch.arange(6, -1, -1)].imag,
+    "halves changed": _halves,
     "the same, normalized": lambda x: _masked(x, normalized=True),
 }
 
@@ -92,7 +117,7 @@ def test_the_waves_are_layers_that_a_plan_names() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("function", [lambda x: fft.rfft(x).exp().real, lambda x: fft.rfft(x)])
+@pytest.mark.parametrize("function", [lambda x: fft.rfft(x).log().real, lambda x: fft.rfft(x)])
 def test_what_is_not_known_is_refused_by_name(function: Any) -> None:
     with pytest.raises(BadInput, match="fft_rfft is complex"):
         load_model(Function(function).eval(), (torch.randn(2, 16, 12),))
