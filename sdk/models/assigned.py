@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+from sdk.models.calls import call_before
+from sdk.models.cells import replace_calls
+
+LARGEST = 1 << 22
+"""Pairs of a row and a place that are compared; what needs more stays as it is."""
 
 
 def plain_assignments(module: Any) -> None:
-    """Write `copy` and `fill` as the value expanded, and an `index_put` of one value under a mask as `where`."""
+    """Write `copy` and `fill` as the value expanded, an `index_put` of one value under a mask as `where`, and one at places
+    that are data (up to LARGEST pairs of a row and a place) as the rows picked of what is put."""
     import torch
 
     aten = torch.ops.aten
@@ -20,6 +28,7 @@ def plain_assignments(module: Any) -> None:
             node.target, node.args, node.kwargs = aten.full.default, (list(like.shape), node.args[1]), {"dtype": like.dtype}
         elif node.target is aten.index_put.default:
             _chosen(module, node)
+    replace_calls(module, {aten.index_put.default: _placed})
 
 
 def _value(node: Any, module: Any) -> Any:
@@ -67,3 +76,37 @@ def _chosen(module: Any, node: Any) -> None:
     if _value(given, module).dim():
         given = _put(module, node, aten.reshape.default, (given, []), _value(given, module).reshape(()))
     node.target, node.args, node.kwargs = aten.where.self, (mask, given, target), {}
+
+
+def _placed(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Rows at places of the first axes, as Informer's attention puts them: each takes the last value put there, or stays."""
+    import torch
+
+    aten, held, values = torch.ops.aten, given["self"], given["values"]
+    indices, shape = list(given["indices"]), list(held.meta["val"].shape)
+    kinds = [None if each is None else _value(each, node.graph.owning_module).dtype for each in indices]
+    if given["accumulate"] or not all(kind in (torch.int32, torch.int64) for kind in kinds):
+        return None
+    count, rest = math.prod(shape[: len(indices)]), shape[len(indices) :]
+    sizes = torch.broadcast_shapes(*(_value(each, node.graph.owning_module).shape for each in indices))
+    if count * math.prod(sizes) > LARGEST:
+        return None
+    row: Any = None
+    for place, size in zip(indices, shape, strict=False):
+        within = call_before(node, aten.where.self, call_before(node, aten.lt.Scalar, place, 0),
+                             call_before(node, aten.add.Tensor, place, size), place)  # fmt: skip
+        row = within if row is None else call_before(node, aten.add.Tensor, call_before(node, aten.mul.Tensor, row, size), within)
+    row = call_before(node, aten.reshape.default, call_before(node, aten.expand.default, row, list(sizes)), [-1])
+    put = call_before(node, aten.expand.default, values, [*sizes, *rest])
+    put = call_before(node, aten.reshape.default, put, [math.prod(sizes), -1])
+    rows, numbers = (
+        call_before(node, aten.arange.start, *ends, dtype=torch.int64, device=held.meta["val"].device)
+        for ends in ((0, count), (1, math.prod(sizes) + 1))
+    )
+    same = call_before(node, aten.eq.Tensor, call_before(node, aten.unsqueeze.default, rows, 1), row)
+    last = call_before(node, aten.amax.default, call_before(node, aten.mul.Tensor, same, numbers), [1])
+    number = call_before(node, aten.clamp.default, call_before(node, aten.sub.Tensor, last, 1), 0)
+    picked = call_before(node, aten.reshape.default, call_before(node, aten.index_select.default, put, 0, number), shape)
+    ones = [*shape[: len(indices)], *[1] * len(rest)]
+    taken = call_before(node, aten.reshape.default, call_before(node, aten.gt.Scalar, last, 0), ones)
+    return (call_before(node, aten.where.self, taken, picked, held),)

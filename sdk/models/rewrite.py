@@ -21,6 +21,7 @@ from sdk.models.slopes import plain_slopes
 from sdk.models.spectra import real_spectra
 from sdk.models.straight import plain_estimators
 from sdk.models.sums import plain_sums
+from sdk.models.windows import plain_windows
 
 
 def attribute(module: Any, name: str) -> Any:
@@ -313,6 +314,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     store_indices,
     fold_constants,
     real_spectra,
+    plain_windows,
     drop_idle_masks,
     explicit_convolutions,
     explicit_strides,

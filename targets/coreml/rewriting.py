@@ -41,7 +41,6 @@ def _rules() -> dict[Any, Rule]:
         aten.bitwise_or.Tensor: _logical(aten.logical_or.default),
         aten.bitwise_and.Tensor: _logical(aten.logical_and.default),
         aten.bitwise_xor.Tensor: _logical(aten.logical_xor.default),
-        aten.unfold.default: _windows,
         aten.trunc.default: elementary.truncated,
         aten.fmod.Scalar: elementary.left_over,
         aten.fmod.Tensor: elementary.left_over,
@@ -59,24 +58,6 @@ def _fill_defaults(node: Any, values: dict[str, Any]) -> None:
     node.kwargs = {}
     if "pool" in str(node.target) and not node.args[2]:
         node.update_arg(2, node.args[1])
-
-
-def _windows(node: Any, values: dict[str, Any]) -> None:
-    """Windows of an axis, which nothing converts: pick their elements, and put each window last."""
-    import torch
-
-    x, axis, size, step = node.args
-    shape, graph = tuple(values[x.name].shape), node.graph
-    axis %= len(shape)
-    picked = torch.arange(0, shape[axis] - size + 1, step).unsqueeze(1) + torch.arange(size)
-    name = f"{node.name}_places"
-    graph.owning_module.register_buffer(name, picked.flatten().int())
-    rows = graph.call_function(torch.ops.aten.index_select.default, (x, axis, graph.get_attr(name)))
-    apart = [*shape[:axis], len(picked), size, *shape[axis + 1 :]]
-    order = [place for place in range(len(apart)) if place != axis + 1]
-    split = graph.call_function(torch.ops.aten.view.default, (rows, apart))
-    node.replace_all_uses_with(graph.call_function(torch.ops.aten.permute.default, (split, [*order, axis + 1])))
-    graph.erase_node(node)
 
 
 def _average(node: Any, values: dict[str, Any]) -> None:

@@ -37,6 +37,13 @@ def _unpooled(x: torch.Tensor, kernel: Any) -> torch.Tensor:
     return functional.max_unpool2d(most * 2 + 1, places, kernel, output_size=x.shape[-2:])
 
 
+def _put(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Rows put at places of the second axis; the last of several at one place stays."""
+    held, rows = x.clone(), places.flatten(1)
+    held[torch.zeros(1, 1, dtype=torch.long), rows] = torch.arange(rows.shape[1]).float()[None, :, None] + x[:, :1]
+    return held
+
+
 @pytest.mark.parametrize(("compute", "shape", "gone"), [
     (lambda x: functional.interpolate(x, size=(5, 4), mode="bilinear", antialias=True), IMAGE, "_aa"),
     (lambda x: functional.interpolate(x, scale_factor=(0.4, 1.3), mode="bicubic", antialias=True), IMAGE, "_aa"),
@@ -50,6 +57,8 @@ def _unpooled(x: torch.Tensor, kernel: Any) -> torch.Tensor:
     (lambda x: [x.quantile(0.37, 1, interpolation=each) for each in INTERPOLATIONS], ROWS, "quantile"),
     (lambda x: x.sort(dim=1, stable=True).values, ROWS, "sort"),
     (lambda x: (_folded(x, 3, padding=1), _folded(x, (5, 4), stride=(2, 3)), _folded(x, 2, stride=3)), IMAGE, "col2im"),
+    (lambda x: (x.unfold(1, 3, 2), x.unfold(-1, 4, 4), x[0, 0].unfold(0, 12, 1)), ROWS, "unfold"),
+    (lambda x: (_put(x, x[:, :, :2].argsort(1)), _put(x, torch.tensor([[[5, 5], [-1, 2]]]))), ROWS, "index_put"),
     (lambda x: (_unpooled(x, 2), _unpooled(x, (5, 3))), IMAGE, "unpool"),
 ])  # fmt: skip
 def test_what_is_written_out_is_as_in_torch(compute: Compute, shape: tuple[int, ...], gone: str) -> None:
@@ -71,3 +80,13 @@ def test_what_is_written_out_is_as_in_torch(compute: Compute, shape: tuple[int, 
 def test_what_would_not_be_the_same_stays(compute: Compute, left: str) -> None:
     model = load_model(Computed(compute).eval(), (torch.randn(1, 2, 9, 7),))
     assert any(left in str(node.target) for node in model.program.graph.nodes)
+
+
+def test_padding_that_cuts_is_a_part() -> None:
+    cuts = ((0, 0, 1, -1), (-2, 3), (-1, -1, -1, 0))
+    net, x = Computed(lambda x: [functional.pad(x, borders, value=0.5) for borders in cuts]).eval(), torch.randn(ROWS)
+    model = load_model(net, (x,))
+    pads = [node.args[1] for node in model.program.graph.nodes if "pad" in str(node.target)]
+    assert pads and all(border >= 0 for borders in pads for border in borders)
+    for made, expected in zip(pytree.tree_leaves(model.program.module()(x)), net(x), strict=True):
+        assert torch.equal(made, expected)
