@@ -18,8 +18,8 @@ NUMBER = "sdk_number"
 
 def write_simpler(module: Any) -> None:
     """Change a GraphModule of known shapes: splits and selected rows into slices, means of images into ones that keep their
-    axes, other means, sums and norms, attention, squares and cubes into products, `silu` into its parts, a softmax over an
-    image's rows into one of a matrix.
+    axes, maxima of an image's axis into ones without places, other means, sums and norms, attention, squares and cubes into
+    products, `silu` into its parts, a softmax over an image's rows into one of a matrix.
 
     Metadata are kept up to date.
     """
@@ -114,6 +114,21 @@ def _mean(writer: _Writer) -> None:
 
 def _sum(writer: _Writer) -> None:
     _put_sum(writer, writer.given["self"])
+
+
+def _max(writer: _Writer) -> None:
+    """Maxima of an image's axis without their places, which the backend takes as pools of rows or columns that keep the axis.
+
+    It says that it takes those of other axes as well, and then refuses.
+    """
+    node, value = writer.node, writer.given["self"].meta["val"]
+    read = [user for user in node.users if user.users]
+    if ".dim" not in str(node.target) or len(value.shape) != 4 or len(read) != 1 or read[0].args[1]:
+        return
+    axis, keep = writer.given["dim"] % 4, writer.given.get("keepdim", False)
+    if keep and axis == writer.given["dim"] in (2, 3):
+        return
+    writer.put(writer.call("amax.default", writer.given["self"], [axis], keep), read[0])
 
 
 def _norm(writer: _Writer) -> None:
@@ -249,6 +264,7 @@ _LAID_OUT = ("reshape", "view", "permute", "transpose", "flatten", "unflatten", 
 
 _RULES: dict[str, Callable[[_Writer], None]] = {
     "split": _split, "split_with_sizes": _split, "chunk": _split, "unbind": _split, "select": _select, "mean": _mean,
+    "max": _max,
     "silu": _silu, "pow": _power,
     "sum": _sum, "linalg_vector_norm": _norm, "softmax": _softmax,
     "scaled_dot_product_attention": _attention,
