@@ -14,7 +14,8 @@ LARGEST = 1 << 22
 
 def plain_assignments(module: Any) -> None:
     """Write `copy` and `fill` as the value expanded, an `index_put` of one value under a mask as `where`, and one at places
-    that are data (up to LARGEST pairs of a row and a place) as the rows picked of what is put."""
+    that are data, an `index_copy` and a `scatter` over one axis (up to LARGEST pairs of a row and a place) as the rows picked
+    of what is put."""
     import torch
 
     aten = torch.ops.aten
@@ -28,7 +29,10 @@ def plain_assignments(module: Any) -> None:
             node.target, node.args, node.kwargs = aten.full.default, (list(like.shape), node.args[1]), {"dtype": like.dtype}
         elif node.target is aten.index_put.default:
             _chosen(module, node)
-    replace_calls(module, {aten.index_put.default: _placed})
+    replace_calls(module, {
+        aten.index_put.default: _placed, aten.index_copy.default: _copied,
+        aten.scatter.src: _scattered, aten.scatter.value: _scattered,
+    })  # fmt: skip
 
 
 def _value(node: Any, module: Any) -> Any:
@@ -84,6 +88,13 @@ def _placed(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:
 
     aten, held, values = torch.ops.aten, given["self"], given["values"]
     indices, shape = list(given["indices"]), list(held.meta["val"].shape)
+    if len(indices) > 1 and not any(indices[:-1]) and not given["accumulate"]:
+        places = _value(indices[-1], node.graph.owning_module)
+        if places.dim() != 1:
+            return None
+        axis = len(indices) - 1
+        source = call_before(node, aten.expand.default, values, [*shape[:axis], len(places), *shape[axis + 1 :]])
+        return _copied(node, {"self": held, "dim": axis, "index": indices[-1], "source": source})
     kinds = [None if each is None else _value(each, node.graph.owning_module).dtype for each in indices]
     if given["accumulate"] or not all(kind in (torch.int32, torch.int64) for kind in kinds):
         return None
@@ -99,14 +110,62 @@ def _placed(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:
     row = call_before(node, aten.reshape.default, call_before(node, aten.expand.default, row, list(sizes)), [-1])
     put = call_before(node, aten.expand.default, values, [*sizes, *rest])
     put = call_before(node, aten.reshape.default, put, [math.prod(sizes), -1])
-    rows, numbers = (
-        call_before(node, aten.arange.start, *ends, dtype=torch.int64, device=held.meta["val"].device)
-        for ends in ((0, count), (1, math.prod(sizes) + 1))
-    )
-    same = call_before(node, aten.eq.Tensor, call_before(node, aten.unsqueeze.default, rows, 1), row)
-    last = call_before(node, aten.amax.default, call_before(node, aten.mul.Tensor, same, numbers), [1])
-    number = call_before(node, aten.clamp.default, call_before(node, aten.sub.Tensor, last, 1), 0)
+    taken, number = _last(node, row, count, math.prod(sizes))
     picked = call_before(node, aten.reshape.default, call_before(node, aten.index_select.default, put, 0, number), shape)
     ones = [*shape[: len(indices)], *[1] * len(rest)]
-    taken = call_before(node, aten.reshape.default, call_before(node, aten.gt.Scalar, last, 0), ones)
+    taken = call_before(node, aten.reshape.default, taken, ones)
     return (call_before(node, aten.where.self, taken, picked, held),)
+
+
+def _scattered(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Elements at places of one axis, as experts' shares are put: each takes the last value that is put there, or stays."""
+    import torch
+
+    aten, held, index = torch.ops.aten, given["self"], given["index"]
+    like, places = held.meta["val"], _value(index, node.graph.owning_module)
+    source = given.get("src")
+    if not like.dim() or places.dim() != like.dim() or (source is not None and source.meta["val"].shape != places.shape):
+        return None
+    axis = given["dim"] % like.dim()
+    shape, (size, count) = list(like.shape), (like.shape[axis], places.shape[axis])
+    if [*shape[:axis], count, *shape[axis + 1 :]] != list(places.shape) or like.numel() * count > LARGEST:
+        return None
+    index = call_before(node, aten.unsqueeze.default, call_before(node, aten.transpose.int, index, axis, -1), -2)
+    taken, number = (call_before(node, aten.transpose.int, each, axis, -1) for each in _last(node, index, size, count))
+    if source is None:
+        return (call_before(node, aten.where.ScalarSelf, taken, given["value"], held),)
+    return (call_before(node, aten.where.self, taken, call_before(node, aten.gather.default, source, axis, number), held),)
+
+
+def _copied(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Rows at places of one axis, as keys and values are put into a cache: each is the last that is put there, or stays."""
+    import torch
+
+    aten, held, index = torch.ops.aten, given["self"], given["index"]
+    like, places = held.meta["val"], _value(index, node.graph.owning_module)
+    if not like.dim() or places.dim() != 1 or places.dtype not in (torch.int32, torch.int64):
+        return None
+    axis = given["dim"] % like.dim()
+    size, count = like.shape[axis], len(places)
+    if size * count > LARGEST:
+        return None
+    index = call_before(node, aten.where.self, call_before(node, aten.lt.Scalar, index, 0),
+                        call_before(node, aten.add.Tensor, index, size), index)  # fmt: skip
+    taken, number = _last(node, index, size, count)
+    picked = call_before(node, aten.index_select.default, given["source"], axis, number)
+    taken = call_before(node, aten.view.default, taken, [-1, *[1] * (like.dim() - axis - 1)])
+    return (call_before(node, aten.where.self, taken, picked, held),)
+
+
+def _last(node: Any, places: Any, size: int, count: int) -> tuple[Any, Any]:
+    """Whether each of `size` rows is among `count` places [..., count], and which is the last there, or 0."""
+    import torch
+
+    aten, device = torch.ops.aten, node.meta["val"].device
+    rows, numbers = (
+        call_before(node, aten.arange.start, *ends, dtype=torch.int64, device=device) for ends in ((0, size), (1, count + 1))
+    )
+    same = call_before(node, aten.eq.Tensor, call_before(node, aten.unsqueeze.default, rows, 1), places)
+    last = call_before(node, aten.amax.default, call_before(node, aten.where.ScalarOther, same, numbers, 0), [-1])
+    taken = call_before(node, aten.gt.Scalar, last, 0)
+    return taken, call_before(node, aten.where.ScalarOther, taken, call_before(node, aten.sub.Tensor, last, 1), 0)

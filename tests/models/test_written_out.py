@@ -44,6 +44,12 @@ def _put(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     return held
 
 
+def _cached(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    cache = x.clone()
+    cache[:, :, places] = x[:, :, 5:8] + 1
+    return cache
+
+
 @pytest.mark.parametrize(("compute", "shape", "gone"), [
     (lambda x: functional.interpolate(x, size=(5, 4), mode="bilinear", antialias=True), IMAGE, "_aa"),
     (lambda x: functional.interpolate(x, scale_factor=(0.4, 1.3), mode="bicubic", antialias=True), IMAGE, "_aa"),
@@ -59,6 +65,9 @@ def _put(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     (lambda x: (_folded(x, 3, padding=1), _folded(x, (5, 4), stride=(2, 3)), _folded(x, 2, stride=3)), IMAGE, "col2im"),
     (lambda x: (x.unfold(1, 3, 2), x.unfold(-1, 4, 4), x[0, 0].unfold(0, 12, 1)), ROWS, "unfold"),
     (lambda x: (_put(x, x[:, :, :2].argsort(1)), _put(x, torch.tensor([[[5, 5], [-1, 2]]]))), ROWS, "index_put"),
+    (lambda x: (x.index_copy(1, x[0, :2, 0].argsort() + 3, x[:, :2] * 2), _cached(x, x[0, 0, :3].argsort() - 1)), ROWS, "x_copy"),
+    (lambda x: [x.scatter(axis, x[:, :3, :6].argsort(axis).repeat(1, *times), *put) for axis, times, *put in (
+        (-1, (2, 1), x[:, :, :6] + 9), (1, (1, 2), x[:, :3] * 2), (2, (2, 1), 0.5))], ROWS, "scatter"),
     (lambda x: (_unpooled(x, 2), _unpooled(x, (5, 3))), IMAGE, "unpool"),
 ])  # fmt: skip
 def test_what_is_written_out_is_as_in_torch(compute: Compute, shape: tuple[int, ...], gone: str) -> None:
