@@ -16,6 +16,7 @@ from targets.executorch.decoding import metadata
 from targets.executorch.graph import quantized_program
 from targets.executorch.haste import hastened
 from targets.executorch.once import decomposed_once, partitioner
+from targets.executorch.padding import configs
 from targets.executorch.repeating import place_loops
 from targets.executorch.retrace import without_idle_work
 from targets.executorch.sharing import shared
@@ -31,7 +32,7 @@ def lower_program(quantized: Quantized) -> bytes:
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
         if language is None:
-            return _lower(quantized, XnnpackPartitioner(), looped=True)
+            return _lower(quantized, XnnpackPartitioner(configs=configs()), looped=True)
         return shared(_lower(quantized, partitioner(), looped=False))
 
 
