@@ -136,7 +136,7 @@ def _padded(
     }  # fmt: skip
     if rules.padding:
         made = {step for tensor in found.tensors if tensor.maker in static for step in tensor.touched - {tensor.made}}
-        apart = {step for step in found.pads if found.layers[step] in {*static, *dynamic} or step in made}
+        apart = {step for step in found.pads if found.layers[step] in dynamic or (found.layers[step] in static and step not in made)}
         padded |= {step: size for step, size in found.pads.items() if step in apart}
     return padded
 

@@ -69,8 +69,8 @@ class Operators:
     """ATen operators that a runtime treats in ways of its own.
 
     `outside`: its accelerated parts leave them to the runtime; `padded`: a padded copy of their input is made; `narrow`: they
-    compute in 8 bits between static layers; `padding`: an operator that pads in front of a layer in 8 bits makes a copy, in
-    floats. `front`: arenas of accelerated parts use the room in front of the first block that lives. `growing`: the room that the
+    compute in 8 bits between static layers; `padding`: an operator that pads floats in front of a layer in 8 bits makes a
+    copy. `front`: arenas of accelerated parts use the room in front of the first block that lives. `growing`: the room that the
     parts share is made anew as they run, wherever one needs more. `simpler`: the runtime is ExecuTorch, whose toolchain is
     given the graph of `write_simpler` and sorts it by breadth; accelerated parts take no other operators than those `taken`.
     `looped`: the loops of recurrent layers have copies of what passes through them; else they are fed by products of whole

@@ -302,15 +302,17 @@ def test_paddings_of_dynamic_layers_are_copies() -> None:
     assert copied == 4 * 4 * 64 + 4 * 4 * 100, "floats, and padded floats"
 
 
-def test_paddings_of_their_own_in_front_of_static_layers_are_copies() -> None:
-    body = nn.Sequential(nn.Conv2d(4, 8, 1), nn.ZeroPad2d(1), nn.Conv2d(8, 8, 3)).eval()
+def test_paddings_of_their_own_between_floats_and_static_layers_are_copies() -> None:
+    body = nn.Sequential(nn.Conv2d(4, 8, 1), nn.ZeroPad2d((0, 2, 0, 2)), nn.Conv2d(8, 8, 3)).eval()
     found = activations(load_model(body, (torch.randn(1, 4, 8, 8),)))
     step, wide, padded = found.layers.index("2"), 4 * 8 * 64, 4 * 8 * 100
     assert found.pads == {step: padded}
     rules = Operators(padding=True)
-    fused, copied = (live(found, static, (), frozenset(), rules)[0][step] for static in ((), ("0", "2")))
+    fused, codes, behind, copied = (live(found, each, (), frozenset(), rules)[0][step] for each in ((), ("0", "2"), ("0",), ("2",)))
     assert fused == 2 * wide, "in float it is part of the layer"
-    assert copied == wide + padded, "what the first made, in floats, and padded"
+    assert codes == wide // 4 + wide, "and between two layers in 8 bits, of which the caller takes floats"
+    assert behind == 2 * wide, "codes are padded before they become floats"
+    assert copied >= wide + padded, "what the first made, in floats, and padded"
 
 
 class Stream(nn.Module):
