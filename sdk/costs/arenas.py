@@ -136,8 +136,10 @@ def _padded(
     }  # fmt: skip
     if rules.padding:
         made = {step for tensor in found.tensors if tensor.maker in static for step in tensor.touched - {tensor.made}}
-        apart = {step for step in found.pads if found.layers[step] in dynamic or (found.layers[step] in static and step not in made)}
-        padded |= {step: size for step, size in found.pads.items() if step in apart}
+        padded |= {
+            step: size for step, size in found.pads.items()
+            if found.layers[step] in dynamic or (found.layers[step] in static and step not in made)
+        }  # fmt: skip
     return padded
 
 

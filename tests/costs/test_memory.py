@@ -308,7 +308,8 @@ def test_paddings_of_their_own_between_floats_and_static_layers_are_copies() -> 
     step, wide, padded = found.layers.index("2"), 4 * 8 * 64, 4 * 8 * 100
     assert found.pads == {step: padded}
     rules = Operators(padding=True)
-    fused, codes, behind, copied = (live(found, each, (), frozenset(), rules)[0][step] for each in ((), ("0", "2"), ("0",), ("2",)))
+    plans = ((), ("0", "2"), ("0",), ("2",))
+    fused, codes, behind, copied = (live(found, static, (), frozenset(), rules)[0][step] for static in plans)
     assert fused == 2 * wide, "in float it is part of the layer"
     assert codes == wide // 4 + wide, "and between two layers in 8 bits, of which the caller takes floats"
     assert behind == 2 * wide, "codes are padded before they become floats"
