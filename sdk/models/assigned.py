@@ -104,8 +104,7 @@ def _placed(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:
         return None
     row: Any = None
     for place, size in zip(indices, shape, strict=False):
-        within = call_before(node, aten.where.self, call_before(node, aten.lt.Scalar, place, 0),
-                             call_before(node, aten.add.Tensor, place, size), place)  # fmt: skip
+        within = _from_start(node, place, size)
         row = within if row is None else call_before(node, aten.add.Tensor, call_before(node, aten.mul.Tensor, row, size), within)
     row = call_before(node, aten.reshape.default, call_before(node, aten.expand.default, row, list(sizes)), [-1])
     put = call_before(node, aten.expand.default, values, [*sizes, *rest])
@@ -149,12 +148,19 @@ def _copied(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:
     size, count = like.shape[axis], len(places)
     if size * count > LARGEST:
         return None
-    index = call_before(node, aten.where.self, call_before(node, aten.lt.Scalar, index, 0),
-                        call_before(node, aten.add.Tensor, index, size), index)  # fmt: skip
-    taken, number = _last(node, index, size, count)
+    taken, number = _last(node, _from_start(node, index, size), size, count)
     picked = call_before(node, aten.index_select.default, given["source"], axis, number)
     taken = call_before(node, aten.view.default, taken, [-1, *[1] * (like.dim() - axis - 1)])
     return (call_before(node, aten.where.self, taken, picked, held),)
+
+
+def _from_start(node: Any, places: Any, size: int) -> Any:
+    """Places of an axis of `size` counted from its start, where those below zero are counted from its end."""
+    import torch
+
+    aten = torch.ops.aten
+    from_end = call_before(node, aten.lt.Scalar, places, 0)
+    return call_before(node, aten.where.self, from_end, call_before(node, aten.add.Tensor, places, size), places)
 
 
 def _last(node: Any, places: Any, size: int, count: int) -> tuple[Any, Any]:

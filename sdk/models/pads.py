@@ -1,11 +1,13 @@
-"""Zero padding in front of a convolution as the convolution's own, which runtimes do without a step, in 8 bits too; exact."""
+"""Zero pads in front of a convolution as its own, which runtimes do without a step; pads that cut (`F.pad` by less than zero),
+which converters refuse, as parts taken; exact."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from sdk.models.calls import arguments
+from sdk.models.calls import arguments, call_before
+from sdk.models.cells import replace_calls
 
 
 def fold_pads(module: Any) -> None:
@@ -49,3 +51,26 @@ def _both_sides(node: Any, axes: int) -> list[int] | None:
         return None
     near = [low for low, _ in pairs[:axes]]
     return [*near, *[0] * (axes - len(near))][::-1]
+
+
+def cut_pads(module: Any) -> None:
+    """Write what a constant padding cuts off as a part taken."""
+    import torch
+
+    aten = torch.ops.aten
+    replace_calls(module, dict.fromkeys((aten.pad.default, aten.constant_pad_nd.default), _cut))
+
+
+def _cut(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:
+    import torch
+
+    aten, made, borders = torch.ops.aten, given["self"], list(given["pad"])
+    if all(border >= 0 for border in borders) or given.get("mode", "constant") != "constant":
+        return None
+    shape = made.meta["val"].shape
+    for place, (before, after) in enumerate(zip(borders[::2], borders[1::2], strict=True), 1):
+        if min(before, after) < 0:
+            ends = max(-before, 0), shape[-place] - max(-after, 0)
+            made = call_before(node, aten.slice.Tensor, made, len(shape) - place, *ends)
+    left = [max(border, 0) for border in borders]
+    return (call_before(node, aten.constant_pad_nd.default, made, left, given["value"] or 0.0) if any(left) else made,)

@@ -13,7 +13,7 @@ from sdk.models.constants import drop_idle_masks, fold_constants, store_indices
 from sdk.models.cubes import plain_cubes
 from sdk.models.norms import affine_batch_norm, fold_batch_norm
 from sdk.models.orders import plain_orders
-from sdk.models.pads import fold_pads
+from sdk.models.pads import cut_pads, fold_pads
 from sdk.models.patches import plain_patches
 from sdk.models.pools import plain_pools
 from sdk.models.resizes import plain_resizes
@@ -317,6 +317,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     fold_constants,
     real_spectra,
     plain_windows,
+    cut_pads,
     drop_idle_masks,
     explicit_convolutions,
     explicit_strides,
