@@ -65,13 +65,12 @@ def parts_of(items: Sequence[Any], count: int = 2) -> list[Sequence[Any]]:
 def take_samples(model: Model, data: Iterable[Any] | None, limit: int | None = None) -> Samples:
     """Check `data` against the model's inputs; batches larger than the model's are split along the first axis.
 
-    Without data: seeded random inputs, labelled `synthetic`. Raises BadInput naming sample and input.
+    Without data: `random_samples`. Raises BadInput naming sample and input.
     """
     import torch
 
     if data is None:
-        inputs = tuple(_synthetic(model, seed) for seed in range(SYNTHETIC))
-        return Samples(inputs, "synthetic", _digest(inputs))
+        return random_samples(model)
     found: list[tuple[Any, ...]] = []
     numbers: list[int] = []
     for index, sample in enumerate(data):
@@ -99,6 +98,15 @@ def take_samples(model: Model, data: Iterable[Any] | None, limit: int | None = N
                     f"{int(tensor.max()):,}; embedding {table.name} has {table.shape[0]:,} rows"
                 )
     return Samples(inputs, "given", _digest(inputs), tuple(numbers[:limit]))
+
+
+def random_samples(model: Model, within: bool = False) -> Samples:
+    """Return seeded random inputs, labelled `synthetic`: normal floats, and integers that are rows of the embeddings.
+
+    `within`: every number lies between the least and the largest of the example's, for a model that takes no others.
+    """
+    inputs = tuple((_within if within else _synthetic)(model, seed) for seed in range(SYNTHETIC))
+    return Samples(inputs, "synthetic", _digest(inputs))
 
 
 def _as_tuple(model: Model, sample: Any, index: int) -> tuple[Any, ...]:
@@ -186,6 +194,24 @@ def _synthetic(model: Model, seed: int) -> tuple[Any, ...]:
         else:
             most = rows.get(spec.name, max(2, limit))
             made.append(torch.randint(0, most, spec.shape, generator=generator, dtype=example.dtype))
+    return tuple(made)
+
+
+def _within(model: Model, seed: int) -> tuple[Any, ...]:
+    """Random inputs between the example's own least and largest numbers."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    made = []
+    for example in model.example:
+        if example.dtype == torch.bool or example.numel() == 0:
+            made.append(example.clone())
+        elif example.is_floating_point():
+            least, most = example.min(), example.max()
+            made.append(least + (most - least) * torch.rand(example.shape, generator=generator, dtype=example.dtype))
+        else:
+            least, most = int(example.min()), int(example.max())
+            made.append(torch.randint(least, most + 1, example.shape, generator=generator, dtype=example.dtype))
     return tuple(made)
 
 

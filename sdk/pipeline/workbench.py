@@ -7,13 +7,14 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
+from sdk.errors import BadInput
 from sdk.heap import give_back, give_back_large_blocks
 from sdk.models import Layer, Model
 from sdk.models.load import finish_model
 from sdk.models.running import run_float
-from sdk.models.samples import Samples, take_samples
+from sdk.models.samples import Samples, random_samples, take_samples
 from sdk.models.text import own_text, windows
-from sdk.pipeline.blaming import blaming, check_finite
+from sdk.pipeline.blaming import FAILURES, blaming, check_finite
 from sdk.pipeline.imported import own_grids
 from sdk.pipeline.kept import Kept, Scores
 from sdk.pipeline.losses import load_loss
@@ -57,8 +58,7 @@ class Workbench:
             self.taken = take_samples(self.model, self.windowed(found.data), taken)
             self.samples: Samples = self.taken.spread(judged, FOLDS)
         self._report = report
-        with blaming(self.model, self.samples):
-            outputs = _check_outputs(self.model, self.samples)
+        outputs = self._first_outputs()
         self.loss, assumed = choose_loss(load_loss(request), self.model, outputs)
         if assumed:
             self.notes.append(f"loss: {self.loss} (assumed from the model's output; set `loss` to choose)")
@@ -80,6 +80,19 @@ class Workbench:
         self._ranges: dict[str, Any] | None = None
         self._held: dict[tuple[Any, ...], bool] = {}
         self._moments: dict[int, tuple[Part, ...]] = {}
+
+    def _first_outputs(self) -> tuple[Any, ...]:
+        """What the float model makes of the first sample.
+
+        Of random ones all are tried: a model that takes not all of them (a logarithm, rows behind an offset) gets others.
+        """
+        if self.samples.origin == "synthetic":
+            try:
+                return _check_outputs(self.model, self.samples, len(self.samples))
+            except (*FAILURES, BadInput):
+                self.taken = self.samples = random_samples(self.model, within=True)
+        with blaming(self.model, self.samples):
+            return _check_outputs(self.model, self.samples, 1)
 
     def serves(self, request: Request) -> bool:
         """Whether the model here is the one that `request` is planned for: not every request takes a language model turned."""
@@ -237,8 +250,11 @@ def _batch_notes(model: Model) -> list[str]:
     ]
 
 
-def _check_outputs(model: Model, samples: Samples) -> tuple[Any, ...]:
-    outputs = run_float(model, model.module(), *samples.inputs[0])
-    model.release()
-    check_finite(model, samples, 0, outputs)
-    return outputs
+def _check_outputs(model: Model, samples: Samples, count: int) -> tuple[Any, ...]:
+    """What the model makes of the first sample; BadInput where it makes something infinite of one of the first `count`."""
+    module, found = model.module(), list[tuple[Any, ...]]()
+    for number, inputs in enumerate(samples.inputs[:count]):
+        found.append(run_float(model, module, *inputs))
+        model.release()
+        check_finite(model, samples, number, found[-1])
+    return found[0]

@@ -61,5 +61,23 @@ def test_the_sample_that_the_model_makes_nan_of(number: int) -> None:
 
 
 def test_random_inputs_that_the_model_makes_nan_of() -> None:
-    found = refusal(Roots(), inputs=(torch.rand(1, 16),))
+    found = refusal(Roots(), inputs=(-torch.rand(1, 16),))
     assert found.startswith("output output of the float model is NaN on random inputs: give --calibration")
+
+
+class Offsets(nn.Module):
+    """One table for two features, each with rows of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.leave = nn.Embedding(40, 16), nn.Linear(32, 4)
+        self.register_buffer("first", torch.tensor([0, 10]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.leave(self.rows(x + self.first).flatten(1))
+
+
+@pytest.mark.parametrize(("model", "example"), [(Roots(), torch.rand(1, 16)), (Offsets(), torch.tensor([[9, 29], [0, 3]]))])
+def test_random_inputs_lie_within_the_example_where_others_fail(model: nn.Module, example: torch.Tensor) -> None:
+    found = sdk.plan(model.eval(), device="host", target="null", inputs=(example,))
+    assert found.calibration.origin == "synthetic (data-free)"
