@@ -15,7 +15,7 @@ def fold_constants(module: Any) -> None:
     So a convolution under weight norm and each part of a split projection are layers, and no layer is planned that a converter
     would compute away. A weight that would be larger than what it is made of is left as it is; one made twice is stored once.
     """
-    constants = _constants(module)
+    constants = constants_of(module)
     if any(constants[node] for node in constants):
         reshape_views(module)  # attention of constants promises no strides, and what is stored has others
     stored: dict[tuple[Any, ...], Any] = {}
@@ -52,7 +52,7 @@ def drop_idle_masks(module: Any) -> None:
 
     attention = torch.ops.aten.scaled_dot_product_attention.default
     masked = [node for node in module.graph.nodes if node.target is attention and len(node.args) > 3 and node.args[3] is not None]
-    constants = _constants(module) if masked else {}
+    constants = constants_of(module) if masked else {}
     idle = {
         mask for mask in {node.args[3] for node in masked}
         if mask in constants and _hides_nothing(value_of(mask, module))
@@ -80,7 +80,7 @@ def _is_layer(node: Any) -> bool:
     return linear or node.target is torch.ops.aten.convolution.default
 
 
-def _constants(module: Any) -> dict[Any, bool]:
+def constants_of(module: Any) -> dict[Any, bool]:
     """Nodes that depend on no input and on no random number, in order, and whether a layer is in what makes them."""
     found: dict[Any, bool] = {}
     for node in module.graph.nodes:

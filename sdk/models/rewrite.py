@@ -16,6 +16,7 @@ from sdk.models.orders import plain_orders
 from sdk.models.pads import cut_pads, fold_pads
 from sdk.models.patches import plain_patches
 from sdk.models.pools import plain_pools
+from sdk.models.products import layers_from_products
 from sdk.models.resizes import plain_resizes
 from sdk.models.scans import plain_scans
 from sdk.models.slopes import plain_slopes
@@ -311,6 +312,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     plain_scans,
     plain_sums,
     linear_from_matmul,
+    layers_from_products,
     bias_of_one_axis,
     numbers_as_exponents,
     store_indices,
