@@ -85,7 +85,7 @@ class MemoryModel:
         """`shared`: what the file stores once; it counts twice where an accelerated part's pages are given back anyway."""
         self._model, self.table, self.prices = model, table, prices
         self.known: dict[tuple[str, str, str], Any] = {}
-        self._rooms: dict[tuple[frozenset[str], frozenset[str], frozenset[int]], tuple[int, int, int]] = {}
+        self._rooms: dict[tuple[frozenset[str], frozenset[str], frozenset[int]], tuple[int, int, int, int]] = {}
         self.shared: Shared = {} if table.freed else shared
         self.layers = {layer.name: layer for layer in model.inventory.layers}
         spoken = table.language if model.language is not None else None
@@ -122,8 +122,8 @@ class MemoryModel:
         inside = [(layer, scheme) for layer, scheme in layers if not self._row(layer, scheme).outside]
         working = self._heap(outside)
         spared = sum(self._spared(name, scheme) for name, scheme in named.items())
-        operators = self.table.operator * self.found.conversions(*self._eight_bit(named))
-        room, spare, held = self._arenas(named)
+        room, spare, held, conversions = self._arenas(named)
+        operators = self.table.operator * conversions
         outputs = spare + self._beyond(spare)
         return Parts(
             file=self._loaded(named), kept=self._kept(named),
@@ -251,13 +251,14 @@ class MemoryModel:
         """Private bytes that exist while the layer is prepared only."""
         return round(self._row(layer, scheme).passing * layer.parameters)
 
-    def _arenas(self, schemes: Mapping[str, Scheme]) -> tuple[int, int, int]:
+    def _arenas(self, schemes: Mapping[str, Scheme]) -> tuple[int, int, int, int]:
         """Bytes of the activations inside the accelerated parts, of what that room leaves free (where the outputs go that the
-        caller holds), and of those outside."""
+        caller holds), and of those outside; how many operators convert between floats and 8 bits."""
         static, dynamic = map(frozenset, self._eight_bit(schemes))
         key = static, dynamic, self._outside(schemes)
         if key not in self._rooms:
-            self._rooms[key] = arenas(self.found, *key, self.table.operators)
+            rooms = arenas(self.found, *key, self.table.operators)
+            self._rooms[key] = *rooms, self.found.conversions(static, dynamic)
         return self._rooms[key]
 
     def _beyond(self, spare: int) -> int:
@@ -281,7 +282,7 @@ class MemoryModel:
         """
         weights = {name: {each: self._weights(name, each) for each in schemes} for name, schemes in choices.items()}
         base = float(self._private() + self.prices.base + self._cache)
-        _, spare, early = self._arenas({})
+        _, spare, early, _ = self._arenas({})
         loading = base + self._early(early) - self._pointers()
         found = [(moment, loading + others, amounts) for moment, others, amounts in self._loading(choices, weights)]
         base += self._with_slack(self._beyond(spare))

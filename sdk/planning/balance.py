@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from sdk.errors import BadInput
+from sdk.planning.least import pack_least
 from sdk.planning.limits import Limits, Solution, solution_of
 from sdk.planning.objectives import Objective
 from sdk.planning.objectives.objective import Cost
@@ -15,7 +16,7 @@ from sdk.planning.offers import NAMES, Limit, RowsOffer
 from sdk.planning.options import Choices, Problem
 from sdk.planning.refuse import Infeasible
 from sdk.planning.rows import Budget, Row
-from sdk.planning.several import Weighed, pack_least, pack_several
+from sdk.planning.several import Weighed, pack_several
 
 _CLOSE = 5e-3
 """How close, relative to the limit, the least memory or latency of a counter-offer is found."""

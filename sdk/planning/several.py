@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sdk.planning.exchange import Exchange
 from sdk.planning.hush import hushed
 
 _SCALE = 1e3
@@ -40,7 +41,8 @@ class Packed:
 def pack_several(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float], near: bool = False) -> Packed | None:
     """Return the packing of least cost whose weights are within all `budgets`, or None when there is none.
 
-    One that is `near` it is the first over a core of options; its gap is what it is above the bound.
+    One that is `near` it is the first over a core of options, or found without branching (see `Exchange`), which may miss what is
+    hardly within the budgets; its gap is what it is above the bound.
 
     No sum of weights, correctly rounded, exceeds its budget. The relaxation bounds the cost from below, and says by how much
     each option raises that bound. A first solution over the options that raise it least (or over all, where these hold none)
@@ -54,9 +56,10 @@ def pack_several(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float], 
     relaxed = core.relaxed()
     if relaxed is None:
         return None
-    if near:
-        return _near(core, relaxed, kept)
     reach = relaxed.reach(len(groups) + _CORE)
+    if near:
+        picks = core.near(relaxed, reach)
+        return None if picks is None else Packed(_whole(picks, kept), max(core.cost(picks) - relaxed.bound, 0.0))
     picks, unproved = core.solve(relaxed, reach) if reach else (None, 0.0)
     if picks is None:
         picks, unproved = core.solve(relaxed, math.inf)
@@ -69,19 +72,6 @@ def pack_several(groups: Sequence[Sequence[Weighed]], budgets: Sequence[float], 
         picks = fine if fine is not None and core.cost(fine) < value else picks
     core.polish(picks)
     return Packed(_whole(picks, kept), unproved)
-
-
-def _near(core: _Core, relaxed: _Relaxed, kept: Sequence[Sequence[int]]) -> Packed | None:
-    """The first packing of a core that grows until it holds one."""
-    count, options, picks = _CORE, sum(map(len, kept)), None
-    while picks is None:
-        reach = relaxed.reach(len(kept) + count) if count < options else math.inf
-        picks, _ = core.solve(relaxed, reach or math.inf, _NEAR)
-        if picks is None and count >= options:
-            return None
-        count *= 2
-    core.polish(picks)
-    return Packed(_whole(picks, kept), max(core.cost(picks) - relaxed.bound, 0.0))
 
 
 def _whole(picks: Sequence[int], kept: Sequence[Sequence[int]]) -> tuple[int, ...]:
@@ -103,70 +93,6 @@ def _binding(
             left.remove(axis)
     kept = [[Weighed(each.cost, tuple(each.weights[axis] for axis in left)) for each in group] for group in groups]
     return kept, [budgets[axis] for axis in left]
-
-
-def pack_least(
-    groups: Sequence[Sequence[Weighed]], budgets: Sequence[float], close: float, near: bool = False
-) -> list[int] | None:
-    """Return the picks whose largest sum of the weights that no budget limits is the least, to within a share of `close`.
-
-    `budgets` are of the first weights. None when nothing is within them. Ones that are `near` it are the best over the options
-    that the relaxation is least against, where those hold any.
-    """
-    import numpy as np
-    from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import csr_array
-
-    owner = np.array([number for number, group in enumerate(groups) for _ in group], dtype=int)
-    weights = np.array([option.weights for group in groups for option in group]).T
-    limited = np.arange(len(weights)) < len(budgets)
-    unit = max(float(np.abs(weights[~limited]).max()), 1e-300)
-    most = np.array([*budgets, *np.zeros(len(weights) - len(budgets))])
-    scales = np.where(limited, np.maximum(np.abs(weights).max(axis=1, initial=0.0), 1e-300), unit)
-    rows = np.column_stack([weights / scales[:, None], np.where(limited, 0.0, -1.0)])
-    one_each = csr_array((np.ones(len(owner)), (owner, np.arange(len(owner)))), shape=(len(groups), len(owner) + 1))
-    bounds = [LinearConstraint(one_each, 1, 1), LinearConstraint(rows, -np.inf, most / scales)]
-    costs, whole = [*np.zeros(len(owner)), 1.0], [*np.ones(len(owner)), 0.0]
-    core = allowed = np.array([*np.ones(len(owner)), np.inf])
-    if near:
-        core = _least_against(costs, rows, most / scales, one_each, allowed)
-        if core is None:
-            return None
-    for _ in range(_ATTEMPTS):
-        with hushed():
-            answer = milp(
-                costs, constraints=bounds, integrality=whole, bounds=Bounds(0, core),
-                options={"mip_rel_gap": close, "node_limit": _NODES},
-            )  # fmt: skip
-        if answer.x is None and core is not allowed:
-            core = allowed
-            continue
-        if answer.x is None:
-            return None
-        columns = [max(np.flatnonzero(owner == number), key=answer.x.__getitem__) for number in range(len(groups))]
-        if all(math.fsum(weights[row, columns]) <= budget for row, budget in enumerate(budgets)):
-            return [int(column - np.searchsorted(owner, number)) for number, column in enumerate(columns)]
-        picked = np.zeros(len(owner) + 1)  # what only the solver's tolerance lets through
-        picked[columns] = 1.0
-        bounds.append(LinearConstraint(picked[None], 0, len(groups) - 1))
-    return None
-
-
-def _least_against(costs: Any, rows: Any, most: Any, one_each: Any, allowed: Any) -> Any:
-    """Bounds of the columns that leave those options which the relaxation is least against; None where nothing fits."""
-    import numpy as np
-    from scipy.optimize import linprog
-
-    with hushed():
-        relaxed = linprog(
-            costs, A_ub=rows, b_ub=most, A_eq=one_each, b_eq=np.ones(one_each.shape[0]),
-            bounds=list(zip(np.zeros(len(allowed)), allowed, strict=True)), method="highs",
-        )  # fmt: skip
-    if relaxed.status != 0:
-        return None
-    raises = relaxed.lower.marginals[:-1]
-    count = min(len(raises), one_each.shape[0] + _CORE)
-    return np.array([*(raises <= np.partition(raises, count - 1)[count - 1]), np.inf])
 
 
 def _undominated(groups: Sequence[Sequence[Weighed]]) -> list[list[int]]:
@@ -259,6 +185,23 @@ class _Core:
         np.minimum.at(least, self.owner, priced)
         bound = math.fsum((*least, *(-p * room for p, room in zip(prices, self.room, strict=True))))
         return _Relaxed(bound, prices, priced - least[self.owner])
+
+    def near(self, relaxed: _Relaxed, reach: float) -> list[int] | None:
+        """Return a packing over the options that raise the bound by up to `reach`, or one without branching; None: not found."""
+        picks, _ = self.solve(relaxed, reach or math.inf, _NEAR)
+        picks = picks or self._exchanged()
+        if picks is not None:
+            self.polish(picks)
+        return picks
+
+    def _exchanged(self) -> list[int] | None:
+        import numpy as np
+
+        rows = np.array(self.rows).reshape(-1, len(self.owner))
+        search = Exchange(self.owner, rows, np.array(self.room), self.costs / self.span)
+        relaxed = search.relaxed()
+        picks = [] if relaxed is None else [self.index[column] for column in search.picks(relaxed)]
+        return picks if picks and self._fits(picks) else None
 
     def solve(self, relaxed: _Relaxed, most: float, close: float = 0.0) -> tuple[list[int] | None, float]:
         """Return the best packing over the options that raise the bound by up to `most`, and the gap not excluded.

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sdk.errors import BadInput
 from sdk.planning import Choices, Infeasible, Limits, Option, Problem, Row, need, solve
 from sdk.planning.knapsack import pack
+from sdk.planning.least import pack_least
 from sdk.planning.several import Weighed, pack_several
 
 SCHEMES = ("int4_g32", "int8_channel", "fp16", "fp32")
@@ -203,3 +204,27 @@ def test_a_refusal_survives_another_process_with_whatever_was_said_of_it() -> No
     assert str(sent) == str(caught.value) and sent.offer == caught.value.offer
     caught.value.args = (f"variant a: {caught.value}",)
     assert str(pickle.loads(pickle.dumps(caught.value))).startswith("variant a: max_size 4 B")
+
+
+@settings(max_examples=20, deadline=None)
+@given(problems(), st.floats(0, 1))
+def test_the_least_largest_sum_is_found_and_one_near_it_keeps_every_budget(problem: Problem, share: float) -> None:
+    """The sums of what is near are never less than the least of all plans."""
+    plans = every(problem)
+    low, high = min(p[1] for p in plans), max(p[1] for p in plans)
+    limit = low + share * (high - low) + 1e-9
+    groups = [
+        [Weighed(0.0, (o.loss, *(row.amount(c.layer, o.scheme) for row in problem.rows[:2]))) for o in c.options]
+        for c in problem.choices
+    ]  # fmt: skip
+    groups.append([Weighed(0.0, (0.0, *(row.base for row in problem.rows[:2])))])
+    picks = pack_least(groups, [limit], 0.0025, near=True)
+    least = min(p[2] for p in plans if p[1] <= limit)
+    if picks is not None:
+        chosen = [group[pick].weights for group, pick in zip(groups, picks, strict=True)]
+        assert math.fsum(each[0] for each in chosen) <= limit
+        assert max(sum(each[i] for each in chosen) for i in (1, 2)) >= least * (1 - 1e-9)
+    exact = pack_least(groups, [limit], 0.0025)
+    assert exact is not None
+    sums = [sum(group[pick].weights[i] for group, pick in zip(groups, exact, strict=True)) for i in (1, 2)]
+    assert max(sums) <= least * 1.0026 + 1e-9
