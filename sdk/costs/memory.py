@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 from sdk.costs.activations import Activations, activations
 from sdk.costs.arenas import arenas, worst
@@ -19,7 +18,6 @@ from sdk.costs.caching import UPDATE, cached, held_for
 from sdk.costs.heap import resident
 from sdk.costs.nodes import TILE
 from sdk.costs.outside import outside_steps
-from sdk.costs.remembered import remembered
 from sdk.costs.scratch import scratch, whole
 from sdk.lowering import Copies, MemoryTable, Prices
 from sdk.models import Layer, Model
@@ -78,13 +76,37 @@ class Parts:
         return max(loading, self.private + self.kept)
 
 
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """Bytes that the weight of a layer in a scheme takes: packed, while it is prepared, of the file meanwhile and afterwards.
+
+    `outside`: whether the accelerated parts leave the layer out; `spared` is then its table of inputs, which it does not need.
+    """
+
+    outside: bool
+    packed: int
+    passing: int
+    mapped: int
+    kept: int
+    spared: int
+
+
+def _rise(weights: Iterable[Weight]) -> int:
+    """Bytes that preparing `weights` one after the other needs at most, beyond what all of them keep."""
+    total = most = 0
+    for each in weights:
+        total += each.packed
+        most = max(most, total + each.passing)
+    return max(0, most - total)
+
+
 class MemoryModel:
     """The memory of one model on one target, for any plan: `schemes` maps every layer to the name of its scheme."""
 
     def __init__(self, model: Model, table: MemoryTable, prices: Prices, shared: Shared = MappingProxyType({})) -> None:
         """`shared`: what the file stores once; it counts twice where an accelerated part's pages are given back anyway."""
         self._model, self.table, self.prices = model, table, prices
-        self.known: dict[tuple[str, str, str], Any] = {}
+        self._known: dict[tuple[str, str], Weight] = {}
         self._rooms: dict[tuple[frozenset[str], frozenset[str], frozenset[int]], tuple[int, int, int, int]] = {}
         self.shared: Shared = {} if table.freed else shared
         self.layers = {layer.name: layer for layer in model.inventory.layers}
@@ -117,19 +139,19 @@ class MemoryModel:
     def parts(self, schemes: Mapping[str, str]) -> Parts:
         """Return where the peak's bytes are."""
         named = {name: scheme_named(schemes[name]) for name in self.layers if name in schemes}
-        layers = [(self.layers[name], scheme) for name, scheme in named.items()]
-        outside = [(layer, scheme) for layer, scheme in layers if self._row(layer, scheme).outside]
-        inside = [(layer, scheme) for layer, scheme in layers if not self._row(layer, scheme).outside]
+        weights = {name: self._weight(name, scheme) for name, scheme in named.items()}
+        outside = [(self.layers[name], named[name]) for name, each in weights.items() if each.outside]
         working = self._heap(outside)
-        spared = sum(self._spared(name, scheme) for name, scheme in named.items())
+        spared = sum(each.spared for each in weights.values())
         room, spare, held, conversions = self._arenas(named)
         operators = self.table.operator * conversions
         outputs = spare + self._beyond(spare)
         return Parts(
             file=self._loaded(named), kept=self._kept(named),
-            packed=self._with_slack(sum(self.packed(layer, scheme) for layer, scheme in layers)), passing=self._rise(inside),
+            packed=self._with_slack(sum(each.packed for each in weights.values())),
+            passing=_rise(each for each in weights.values() if not each.outside),
             activations=self._with_slack(
-                room + held + max(working, self._rise(outside)) + outputs
+                room + held + max(working, _rise(each for each in weights.values() if each.outside)) + outputs
             ),
             runtime=self._private() + operators - spared, cache=self._cache, arena=self._early(held),
             tables=self._pointers() - spared,
@@ -157,14 +179,6 @@ class MemoryModel:
         rooms = arenas(found, (), (), outside_steps(found, (), self.table.operators.outside), self.table.operators)
         return held_for(language, spoken) + self._with_slack(sum(rooms))
 
-    def _rise(self, layers: Sequence[tuple[Layer, Scheme]]) -> int:
-        """Bytes that preparing `layers` one after the other needs at most, beyond what all of them keep."""
-        total = most = 0
-        for layer, scheme in layers:
-            total += self.packed(layer, scheme)
-            most = max(most, total + self.passing(layer, scheme))
-        return max(0, most - total)
-
     def _heap(self, layers: Sequence[tuple[Layer, Scheme]]) -> int:
         """Bytes of the heap that kernels outside take while they run: weights are unpacked at the first run, products at each."""
         unpacked = [(whole(passing),) for layer, scheme in layers if (passing := self.passing(layer, scheme))]
@@ -176,14 +190,15 @@ class MemoryModel:
         kept = self._kept(schemes)
         total = most = 0
         for part, others in self._delegates(schemes):
-            pages = sum(self.mapped(self.layers[name], schemes[name]) for name in part)
-            total += sum(self.packed(self.layers[name], schemes[name]) for name in part)
+            weights = [self._weight(name, schemes[name]) for name in part]
+            pages = sum(each.mapped for each in weights)
+            total += sum(each.packed for each in weights)
             most = max(most, total + pages + others)
         return kept + max(0, most - total)
 
     def _kept(self, schemes: Mapping[str, Scheme]) -> int:
         """File pages that stay resident once everything is loaded."""
-        kept = self.prices.base + sum(self.kept(self.layers[name], scheme) for name, scheme in schemes.items())
+        kept = self.prices.base + sum(self._weight(name, scheme).kept for name, scheme in schemes.items())
         pairs = {pair: (schemes[pair[0]].name, schemes[pair[1]].name) for pair in self.shared if schemes.keys() >= set(pair)}
         return kept - sum(self.shared[pair].get(names, 0) for pair, names in pairs.items())
 
@@ -214,7 +229,6 @@ class MemoryModel:
         windows = {int(row * stored / rows) // WINDOW for row in self._lookups[layer.name]}
         return min(stored, len(windows) * WINDOW)
 
-    @remembered
     def mapped(self, layer: Layer, scheme: Scheme) -> int:
         """Bytes of the file that are resident while the layer is packed: weights, scales and biases, each in whole pages.
 
@@ -227,14 +241,12 @@ class MemoryModel:
         constants = layer.uses * (len(layer.weights) + (layer.bias is not None) + scales)
         return self.file(layer, scheme) + (0 if row.outside else constants * self.table.page)
 
-    @remembered
     def kept(self, layer: Layer, scheme: Scheme) -> int:
         """Those of them that stay resident once everything is loaded; what loops read is packed by accelerated parts."""
         row = self._row(layer, scheme)
         stays = not self.table.freed or (row.outside and not row.cell)
         return self.file(layer, scheme) if stays else 0
 
-    @remembered
     def packed(self, layer: Layer, scheme: Scheme) -> int:
         """Private bytes that the layer's weight takes while the artifact is loaded: each operator that reads it packs its own."""
         row = self._row(layer, scheme)
@@ -246,7 +258,6 @@ class MemoryModel:
         channels = row.channel * layer.shape[layer.channel_axis]
         return readers * round((row.packed - spared) * padded(layer, row.deep) + looped + row.scale * scales + channels)
 
-    @remembered
     def passing(self, layer: Layer, scheme: Scheme) -> int:
         """Private bytes that exist while the layer is prepared only."""
         return round(self._row(layer, scheme).passing * layer.parameters)
@@ -313,8 +324,8 @@ class MemoryModel:
         return found
 
     def _weights(self, name: str, scheme: str) -> tuple[int, int, int]:
-        layer, named = self.layers[name], scheme_named(scheme)
-        return self._with_slack(self.packed(layer, named)), self.mapped(layer, named), self.kept(layer, named)
+        found = self._weight(name, scheme_named(scheme))
+        return self._with_slack(found.packed), found.mapped, found.kept
 
     def _with_slack(self, private: float) -> int:
         return round(private * (1 + self.table.slack))
@@ -322,7 +333,7 @@ class MemoryModel:
     def _freed(self, name: str, scheme: str, saving: float) -> float:
         """Bytes that a layer frees while it runs: `saving` of activations in 8 bits, and its table of pointers outside."""
         named = scheme_named(scheme)
-        return saving * (1 + self.table.slack) * (named.activations == "static") + self._spared(name, named)
+        return saving * (1 + self.table.slack) * (named.activations == "static") + self._weight(name, named).spared
 
     def _private(self) -> int:
         plain, weighted = self.found.operators - self.found.weighted, self.found.weighted
@@ -331,15 +342,22 @@ class MemoryModel:
     def _pointers(self) -> int:
         return round(self.table.indirection * self.found.pointers)
 
-    def _spared(self, name: str, scheme: Scheme) -> int:
-        """Bytes of the layer's table of inputs if it runs outside, where it needs none."""
-        return self._tables.get(name, 0) if self._row(self.layers[name], scheme).outside else 0
+    def _weight(self, name: str, scheme: Scheme) -> Weight:
+        """What a layer's weight takes, computed once: a search predicts hundreds of plans of the same layers."""
+        found = self._known.get((name, scheme.name))
+        if found is None:
+            layer = self.layers[name]
+            row = self._row(layer, scheme)
+            found = self._known[name, scheme.name] = Weight(
+                row.outside, self.packed(layer, scheme), self.passing(layer, scheme), self.mapped(layer, scheme),
+                self.kept(layer, scheme), self._tables.get(name, 0) if row.outside else 0,
+            )
+        return found
 
     def _outside(self, schemes: Mapping[str, Scheme]) -> frozenset[int]:
-        layers = {name for name, scheme in schemes.items() if self._row(self.layers[name], scheme).outside}
+        layers = {name for name, scheme in schemes.items() if self._weight(name, scheme).outside}
         return outside_steps(self.found, layers, self.table.operators.outside, self.table.operators.taken)
 
-    @remembered
     def _row(self, layer: Layer, scheme: Scheme) -> Copies:
         kind = kernel_kind(layer)
         found = self._copies.get((kind, scheme.name))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
+from typing import Any
 
 from sdk.planning import Budget, Choices, Problem, Solution, solution_of
 
@@ -27,22 +28,20 @@ Amounts = Mapping[str, Mapping[str, float]]
 def walked(problem: Problem) -> list[Solution]:
     """Return the plans of PLANS combinations of prices of the file, memory and latency, each once: the same whatever is limited,
     so that more room finds no worse. None where layers hold one weight, whose schemes are no choice of one layer."""
+    import numpy as np
+
     if problem.ties:
         return []
     axes = [_bytes(problem), *(_mean(problem, name) for name in dict.fromkeys(row.budget for row in problem.rows))]
     ranges = [_rates(problem, amounts) for amounts in axes]
-    found: dict[tuple[str, ...], Solution] = {}
-    for step in range(1, PLANS + 1):
-        prices = [
-            low * (high / low) ** _halton(step, base) if low > 0 else 0.0
-            for (low, high), base in zip(ranges, PRIMES, strict=False)
-        ]
-        chosen = {choices.layer: _cheapest(choices, axes, prices) for choices in problem.choices}
-        key = tuple(chosen.values())
-        if key not in found:
-            options = {choices.layer: choices.option(chosen[choices.layer]) for choices in problem.choices}
-            found[key] = solution_of(problem, {layer: option for layer, option in options.items() if option is not None})
-    return list(found.values())
+    prices = np.array([
+        [low * (high / low) ** _halton(step, base) if low > 0 else 0.0 for (low, high), base in zip(ranges, PRIMES, strict=False)]
+        for step in range(1, PLANS + 1)
+    ])  # fmt: skip
+    chosen = np.array([_cheapest(choices, axes, prices) for choices in problem.choices])
+    found = dict.fromkeys(tuple(picks) for picks in chosen.T.tolist())
+    plans = [{c.layer: c.options[pick] for c, pick in zip(problem.choices, picks, strict=True)} for picks in found]
+    return [solution_of(problem, plan) for plan in plans]
 
 
 def _bytes(problem: Problem) -> Amounts:
@@ -73,12 +72,12 @@ def _saved(choices: Choices, amounts: Mapping[str, float]) -> Iterator[float]:
             yield less / more
 
 
-def _cheapest(choices: Choices, axes: Sequence[Amounts], prices: Sequence[float]) -> str:
-    """The scheme of least loss and prices together."""
-    return min(
-        choices.options,
-        key=lambda o: o.loss + sum(p * each[choices.layer][o.scheme] for p, each in zip(prices, axes, strict=True)),
-    ).scheme
+def _cheapest(choices: Choices, axes: Sequence[Amounts], prices: Any) -> Any:
+    """Of each row of `prices`: the place of the option of least loss and prices together."""
+    import numpy as np
+
+    amounts = np.array([[each[choices.layer][option.scheme] for option in choices.options] for each in axes])
+    return (np.array([option.loss for option in choices.options]) + prices[:, : len(axes)] @ amounts).argmin(axis=1)
 
 
 def _halton(step: int, base: int) -> float:
