@@ -16,13 +16,15 @@ COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 def plain_integers(module: Any) -> None:
     """Write the sign, the magnitude, small powers and the place of the largest or least of whole numbers as bounds, products and
     comparisons, in place; a diagonal too, which the converter counts with an operator that no runtime has. Comparisons and bounds
-    of 8 and 16 bits are of 32: the converter takes none but the equality of bytes, which ends the process that runs it."""
+    of 8 and 16 bits are of 32: the converter takes none but the equality of bytes, which ends the process that runs it.
+    Counting is done in 32 bits as well: the converter makes all other whole numbers so, and joins no two types."""
     import torch
 
     aten = torch.ops.aten
     rules: dict[Any, Rule] = {aten.sign.default: _sign, aten.abs.default: _magnitude, aten.pow.Tensor_Scalar: _power,
                               aten.argmax.default: _place, aten.argmin.default: _place,
-                              aten.eye.default: _diagonal, aten.eye.m: _diagonal}
+                              aten.eye.default: _diagonal, aten.eye.m: _diagonal, aten.arange.default: _counted,
+                              aten.arange.start: _counted, aten.arange.start_step: _counted}
     compared = {getattr(getattr(aten, name), kind) for name in COMPARISONS for kind in ("Tensor", "Scalar")}
     bounds = (aten.maximum.default, aten.minimum.default, aten.amax.default, aten.amin.default)
     replace_calls(module, rules | dict.fromkeys((*compared, *bounds), _widened))
@@ -86,6 +88,17 @@ def _diagonal(node: Any, given: dict[str, Any]) -> tuple[Any, ...]:
     rows, columns = (call_before(node, aten.arange.default, size, dtype=torch.int32, device=made.device) for size in made.shape)
     same = call_before(node, aten.eq.Tensor, call_before(node, aten.unsqueeze.default, rows, 1), columns)
     return (call_before(node, aten._to_copy.default, same, dtype=made.dtype),)
+
+
+def _counted(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:
+    """The numbers counted in 32 bits, which a cast calls what they were."""
+    import torch
+
+    if node.meta["val"].dtype != torch.int64:
+        return None
+    ends = [given[name] for name in ("start", "end", "step") if name in given]
+    counted = call_before(node, node.target, *ends, dtype=torch.int32, device=node.meta["val"].device)
+    return (call_before(node, torch.ops.aten._to_copy.default, counted, dtype=torch.int64),)
 
 
 def _widened(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:

@@ -65,3 +65,15 @@ def test_a_diagonal_converts(tmp_path: Path) -> None:
     TARGET.lower(quantize(load_model(net, inputs), {"layer": scheme_named("fp32")}), path, None, lambda _: None)
     got = torch.from_numpy(TARGET.open(path).run([each.numpy() for each in inputs])[0])
     torch.testing.assert_close(got, net(*inputs).detach(), rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_counted_is_joined_with_other_numbers(tmp_path: Path) -> None:
+    def compute(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        places = torch.arange(5).expand(1, 5)
+        counted = torch.cat([x, places, torch.arange(2, 7)[None], torch.arange(1, 10, 2)[None]])
+        return counted, torch.stack([places, x.abs()], -1) - 0.5
+
+    x, path = torch.tensor([[0, 1, -1, 7, -200]]), tmp_path / "net.tflite"
+    TARGET.lower(quantize(load_model(Computed(compute), (x,)), {}), path, None, lambda _: None)
+    for got, want in zip(TARGET.open(path).run([x.numpy()]), compute(x), strict=True):
+        assert torch.equal(torch.from_numpy(got), want)
