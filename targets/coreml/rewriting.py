@@ -48,6 +48,7 @@ def _rules() -> dict[Any, Rule]:
         aten.div.Scalar_mode: elementary.quotient,
         aten.atan2.default: elementary.angle,
         aten.cdist.default: elementary.distances,
+        aten.scaled_dot_product_attention.default: _grouped,
     }
 
 
@@ -101,3 +102,21 @@ def _logical(operator: Any) -> Rule:
             node.target = operator
 
     return rule
+
+
+def _grouped(node: Any, values: dict[str, Any]) -> None:
+    """Attention whose keys and values serve several heads each: they are repeated, which coremltools leaves to the graph."""
+    import torch
+
+    if not node.kwargs.get("enable_gqa"):
+        return
+    aten, call = torch.ops.aten, node.graph.call_function
+    query, heads = node.args[0], values[node.args[0].name].shape[-3]
+    repeated = [query]
+    for each in node.args[1:3]:
+        shape = list(values[each.name].shape)
+        times = heads // shape[-3]
+        wide = call(aten.expand.default, (call(aten.unsqueeze.default, (each, -3)), [*shape[:-2], times, *shape[-2:]]))
+        repeated.append(call(aten.reshape.default, (wide, [*shape[:-3], heads, *shape[-2:]])))
+    node.args = (*repeated, *node.args[3:])
+    node.kwargs = {key: value for key, value in node.kwargs.items() if key != "enable_gqa"}

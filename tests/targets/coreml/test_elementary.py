@@ -34,6 +34,9 @@ class Computed(nn.Module):
     lambda x: torch.div((x * 9).round().int(), 3, rounding_mode="trunc").float(),
     lambda x: torch.div((x * 9).round().int(), (x - 3).round().int(), rounding_mode="trunc").float(),
     lambda x: (x + (1 - (x > 0).float()) * torch.finfo(torch.float32).min).softmax(-1),  # a mask as numbers
+    lambda x: nn.functional.scaled_dot_product_attention(
+        torch.stack((x, x + 1, x - 1, 2 * x), 1), torch.stack((x, -x), 1), torch.stack((x, 3 - x), 1), enable_gqa=True
+    ),  # keys and values of two heads each
 ])  # fmt: skip
 def test_a_package_computes_as_torch(compute: Callable[[torch.Tensor], torch.Tensor], tmp_path: Path) -> None:
     net, x = Computed(compute).eval(), BORDERS.repeat(1, 5, 1)
