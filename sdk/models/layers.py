@@ -101,16 +101,24 @@ def _groups(node: Any, kind: Kind) -> int:
     return int(node.args[6]) if kind.startswith(("conv", "depthwise")) and len(node.args) > 6 else 1
 
 
-def _fused(node: Any) -> tuple[str, ...]:
-    """The layer's node and the activation function behind it, where runtimes fuse the two."""
+def operators_of(graph: Any, layer: Layer) -> list[Any]:
+    """Every node that reads the layer's weight: a head may be shared by several scales of an image."""
+    return [user for node in graph.nodes if node.op == "get_attr" and node.target == layer.weights[0] for user in node.users]
+
+
+def end_of(node: Any) -> Any:
+    """The activation function behind a layer's node, where runtimes fuse the two, else the node."""
     import torch
 
     aten = torch.ops.aten
     fusable = {aten.relu.default, aten.hardtanh.default, aten.relu6.default}
     users = list(node.users)
-    if len(users) == 1 and users[0].op == "call_function" and users[0].target in fusable:
-        return node.name, users[0].name
-    return (node.name,)
+    return users[0] if len(users) == 1 and users[0].op == "call_function" and users[0].target in fusable else node
+
+
+def _fused(node: Any) -> tuple[str, ...]:
+    """Names of the layer's node and of the activation function that is fused to it."""
+    return tuple(dict.fromkeys((node.name, end_of(node).name)))
 
 
 def _layer_name(names: tuple[str, ...]) -> str:

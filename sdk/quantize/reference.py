@@ -7,6 +7,7 @@ from typing import Any
 
 from sdk.lowering.types import Quantized, Range
 from sdk.models import Layer
+from sdk.models.layers import end_of
 from sdk.models.rewrite import drop_unused_state
 from sdk.quantize.integers import IntegerKernel, as_module, static_codes
 
@@ -102,8 +103,8 @@ def _simulate(module: Any, node: Any, layer: Layer, quantized: Quantized, kernel
     call.meta.update(node.meta)
     node.replace_all_uses_with(call)
     graph.erase_node(node)
-    last = next((n for n in graph.nodes if n.name == layer.output), None)
-    if result is not None and last is not None:
+    last = end_of(call)
+    if result is not None:
         with graph.inserting_after(last):
             out = graph.call_function(quantize_static, (last, result.scale, result.zero_point))
         out.meta.update(last.meta)

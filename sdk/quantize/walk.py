@@ -13,6 +13,7 @@ from typing import Any
 
 from sdk.lowering.types import Range
 from sdk.models import Layer, Model
+from sdk.models.layers import end_of, operators_of
 from sdk.models.samples import Samples, parts_of
 from sdk.rounding import Drift, Grid, Statistics, aim, lies_on, round_layer, settle, small
 from sdk.schemes import Scheme
@@ -56,7 +57,10 @@ def round_in_order(
         if each.name in schemes and (each.name not in ahead or schemes[each.name].format == "float"):
             grids[each.name] = _rounded(each, rounded, (), schemes, statistics)
     inputs = samples.some(_count(floats))
-    outputs = {layer.output: ranges[layer.output] for layer in _static(model, schemes) if layer.output in ranges}
+    outputs = {
+        end_of(node).name: ranges[layer.output] for layer in _static(model, schemes) if layer.output in ranges
+        for node in operators_of(floats.graph, layer)
+    }  # fmt: skip
     reach = reaching(floats, [layer for layer in found.values() if layer.name in ahead], inputs)
     sides = _Side(floats, inputs), _Side(rounded, inputs)
     left = len(set(schemes) - set(grids))

@@ -7,6 +7,7 @@ from typing import Any
 
 from sdk.lowering import Quantized, Range
 from sdk.models import Layer
+from sdk.models.layers import end_of
 from sdk.sensitivity import finite_slopes, quantize_dynamic, quantize_static
 
 
@@ -38,8 +39,8 @@ def _simulate(graph: Any, node: Any, layer: Layer, activations: str, ranges: Map
     with graph.inserting_before(node):
         args = (node.args[0], *_numbers(ranges[layer.input])) if static else (node.args[0], layer.kind == "linear")
         node.update_arg(0, graph.call_function(_static if static else _dynamic, args))
-    last = next((each for each in graph.nodes if each.name == layer.output), None)
-    if static and last is not None and layer.output in ranges:
+    last = end_of(node)
+    if static and layer.output in ranges:
         with graph.inserting_after(last):
             made = graph.call_function(_static, (last, *_numbers(ranges[layer.output])))
         last.replace_all_uses_with(made, delete_user_cb=lambda user: user is not made)

@@ -9,6 +9,7 @@ from typing import Any
 from sdk.heap import give_back
 from sdk.lowering.types import Range
 from sdk.models import Layer, Model
+from sdk.models.layers import end_of, operators_of
 from sdk.models.samples import Samples, parts_of
 from sdk.sensitivity.activations import quantize_static
 from sdk.sensitivity.tape import Tape
@@ -23,14 +24,17 @@ RATIOS = (1.0, 0.98, 0.95, 0.92, 0.88, 0.84, 0.8, 0.75, 0.7, 1.05, 1.12, 1.2, 1.
 def calibrate_ranges(model: Model, layers: Iterable[Layer], samples: Samples) -> dict[str, Range]:
     """Return the range of every input and output tensor of `layers`, by node name.
 
-    A tensor that only moves another's values (padding with zero, reshape, max pooling) shares its range.
+    A tensor that only moves another's values (padding with zero, reshape, max pooling) shares its range. What several operators
+    with one weight read has one range, as what they make has: a kernel's steps and its bias are stored once.
     """
     import torch
 
     module = model.module()
     nodes = {node.name: node for node in module.graph.nodes}
-    wanted = {name for layer in layers for name in (layer.input, layer.output) if name in nodes}
-    origins = {name: _origin(nodes[name]) for name in wanted}
+    read = [operators_of(module.graph, layer) for layer in layers if layer.kind != "embedding"]
+    ends = [[(node.args[0].name, end_of(node).name) for node in each] for each in read]
+    shared = [names for each in ends for names in zip(*each, strict=True)]
+    origins = {name: _origin(nodes[name]) for names in shared for name in names}
     spans: dict[str, list[tuple[float, float]]] = {name: [] for name in origins.values()}
     tape = Tape()
 
@@ -43,15 +47,26 @@ def calibrate_ranges(model: Model, layers: Iterable[Layer], samples: Samples) ->
                 spans[node.name].append((float(flat.min()), float(flat.max())))
             return value
 
-    def fitted(name: str) -> Range:
-        return _fit([_Seen(low, high, tape[name, sample]) for sample, (low, high) in enumerate(spans[name])])
+    def fitted(names: Sequence[str]) -> Range:
+        count = min(len(spans[name]) for name in names)
+        return _fit([_Seen(*spans[name][sample], tape[name, sample]) for sample in range(count) for name in names])
 
     with torch.no_grad():
         for inputs in samples.inputs:
             Observer(module).run(*inputs)
-    found = {name: fitted(name) for name, each in spans.items() if each}
+    groups = _joined([{origins[name] for name in names if spans[origins[name]]} for names in shared])
+    found = {name: range_ for group in groups for range_ in [fitted(sorted(group))] for name in group}
     give_back()
     return {name: found[origin] for name, origin in origins.items() if origin in found}
+
+
+def _joined(groups: Iterable[set[str]]) -> list[set[str]]:
+    """The groups, those with a member in common made one."""
+    found: list[set[str]] = []
+    for group in groups:
+        same = [each for each in found if each & group]
+        found = [each for each in found if not each & group] + [group.union(*same)]
+    return [each for each in found if each]
 
 
 def _origin(node: Any) -> str:

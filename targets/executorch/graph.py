@@ -8,6 +8,7 @@ from typing import Any
 from sdk.errors import LoweringError
 from sdk.lowering.types import Quantized, Range
 from sdk.models import Layer, Model
+from sdk.models.layers import end_of, operators_of
 from sdk.models.simpler import write_simpler
 from sdk.rounding import Grid
 from targets.executorch.loops import Loop, take_loops
@@ -57,20 +58,19 @@ def write_plan(quantized: Quantized) -> Any:
     module = quantized.model.module()
     if quantized.model.language is None:  # whose extents are not all known
         write_simpler(module)
-    nodes = {node.name: node for node in module.graph.nodes}
     static: list[tuple[Layer, Any]] = []
     for layer in quantized.model.inventory.layers:
         grids = quantized.grids.get(layer.name, ())
         if not grids or grids[0].scheme.format == "float":
             _write_float(module, layer, grids)
         else:
-            for node in _operators(module.graph, layer):
+            for node in operators_of(module.graph, layer):
                 _write_layer(module, node, layer, grids[0])
                 if grids[0].scheme.activations == "static":
                     static.append((layer, node))
     _bound_pads(module.graph)
     _copy_in_order(module.graph)
-    _write_borders(module.graph, static, quantized.ranges, nodes)
+    _write_borders(module.graph, static, quantized.ranges)
     module.graph.eliminate_dead_code()
     module.recompile()
     return module
@@ -107,11 +107,6 @@ def _write_float(module: Any, layer: Layer, grids: tuple[Grid, ...]) -> None:
         module.get_parameter(name).data = grid.dequantize()
 
 
-def _operators(graph: Any, layer: Layer) -> list[Any]:
-    """Every operator that reads the layer's weight."""
-    return [user for node in graph.nodes if node.op == "get_attr" and node.target == layer.weights[0] for user in node.users]
-
-
 def _write_layer(module: Any, node: Any, layer: Layer, grid: Grid) -> None:
     if layer.kind == "embedding":
         _write_embedding(module, node, layer, grid)
@@ -139,7 +134,7 @@ def pointwise(model: Model) -> frozenset[str]:
     graph, found = model.module().graph, set()
     for layer in model.inventory.layers:
         if layer.kind in ("conv1d", "conv2d") and set(layer.shape[2:]) == {1}:
-            for node in _operators(graph, layer):
+            for node in operators_of(graph, layer):
                 stride, whole = set(node.args[3] if len(node.args) > 3 else [1]), node.args[0].meta["val"].shape[1]
                 if stride == {1} and whole == layer.shape[1] and node.meta["val"].shape[2:] == node.args[0].meta["val"].shape[2:]:
                     found.add(layer.name)
@@ -233,17 +228,17 @@ def _long(graph: Any, indices: Any) -> Any:
     return graph.call_function(torch.ops.aten._to_copy.default, (indices,), {"dtype": torch.int64})
 
 
-def _write_borders(graph: Any, static: list[tuple[Layer, Any]], ranges: Any, nodes: dict[str, Any]) -> None:
+def _write_borders(graph: Any, static: list[tuple[Layer, Any]], ranges: Any) -> None:
     """Quantize the outputs and inputs of static layers; every consumer gets its own dequantize."""
     codes: dict[str, Any] = {}
     for layer, _ in static:
         for name in (layer.output, layer.input):
             if name not in ranges:
                 raise LoweringError(f"layer {layer.name}: {name} has no calibrated range, which a static scheme needs")
-    for layer, _ in static:
-        if layer.output not in codes:
-            codes[layer.output] = _quantize(graph, nodes[layer.output], ranges[layer.output])
-            _requantize_users(graph, nodes[layer.output], codes[layer.output])
+    ends = [end_of(node) for _, node in static]
+    for (layer, _), end in zip(static, ends, strict=True):
+        codes[end.name] = _quantize(graph, end, ranges[layer.output])
+        _requantize_users(graph, end, codes[end.name])
     for layer, node in static:
         source = node.args[0]
         if not _is_dequantize(source):

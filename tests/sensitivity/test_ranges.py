@@ -37,3 +37,25 @@ def test_where_each_sample_may_be_larger_than_all_before_there_is_room() -> None
 def test_a_single_sample_is_enough() -> None:
     low, high = _range_of([torch.linspace(-1, 3, 64).reshape(1, 64)])
     assert low <= 0 < high <= 3.1
+
+
+class Head(nn.Module):
+    """One convolution for two scales, of which the second has values ten times as large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.tail = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.relu(self.head(x)), self.tail(torch.relu(self.head(10 * x)))
+
+
+def test_what_one_weight_reads_in_several_places_has_one_range() -> None:
+    torch.manual_seed(0)
+    model = load_model(Head().eval(), (torch.randn(1, 4, 6, 6),))
+    head, tail = model.inventory.layers
+    found = calibrate_ranges(model, [head, tail], take_samples(model, None))
+    assert head.uses == 2 and found[head.output] == found[tail.input] != found[tail.output]
+    inputs = [x for (x,) in take_samples(model, None).inputs]
+    seen = found[head.input]
+    assert (127 - seen.zero_point) * seen.scale > 5 * max(float(x.max()) for x in inputs)
