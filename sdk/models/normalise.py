@@ -205,6 +205,7 @@ def normalise(program: Any, source: str, functional: bool = False) -> tuple[Any,
         rule(graph_module)
     if not functional:  # language models get another length of what is computed of positions
         fold_tables(graph_module)
+    rewrite.weights_are_parameters(graph_module)
     graph_module.graph.eliminate_dead_code()
     stateless.refuse_choices(graph_module, source)
     rewrite.drop_unused_state(graph_module)

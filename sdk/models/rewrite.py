@@ -8,6 +8,7 @@ from typing import Any
 
 from sdk.models.assigned import plain_assignments
 from sdk.models.bags import plain_bags
+from sdk.models.calls import call_before, metadata_of
 from sdk.models.cells import plain_cells, replace_outputs
 from sdk.models.constants import drop_idle_masks, fold_constants, store_indices
 from sdk.models.cubes import plain_cubes
@@ -156,6 +157,40 @@ def _weight_of(module: Any, right: Any, turned: Any, node: Any) -> Any:
         ):
             return right.args[0]
     return None
+
+
+def weights_of_two_axes(module: Any) -> None:
+    """Write a linear whose weight is a vector (an expected place: `F.linear(shares, places)`) as one of one channel out."""
+    import torch
+
+    aten = torch.ops.aten
+    for node in list(module.graph.nodes):
+        if node.op != "call_function" or node.target is not aten.linear.default:
+            continue
+        weight = node.args[1]
+        if (attribute(module, weight.target) if weight.op == "get_attr" else weight.meta["val"]).dim() != 1:
+            continue
+        if weight.op == "get_attr":
+            weight.meta.setdefault("val", metadata_of(attribute(module, weight.target), node))
+        wide = call_before(node, aten.linear.default, node.args[0], call_before(node, aten.unsqueeze.default, weight, 0))
+        made = call_before(node, aten.squeeze.dim, wide, -1)
+        if len(node.args) > 2 and node.args[2] is not None:
+            made = call_before(node, aten.add.Tensor, made, node.args[2])
+        replace_outputs(node, (made,))
+
+
+def weights_are_parameters(module: Any) -> None:
+    """Make a parameter of each constant that a layer reads (a blur's fixed kernel, say): layers are planned alike."""
+    import torch
+
+    from sdk.models.layers import operators
+
+    known = operators()
+    for node in module.graph.nodes:
+        for each in node.all_input_nodes if node.op == "call_function" and node.target in known else ():
+            value = attribute(module, each.target) if each.op == "get_attr" else None
+            if value is not None and value.is_floating_point() and not isinstance(value, torch.nn.Parameter):
+                set_tensor(module, each.target, value)
 
 
 def bias_of_one_axis(module: Any) -> None:
@@ -313,6 +348,7 @@ RULES: tuple[Callable[[Any], None], ...] = (
     plain_sums,
     linear_from_matmul,
     layers_from_products,
+    weights_of_two_axes,
     bias_of_one_axis,
     numbers_as_exponents,
     store_indices,

@@ -425,3 +425,30 @@ def test_orders_and_pools_are_written_in_what_runtimes_have(name: str) -> None:
 def test_a_straight_through_estimator_is_what_it_computes(through: Any) -> None:
     model = _loaded(Function(lambda x, linear: through(linear(x)), nn.Linear(8, 8)), torch.randn(2, 8))
     assert [node.target for node in model.program.graph.nodes if node.op == "call_function"][1:] == [torch.ops.aten.round.default]
+
+
+class Fixed(nn.Module):
+    """Layers whose weights are no parameters: a blur's kernel, expected places, normalized rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.rows = nn.Conv2d(3, 8, 3), nn.Parameter(torch.randn(32, 8))
+        self.register_buffer("blur", torch.rand(8, 1, 3, 3))
+        self.register_buffer("places", torch.linspace(0, 7, 8))
+        self.plain = torch.randn(24, 8)
+
+    def forward(self, x: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        seen = nn.functional.conv2d(self.enter(x), self.blur, stride=2, groups=8).mean((2, 3))
+        found = nn.functional.embedding(ids, nn.functional.normalize(self.rows)) + seen
+        shares = nn.functional.linear(found, self.plain).view(-1, 3, 8).softmax(-1)
+        return nn.functional.linear(shares, self.places)
+
+
+def test_layers_of_constants_are_planned_like_others() -> None:
+    torch.manual_seed(0)
+    net, inputs = Fixed().eval(), (torch.randn(1, 3, 9, 9), torch.tensor([4]))
+    model = load_model(net, inputs)
+    assert [layer.kind for layer in model.inventory.layers] == ["conv2d", "depthwise", "embedding", "linear", "linear"]
+    module = model.module()
+    assert all(module.get_parameter(name).dim() >= 2 for layer in model.inventory.layers for name in layer.weights)
+    torch.testing.assert_close(module(*inputs)[0], net(*inputs), rtol=1e-5, atol=1e-5)
