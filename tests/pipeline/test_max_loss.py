@@ -85,3 +85,16 @@ def test_a_constant_output_is_packaged(tmp_path: Path) -> None:
 def test_a_limit_that_is_no_number_is_told(name: str, value: Any) -> None:
     with pytest.raises(BadInput, match=rf"{name}: {value!r}: must be a number"):
         sdk.plan("net.py:net", device="pixel8", **{name: value})
+
+
+def test_a_file_that_is_a_little_heavier_than_predicted_is_planned_again(
+    lossier: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its plan is far enough below the limit to be taken again where only what the file is over is kept free."""
+    lossier(1.0)
+    small = sdk.package("model.py:net", max_loss=1e-3, **WORDS).manifest.predicted.artifact_bytes.value
+    real = packaging.artifact_bytes
+    monkeypatch.setattr(packaging, "artifact_bytes", lambda path: real(path) + 600)
+    words = {**WORDS, "out": "heavier"}
+    bundle = sdk.package("model.py:net", max_size=int(small) + 590, **words)
+    assert any("10 bytes over max_size: planned again" in note for note in bundle.manifest.notes)
