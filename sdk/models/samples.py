@@ -100,12 +100,13 @@ def take_samples(model: Model, data: Iterable[Any] | None, limit: int | None = N
     return Samples(inputs, "given", _digest(inputs), tuple(numbers[:limit]))
 
 
-def random_samples(model: Model, within: bool = False) -> Samples:
+def random_samples(model: Model, near: int = 0) -> Samples:
     """Return seeded random inputs, labelled `synthetic`: normal floats, and integers that are rows of the embeddings.
 
-    `within`: every number lies between the least and the largest of the example's, for a model that takes no others.
+    How `near` the example, for a model that takes no others: from 1 on, every number lies between the least and the largest of
+    the example's (rows behind an offset, logarithms), and at 2 its whole numbers stay (corners of boxes, whose order counts).
     """
-    inputs = tuple((_within if within else _synthetic)(model, seed) for seed in range(SYNTHETIC))
+    inputs = tuple(_within(model, seed, near > 1) if near else _synthetic(model, seed) for seed in range(SYNTHETIC))
     return Samples(inputs, "synthetic", _digest(inputs))
 
 
@@ -197,14 +198,14 @@ def _synthetic(model: Model, seed: int) -> tuple[Any, ...]:
     return tuple(made)
 
 
-def _within(model: Model, seed: int) -> tuple[Any, ...]:
-    """Random inputs between the example's own least and largest numbers."""
+def _within(model: Model, seed: int, whole: bool) -> tuple[Any, ...]:
+    """Random inputs between the example's own least and largest numbers; its whole ones where they are kept as they are."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
     made = []
     for example in model.example:
-        if example.dtype == torch.bool or example.numel() == 0:
+        if example.dtype == torch.bool or example.numel() == 0 or (whole and not example.is_floating_point()):
             made.append(example.clone())
         elif example.is_floating_point():
             least, most = example.min(), example.max()

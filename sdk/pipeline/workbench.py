@@ -84,13 +84,13 @@ class Workbench:
     def _first_outputs(self) -> tuple[Any, ...]:
         """What the float model makes of the first sample.
 
-        Of random ones all are tried: a model that takes not all of them (a logarithm, rows behind an offset) gets others.
+        Of random ones all are tried: a model that takes not all of them gets others, nearer its example.
         """
-        if self.samples.origin == "synthetic":
+        for near in (1, 2) if self.samples.origin == "synthetic" else ():
             try:
                 return _check_outputs(self.model, self.samples, len(self.samples))
             except (*FAILURES, BadInput):
-                self.taken = self.samples = random_samples(self.model, within=True)
+                self.taken = self.samples = random_samples(self.model, near)
         with blaming(self.model, self.samples):
             return _check_outputs(self.model, self.samples, 1)
 

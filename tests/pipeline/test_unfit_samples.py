@@ -77,7 +77,24 @@ class Offsets(nn.Module):
         return self.leave(self.rows(x + self.first).flatten(1))
 
 
-@pytest.mark.parametrize(("model", "example"), [(Roots(), torch.rand(1, 16)), (Offsets(), torch.tensor([[9, 29], [0, 3]]))])
+class Widths(nn.Module):
+    """Rows of how wide boxes are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.leave = nn.Embedding(40, 16), nn.Linear(16, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.leave(self.rows(x[:, 1] - x[:, 0]))
+
+
+@pytest.mark.parametrize(
+    ("model", "example"),
+    [
+        (Roots(), torch.rand(1, 16)), (Offsets(), torch.tensor([[9, 29], [0, 3]])),
+        (Widths(), torch.tensor([[9, 29], [0, 3], [11, 12], [0, 30]])),
+    ],
+)  # fmt: skip
 def test_random_inputs_lie_within_the_example_where_others_fail(model: nn.Module, example: torch.Tensor) -> None:
     found = sdk.plan(model.eval(), device="host", target="null", inputs=(example,))
     assert found.calibration.origin == "synthetic (data-free)"
