@@ -16,6 +16,7 @@ from typing import Any
 from sdk.models import Model
 from targets.tflite.images import IMAGE, as_channels, as_images, as_last
 from targets.tflite.integers import plain_integers
+from targets.tflite.powers import flat_powers
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ def lift(model: Model, bare: bool = False) -> Lifted:
     lifted = Lifted(module)
     names = {w for layer in model.inventory.layers for w in layer.weights}
     plain_integers(module)
+    flat_powers(module)
     _crop_transposed(module)
     _broadcast(module)
     as_images(module)
