@@ -92,9 +92,9 @@ def test_a_file_that_is_a_little_heavier_than_predicted_is_planned_again(
 ) -> None:
     """Its plan is far enough below the limit to be taken again where only what the file is over is kept free."""
     lossier(1.0)
-    small = sdk.package("model.py:net", max_loss=1e-3, **WORDS).manifest.predicted.artifact_bytes.value
+    largest = sdk.package("model.py:net", max_size="1MB", **WORDS).manifest.predicted.artifact_bytes.value
     real = packaging.artifact_bytes
     monkeypatch.setattr(packaging, "artifact_bytes", lambda path: real(path) + 600)
     words = {**WORDS, "out": "heavier"}
-    bundle = sdk.package("model.py:net", max_size=int(small) + 590, **words)
+    bundle = sdk.package("model.py:net", max_size=int(largest) + 590, **words)
     assert any("10 bytes over max_size: planned again" in note for note in bundle.manifest.notes)
