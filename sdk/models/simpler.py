@@ -15,11 +15,15 @@ from sdk.models.calls import call_before
 NUMBER = "sdk_number"
 """Prefix of the buffers that hold numbers."""
 
+ARITHMETIC = ("aten.add.Tensor", "aten.sub.Tensor", "aten.mul.Tensor", "aten.div.Tensor")
+"""Operators that broadcast by themselves."""
+
 
 def write_simpler(module: Any) -> None:
     """Change a GraphModule of known shapes: splits and selected rows into slices, means of images into ones that keep their
     axes, maxima of an image's axis into ones without places, other means, sums and norms, attention, squares and cubes into
-    products, `silu` into its parts, a softmax over an image's rows into one of a matrix.
+    products, `silu` into its parts, a softmax over an image's rows into one of a matrix. Arithmetic reads what is expanded for it
+    as it was (a norm that a vector is divided by): it broadcasts by itself.
 
     Metadata are kept up to date.
     """
@@ -129,6 +133,18 @@ def _max(writer: _Writer) -> None:
     if keep and axis == writer.given["dim"] in (2, 3):
         return
     writer.put(writer.call("amax.default", writer.given["self"], [axis], keep), read[0])
+
+
+def _expand(writer: _Writer) -> None:
+    """Let arithmetic read the value before it is expanded, where it makes as much of it."""
+    import torch
+
+    source = writer.given["self"]
+    for user in list(writer.node.users):
+        if str(user.target) in ARITHMETIC:
+            read = [source if each is writer.node else each for each in user.all_input_nodes]
+            if torch.broadcast_shapes(*(each.meta["val"].shape for each in read)) == user.meta["val"].shape:
+                user.replace_input_with(writer.node, source)
 
 
 def _norm(writer: _Writer) -> None:
@@ -265,7 +281,7 @@ _LAID_OUT = ("reshape", "view", "permute", "transpose", "flatten", "unflatten", 
 _RULES: dict[str, Callable[[_Writer], None]] = {
     "split": _split, "split_with_sizes": _split, "chunk": _split, "unbind": _split, "select": _select, "mean": _mean,
     "max": _max,
-    "silu": _silu, "pow": _power,
+    "silu": _silu, "pow": _power, "expand": _expand,
     "sum": _sum, "linalg_vector_norm": _norm, "softmax": _softmax,
     "scaled_dot_product_attention": _attention,
 }  # fmt: skip

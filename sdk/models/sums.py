@@ -1,4 +1,4 @@
-"""Sums that runtimes lack in one piece: at given places, and those of a deviation and a mean together."""
+"""Sums that runtimes lack in one piece: at given places, those of a deviation and a mean together, and cosines."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ LARGEST = 1 << 22
 
 
 def plain_sums(module: Any) -> None:
-    """Write `std_mean` and `var_mean` as their two parts, and `index_add` as a product with a matrix of zeros and ones."""
+    """Write `std_mean` and `var_mean` as their two parts, `index_add` as a product with a matrix of zeros and ones, and
+    `cosine_similarity` as the sum of the products of both sides over their norms."""
     import torch
 
     aten = torch.ops.aten
     rules: dict[Any, Rule] = {
         aten.std_mean.dim: _moments, aten.std_mean.correction: _moments, aten.std_mean.default: _moments,
         aten.var_mean.dim: _moments, aten.var_mean.correction: _moments, aten.var_mean.default: _moments,
-        aten.index_add.default: _added,
+        aten.index_add.default: _added, aten.cosine_similarity.default: _cosine,
     }  # fmt: skip
     replace_calls(module, rules)
 
@@ -34,6 +35,23 @@ def _moments(node: Any, given: dict[str, Any]) -> tuple[Any, ...]:
     correction = given["correction"] if "correction" in given else int(given["unbiased"])
     spread = call_before(node, spread, value, axes, correction=1 if correction is None else correction, keepdim=keep)
     return spread, call_before(node, aten.mean.dim, value, axes, keep)
+
+
+def _cosine(node: Any, given: dict[str, Any]) -> tuple[Any, ...]:
+    """Each side is over its own norm, as in torch: the product of two small norms may be no number that half precision has."""
+    import torch
+
+    aten, values = torch.ops.aten, (given["x1"], given["x2"])
+    shape = torch.broadcast_shapes(*(value.meta["val"].shape for value in values))
+    axes, sides = [given["dim"] % len(shape)], []
+    for value in values:
+        for _ in range(len(shape) - value.meta["val"].dim()):  # so that the axis is the same of both
+            value = call_before(node, aten.unsqueeze.default, value, 0)
+        if value.meta["val"].shape[axes[0]] != shape[axes[0]]:
+            value = call_before(node, aten.expand.default, value, list(shape))
+        norm = call_before(node, aten.linalg_vector_norm.default, value, 2, axes, True)
+        sides.append(call_before(node, aten.div.Tensor, value, call_before(node, aten.clamp_min.default, norm, given["eps"])))
+    return (call_before(node, aten.sum.dim_IntList, call_before(node, aten.mul.Tensor, *sides), axes),)
 
 
 def _added(node: Any, given: dict[str, Any]) -> tuple[Any, ...] | None:

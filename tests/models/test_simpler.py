@@ -44,6 +44,8 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], set[str]]] = {
     "mean of tokens": (lambda x: x.mean(1), {"mean"}),
     "sum": (lambda x: x.view(1, 6, 4, 6).sum((1, 2)), {"sum"}),
     "norm": (lambda x: x.norm(dim=-1, keepdim=True), {"linalg_vector_norm"}),
+    "normalized": (lambda x: nn.functional.normalize(x, dim=-1), {"linalg_vector_norm", "expand"}),
+    "expanded for more": (lambda x: x[:, :1].expand(1, 6, 24) * 2 + x, set()),
     "norm of places": (lambda x: x.view(1, 2, 3, 24).norm(dim=(1, 2), keepdim=True), {"linalg_vector_norm"}),
     "norm of two images": (lambda x: x.view(2, 3, 4, 6).norm(dim=(1, 2)), {"linalg_vector_norm"}),
     "sum of separate axes": (lambda x: x.view(1, 6, 4, 6).sum((1, 3)), set()),

@@ -57,6 +57,8 @@ def _cached(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     (lambda x: x.logcumsumexp(-1), ROWS, "logcumsumexp"),
     (lambda x: (x.round().cummax(1), x.round().cummin(-1)), ROWS, "cumm"),
     (lambda x: (torch.std_mean(x), torch.var_mean(x, (0, 2), correction=0, keepdim=True)), ROWS, "_mean"),
+    (lambda x: [functional.cosine_similarity(x, *other) for other in (
+        (x.flip(-1), -1), (x[0, 1], -1), (x[:, :1].flip(2), 1), (x * 1e-3, 1, 0.5))], ROWS, "cosine"),
     (lambda x: torch.ones(1, 4, 12).index_add(1, torch.tensor([0, 1, 1, 2, 3, 0]), x, alpha=0.5), ROWS, "index_add"),
     (lambda x: torch.ones(1, 6, 4).index_add(-1, x[0, 0].argsort() % 4, x), ROWS, "index_add"),
     (lambda x: (x.quantile(0.3, -1), x.quantile(torch.tensor([0.0, 1.0, 0.25]), 1, True), x.quantile(0.4)), ROWS, "quantile"),
