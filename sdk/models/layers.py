@@ -102,8 +102,11 @@ def _groups(node: Any, kind: Kind) -> int:
 
 
 def operators_of(graph: Any, layer: Layer) -> list[Any]:
-    """Every node that reads the layer's weight: a head may be shared by several scales of an image."""
-    return [user for node in graph.nodes if node.op == "get_attr" and node.target == layer.weights[0] for user in node.users]
+    """Every node that computes the layer: a head may be shared by several scales of an image, its weight by an embedding too."""
+    import torch
+
+    readers = [user for node in graph.nodes if node.op == "get_attr" and node.target == layer.weights[0] for user in node.users]
+    return [each for each in readers if (each.target is torch.ops.aten.embedding.default) == (layer.kind == "embedding")]
 
 
 def end_of(node: Any) -> Any:

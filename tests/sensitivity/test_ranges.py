@@ -59,3 +59,23 @@ def test_what_one_weight_reads_in_several_places_has_one_range() -> None:
     inputs = [x for (x,) in take_samples(model, None).inputs]
     seen = found[head.input]
     assert (127 - seen.zero_point) * seen.scale > 5 * max(float(x.max()) for x in inputs)
+
+
+class Tied(nn.Module):
+    """A head whose weight an embedding looks up, as large as nothing else in the network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(16, 8), nn.Linear(8, 16, bias=False)
+        self.head.weight = self.embedding.weight
+        nn.init.constant_(self.embedding.weight, 50.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.tanh(self.embedding(x)))
+
+
+def test_a_weight_that_an_embedding_looks_up_is_no_input_of_the_head_that_shares_it() -> None:
+    model = load_model(Tied().eval(), (torch.arange(6).reshape(1, 6),))
+    head = next(layer for layer in model.inventory.layers if layer.kind == "linear")
+    seen = calibrate_ranges(model, [head], take_samples(model, None))[head.input]
+    assert (127 - seen.zero_point) * seen.scale < 2
