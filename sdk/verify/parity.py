@@ -25,6 +25,10 @@ PARITY_STATIC = 3e-2
 FLOORS = 2.0
 """How many rounding floors an artifact may differ where that is more than the limit above."""
 
+GROSS = 0.3
+"""Relative error of one output of several at which it is wrong, however little it is beside the others: all of them together are
+hardly off where one is a thousand times as large."""
+
 SAMPLES = 8
 """Samples that the artifact is compared with the quantized model on."""
 
@@ -46,7 +50,8 @@ def parity_limit(schemes: Iterable[Scheme], floor: float) -> float:
 class Parity:
     """What executing the artifact on `samples` inputs showed.
 
-    Over the first SAMPLES of them: `relative_error` ‖a-q‖/‖q‖ against the quantized torch model, `floor` (of a language model
+    Over the first SAMPLES of them: `relative_error` ‖a-q‖/‖q‖ against the quantized torch model, of all outputs together, or of
+    one of them where that is GROSS; `floor` (of a language model
     over one of them) the same of that model against itself with every unquantized parameter moved by 1e-6 (8-bit activations
     turn float rounding into whole steps, layer after layer; 0 where that leaves the domain of an operator), and
     `quantized_loss` of the torch model against the float one in the plan's loss. Over all of them `loss`, that of the artifact.
@@ -105,7 +110,7 @@ def compare(
     said = () if model.language is None else (same, apart)
     floor = moved.relative if math.isfinite(moved.relative) else 0.0
     return Parity(
-        off.relative, floor, losses, planned, len(inputs), executable.runtime, executable.origin, *said
+        max(off.relative, off.gross(moved)), floor, losses, planned, len(inputs), executable.runtime, executable.origin, *said
     )
 
 
@@ -141,19 +146,36 @@ def _outputs(make: Callable[[], Callable[..., Any]], inputs: Sequence[tuple[Any,
 
 
 class _Distance:
-    """Adds up how far tuples of tensors are from others."""
+    """Adds up how far tuples of tensors are from others: (squared errors, squares) of each output."""
 
     def __init__(self) -> None:
-        self._squares = self._norms = 0.0
+        self._sums: dict[int, tuple[float, float]] = {}
+        self._counted: set[int] = set()
 
     def add(self, got: Sequence[Any], want: Sequence[Any]) -> None:
-        for a, b in zip(got, want, strict=True):
-            self._squares += float((a.double() - b.double()).square().sum())
-            self._norms += float(b.double().square().sum())
+        for index, (a, b) in enumerate(zip(got, want, strict=True)):
+            squares, norms = self._sums.get(index, (0.0, 0.0))
+            error, size = float((a.double() - b.double()).square().sum()), float(b.double().square().sum())
+            self._sums[index] = squares + error, norms + size
+            if not b.is_floating_point():
+                self._counted.add(index)
 
     @property
     def relative(self) -> float:
-        return math.sqrt(self._squares / self._norms) if self._norms else math.sqrt(self._squares)
+        squares, norms = (sum(each) for each in zip((0.0, 0.0), *self._sums.values(), strict=True))
+        return math.sqrt(squares / norms) if norms else math.sqrt(squares)
+
+    def gross(self, moved: _Distance) -> float:
+        """The largest relative error of one output that is GROSS and beyond rounding, which `moved` the same output; else 0.
+
+        Labels and places are whole numbers of no size.
+        """
+        found = [0.0]
+        for index, (squares, norms) in self._sums.items():
+            apart, size = moved._sums.get(index, (0.0, 0.0))
+            off, floor = (math.sqrt(a / b) if b else 0.0 for a, b in ((squares, norms), (apart, size)))
+            found += [off] if index not in self._counted and off > max(GROSS, FLOORS * floor) else []
+        return max(found)
 
 
 def shake(quantized: Quantized) -> Model:
