@@ -40,7 +40,7 @@ def prepare(model: Model) -> Prepared:
     standing = planned if model.language is not None else ()
     known = _known_operators(model.program, rewritten()) if model.language is None else model.program
     module = model.module() if standing else copy.deepcopy(known.module(check_guards=False))
-    rewrite(module, _values(module, known))
+    rewrite(module, _values(module, known), cached=model.language is not None)
     example = _widened(model, module) if model.language is None else with_cache(module, model.language)
     lookups = fold_constants(module, set(planned))
     stand_in(module, standing)

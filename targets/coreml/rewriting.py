@@ -10,9 +10,12 @@ from targets.coreml import elementary, recurrent
 Rule = Callable[[Any, dict[str, Any]], None]
 
 
-def rewrite(module: Any, values: dict[str, Any]) -> None:
-    """Apply every rule to its operators in a GraphModule; `values` are the fake tensors by node name."""
-    rules, nodes = _rules(), list(module.graph.nodes)
+def rewrite(module: Any, values: dict[str, Any], cached: bool = False) -> None:
+    """Apply every rule to its operators in a GraphModule; `values` are the fake tensors by node name.
+
+    Attention that is going to read a cache stays (`cached`): it is written later.
+    """
+    rules, nodes = {**_rules(), **({} if cached else _attention())}, list(module.graph.nodes)
     fed = {node: [values.get(source.name) for source in node.all_input_nodes] for node in nodes}
     for node in nodes:
         rule = rules.get(node.target) if node.op == "call_function" else None
@@ -24,7 +27,7 @@ def rewrite(module: Any, values: dict[str, Any]) -> None:
 
 def rewritten() -> frozenset[Any]:
     """Operators that must reach `rewrite` undecomposed."""
-    return frozenset(_rules())
+    return frozenset({**_rules(), **_attention()})
 
 
 def _rules() -> dict[Any, Rule]:
@@ -48,8 +51,13 @@ def _rules() -> dict[Any, Rule]:
         aten.div.Scalar_mode: elementary.quotient,
         aten.atan2.default: elementary.angle,
         aten.cdist.default: elementary.distances,
-        aten.scaled_dot_product_attention.default: _grouped,
     }
+
+
+def _attention() -> dict[Any, Rule]:
+    import torch
+
+    return {torch.ops.aten.scaled_dot_product_attention.default: _grouped}
 
 
 def _fill_defaults(node: Any, values: dict[str, Any]) -> None:

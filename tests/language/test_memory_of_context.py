@@ -51,7 +51,7 @@ def test_no_context_is_offered_where_none_fits(llama: Path, target: str) -> None
 
 def test_logits_take_more_than_what_outgrown_rooms_left(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def activations(spare: int) -> int:
-        monkeypatch.setattr(MemoryModel, "_arenas", lambda self, schemes: (10_000, spare, 0))
+        monkeypatch.setattr(MemoryModel, "_arenas", lambda self, schemes: (10_000, spare, 0, 0))
         memory = costs_of(model, chosen, prices, None).memory
         assert memory is not None
         return memory.parts({layer.name: "fp32" for layer in model.inventory.layers}).activations
