@@ -1,9 +1,10 @@
 """Latency beside the toolchains' stock recipes: `python -m benchmarks.stock --keep FOLDER`.
 
 The same model as ExecuTorch's and LiteRT's own recipes store it and as the SDK does in the same uniform scheme; all files take
-turns in several rounds, one thread. Ratios below 1 are files that run faster than the stock one. `off` is the relative error of
-the first output against the float model on the one input that both calibrate with: whether both sides of a row compute the model
-(the random weights of MobileNet v2 make 1e-22 of it, which is nothing in 8 bits on either side; they are there for the shapes).
+turns in several rounds, on two threads. Ratios below 1 are files that run faster than the stock one. `off` is the relative
+error of the first output against the float model on the one input that both calibrate with: whether both sides of a row compute
+the model (the random weights of MobileNet v2 make 1e-22 of it, which is nothing in 8 bits on either side; they are there for
+the shapes).
 """
 
 from __future__ import annotations
