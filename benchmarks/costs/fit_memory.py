@@ -177,7 +177,7 @@ def is_freed(name: str, runtime: Any, folder: Path) -> bool:
 
 def heavy_rows(case: str, name: str, runtime: Any, folder: Path, shared: dict[str, Any]) -> list[dict[str, Any]]:
     """One row for every scheme that the layer can hold."""
-    from sdk.costs.memory import kernel_kind
+    from sdk.costs.kernels import kernel_kind
     from sdk.costs.nodes import RECURRENT
     from sdk.costs.scratch import scratch
     from sdk.errors import SdkError

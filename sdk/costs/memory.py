@@ -16,7 +16,7 @@ from sdk.costs.activations import Activations, activations
 from sdk.costs.arenas import arenas, worst
 from sdk.costs.caching import UPDATE, cached, held_for
 from sdk.costs.heap import resident
-from sdk.costs.nodes import TILE
+from sdk.costs.kernels import FULL, dilated, kernel_kind, padded
 from sdk.costs.outside import outside_steps
 from sdk.costs.scratch import scratch, whole
 from sdk.lowering import Copies, MemoryTable, Prices
@@ -36,8 +36,6 @@ STEPS = 12
 """Steps of an inference that the solver weighs: the worst ones."""
 TURNED = 4
 """Bytes per weight of the transposed copy that contractions read, of which dilated convolutions make none (LiteRT, `conv.cc`)."""
-FULL = 25
-"""Elements of the largest depthwise kernels of XNNPACK."""
 FILES = 4
 """Accelerated parts whose loading the solver weighs, where each gives its pages of the file back: the worst ones."""
 
@@ -369,16 +367,6 @@ class MemoryModel:
         return Copies((kind,), scheme.name, packed=4.0, passing=4.0)  # unmeasured: never less than two float copies
 
 
-def padded(layer: Layer, deep: int) -> float:
-    """Weights of a layer as kernels pack them: channels in of each tap and group in multiples of `deep`, channels out of TILE."""
-    if not deep or layer.kind == "depthwise" or layer.kind.startswith("conv_transpose") or len(layer.shape) < 2:
-        return layer.parameters
-    taken, made = layer.shape[1], layer.shape[0] // layer.groups
-    if taken == made == 1 < layer.groups:
-        return layer.parameters  # a depthwise kernel of XNNPACK, whatever the layer is called
-    return layer.parameters * (-(-taken // deep) * deep / taken) * (-(-made // TILE) * TILE / made)
-
-
 def _lookups(model: Model, layer: Layer) -> list[int]:
     """The rows that the model's example looks up; where they are computed, evenly spread ones."""
     node = next(n for n in model.program.graph.nodes if n.name == layer.fused[0])
@@ -388,22 +376,3 @@ def _lookups(model: Model, layer: Layer) -> list[int]:
         return sorted({int(row) for row in model.example[names.index(index.name)].flatten()})
     count = math.prod(index.meta["val"].shape)
     return [row * layer.shape[0] // count for row in range(count)]
-
-
-def dilated(model: Model, layer: Layer) -> bool:
-    """Whether a convolution leaves out places between those that it reads."""
-    node = next(n for n in model.program.graph.nodes if n.name == layer.fused[0])
-    return len(node.args) > 5 and set(node.args[5]) != {1}
-
-
-def kernel_kind(layer: Layer) -> str:
-    """Name the kernels of a layer: its kind, or what is packed in another way.
-
-    `pointwise` and `pointwise1d` are convolutions of one element in one group; `depthwise_large` has more elements than
-    XNNPACK's depthwise kernels take (25), so that a general kernel pads each channel to a whole tile.
-    """
-    alone = layer.kind == "depthwise" or (layer.kind == "conv1d" and layer.shape[0] == layer.groups > 1)
-    if alone and math.prod(layer.shape[2:]) > FULL:
-        return "depthwise_large"
-    pointwise = layer.kind in ("conv1d", "conv2d") and math.prod(layer.shape[2:]) == 1 and layer.groups == 1
-    return {"conv1d": "pointwise1d", "conv2d": "pointwise"}[layer.kind] if pointwise else layer.kind

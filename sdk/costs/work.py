@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sdk.costs.activations import computed
-from sdk.costs.memory import kernel_kind
+from sdk.costs.kernels import kernel_kind
 from sdk.costs.nodes import is_fused, is_view, named, padded_bytes
 from sdk.models import Layer, Model
 

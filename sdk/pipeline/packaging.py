@@ -130,11 +130,7 @@ def _lower_within(
             files.add((lowered, realised, parity), size, lost, aim.limit)
             refusal = _too_lossy(aim.limit, parity.loss, plan)
             interaction = parity.loss / max(summed(plan), 1e-12)
-            said = (
-                f"the file lost {parity.loss:.3g} where {plan.predicted.loss:.3g} was predicted: planned again"
-                if lost == parity.loss else
-                f"samples that the file was not rounded by lost {lost:.3g}, more than {aim.limit:g}: planned again"
-            )
+            said = _why_again(plan, parity, lost, aim.limit)
         if not further or request.given:
             break
         report.note(said)
@@ -153,6 +149,13 @@ def _lower_within(
         best = lower(folder, best[0].plan, planned, report), best[1], best[2]
     _tell_of_loss(request, limits.max_loss, best[0], best[2], report)
     return best
+
+
+def _why_again(plan: Plan, parity: Parity, lost: float, limit: float) -> str:
+    """What is said of a file that loses more than it may."""
+    if lost == parity.loss:
+        return f"the file lost {parity.loss:.3g} where {plan.predicted.loss:.3g} was predicted: planned again"
+    return f"samples that the file was not rounded by lost {lost:.3g}, more than {limit:g}: planned again"
 
 
 def _lost(request: Request, plan: Plan, parity: Parity) -> float:

@@ -69,7 +69,7 @@ class Exchange:
         """Columns, one a group, of little objective; they may exceed a budget where none that do not were found."""
         import numpy as np
 
-        picks = self._largest(relaxed.parts)
+        picks = self.largest(relaxed.parts)
         core = np.sort(np.argsort(relaxed.raises, kind="stable")[: self.count + _CORE])
         best, pairs = float(self._score(*self._sums(picks))), 0
         while pairs <= _PAIRS:
@@ -83,7 +83,7 @@ class Exchange:
             picks[self.owner[columns]] = columns
         return picks
 
-    def _largest(self, parts: Any) -> Any:
+    def largest(self, parts: Any) -> Any:
         """The column of the largest part of each group."""
         import numpy as np
 

@@ -59,7 +59,7 @@ def _solved(search: Exchange, core: Any, close: float, fits: Any) -> Any:
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     left = np.flatnonzero(core)
-    columns, owner = np.array([*left, len(search.owner)]), search.owner[left]
+    columns, parts = np.array([*left, len(search.owner)]), np.zeros(len(search.owner))
     bounds = [
         LinearConstraint(search.one_each[:, columns], 1, 1), LinearConstraint(search.table[:, columns], -np.inf, search.limits)
     ]  # fmt: skip
@@ -72,8 +72,8 @@ def _solved(search: Exchange, core: Any, close: float, fits: Any) -> Any:
             )  # fmt: skip
         if answer.x is None:
             return None
-        order = np.lexsort((-answer.x[:-1], owner))
-        picks = left[order[np.unique(owner[order], return_index=True)[1]]]
+        parts[left] = answer.x[:-1]
+        picks = search.largest(parts)
         if fits(picks):
             return picks
         picked = np.array([*np.isin(left, picks).astype(float), 0.0])  # what only the solver's tolerance lets through

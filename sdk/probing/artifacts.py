@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdk.costs.activations import activations
-from sdk.costs.memory import kernel_kind
+from sdk.costs.kernels import kernel_kind
 from sdk.costs.work import Step, steps_of
 from sdk.errors import SdkError
 from sdk.lowering import Target

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sdk.lowering.types import Quantized, Range
 from sdk.models import Model
 from sdk.models.samples import Samples
-from sdk.quantize.bias import room_for_bias
+from sdk.quantize.bias import room_for_biases
 from sdk.quantize.tied import tie
 from sdk.quantize.walk import round_in_order, walkable
 from sdk.rounding import Statistics, round_layer, settle, small, unrefined
@@ -26,20 +26,16 @@ def quantize(
     `ranges` are the calibrated ranges of the inputs and outputs of static layers, by tensor name; `statistics` what
     rounding uses of the calibration data (without them every weight is rounded for itself, all alike). With `samples` that
     were given the layers are rounded in order, each making up for those before it (see `sdk.quantize.walk`).
-    A tied embedding and head on one grid are rounded once. The bias of a static layer fits its kernel (`room_for_bias`).
+    A tied embedding and head on one grid are rounded once. The bias of a static layer fits its kernel (`room_for_biases`).
     """
     known, found = ranges or {}, statistics or Statistics()
     if samples is not None and walkable(model, samples):
-        walked = round_in_order(model, schemes, known, found, samples)
-        module, layers = model.module(), {layer.name: layer for layer in model.inventory.layers}
-        fitted = {name: room_for_bias(layers[name], each, module, known) for name, each in walked.items()}
-        return tie(Quantized(model, dict(schemes), fitted, dict(known)))
-    module, refine = model.module(), settle if small(model) else unrefined
-    grids = {}
-    for layer in model.inventory.layers:
-        if layer.name in schemes:
-            weights = {w: module.get_parameter(w) for w in layer.weights}
-            rounded = round_layer(layer, weights, [schemes[layer.name]], found, refine)[0]
-            grids[layer.name] = room_for_bias(layer, rounded, module, known)
-            model.release()
-    return tie(Quantized(model, dict(schemes), grids, dict(known)))
+        grids = round_in_order(model, schemes, known, found, samples)
+    else:
+        module, refine, grids = model.module(), settle if small(model) else unrefined, {}
+        for layer in model.inventory.layers:
+            if layer.name in schemes:
+                weights = {w: module.get_parameter(w) for w in layer.weights}
+                grids[layer.name] = round_layer(layer, weights, [schemes[layer.name]], found, refine)[0]
+                model.release()
+    return tie(Quantized(model, dict(schemes), room_for_biases(model, grids, known), dict(known)))

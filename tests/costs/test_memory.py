@@ -18,7 +18,7 @@ from sdk.costs import Costs, MemoryModel
 from sdk.costs.activations import activations
 from sdk.costs.arenas import arenas, blocks, live
 from sdk.costs.heap import MAPPED, PAD, resident
-from sdk.costs.memory import kernel_kind, padded
+from sdk.costs.kernels import kernel_kind, padded
 from sdk.costs.outside import outside_steps
 from sdk.costs.placing import Block, arena, buckets, grown
 from sdk.costs.scratch import Asked, scratch, whole
